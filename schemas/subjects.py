@@ -1,0 +1,142 @@
+"""The subject grammar: where an event lives on the bus, and who said it.
+
+    rig.issue.<owner>.<repo>.<number>.<actor>.<event>[.<role>]
+    rig.repo.<owner>.<repo>.<actor>.<event>
+    rig.agent.<agent>.<actor>.<event>
+    rig.fleet.<actor>.<event>
+
+Subjects prove authorship: the server lets each key publish under its own actor token alone. Every token from
+outside passes `escape`, whose inverse is `unescape`; nothing else may build or take apart a subject.
+"""
+
+import re
+from functools import lru_cache
+
+from msgspec import Struct
+
+from schemas.errors import BadSubject
+from schemas.refs import FLEET, AgentRef, FleetRef, IssueRef, Ref, RepoRef
+
+MAX_TOKEN = 300
+"""Characters of one escaped token; a longer one is refused at the edge."""
+
+_SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
+_TOKEN = re.compile(r"(?:[A-Za-z0-9_-]|%[0-9A-F]{2})+")
+
+
+def escape(text: str) -> str:
+    """Any non-empty text → one subject token: bytes outside `[A-Za-z0-9_-]` become %XX of their UTF-8.
+
+    Raises BadSubject when the text is empty or its token would exceed MAX_TOKEN characters.
+    """
+    token = "".join(chr(byte) if byte in _SAFE else f"%{byte:02X}" for byte in text.encode("utf-8", "strict"))
+    if not token or len(token) > MAX_TOKEN:
+        raise BadSubject(f"{text[:40]!r}… cannot be a subject token: {len(token)} characters, 1 to {MAX_TOKEN} fit")
+    return token
+
+
+def unescape(token: str) -> str:
+    """The inverse of `escape`. Raises BadSubject for a token that `escape` would not have made."""
+    if not _TOKEN.fullmatch(token) or len(token) > MAX_TOKEN:
+        raise BadSubject(f"{token[:40]!r} is not an escaped token")
+    raw = re.sub(rb"%([0-9A-F]{2})", lambda match: bytes.fromhex(match[1].decode()), token.encode())
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        raise BadSubject(f"{token[:40]!r} does not spell UTF-8") from None
+    if escape(text) != token:
+        raise BadSubject(f"{token[:40]!r} is not the one spelling of {text[:40]!r}")
+    return text
+
+
+class Subject(Struct, frozen=True):
+    """A parsed subject. `event` is in snake_case; `role` is set on assignments alone."""
+
+    about: Ref
+    actor: str
+    event: str
+    role: str | None = None
+
+    def __str__(self) -> str:
+        tail = f"{escape(self.actor)}.{self.event}"
+        return (
+            f"{branch(self.about)}.{tail}" if self.role is None else f"{branch(self.about)}.{tail}.{escape(self.role)}"
+        )
+
+    @property
+    def noun(self) -> str:
+        return noun(self.about)
+
+
+def noun(about: Ref) -> str:
+    """The second token of a subject: issue, repo, agent or fleet."""
+    return _NOUNS[type(about)]
+
+
+_NOUNS: dict[type[Ref], str] = {IssueRef: "issue", RepoRef: "repo", AgentRef: "agent", FleetRef: "fleet"}
+
+
+def branch(about: Ref) -> str:
+    """The subject prefix under which everything about one thing is said, without a trailing dot."""
+    match about:
+        case IssueRef(owner, repo, number):
+            return f"rig.issue.{escape(owner)}.{escape(repo)}.{number}"
+        case RepoRef(owner, repo):
+            return f"rig.repo.{escape(owner)}.{escape(repo)}"
+        case AgentRef(agent):
+            return f"rig.agent.{escape(agent)}"
+        case FleetRef():
+            return "rig.fleet"
+
+
+def everything_about(about: Ref) -> str:
+    """A filter for the whole subtree of one thing."""
+    return f"{branch(about)}.>"
+
+
+def assignments_of(role: str) -> str:
+    """A filter for every assignment to one role."""
+    return f"rig.issue.*.*.*.conductor.assigned.{escape(role)}"
+
+
+@lru_cache(maxsize=65536)
+def parse(text: str) -> Subject:
+    """A NATS subject → Subject. Raises BadSubject with the reason."""
+    match text.split("."):
+        case ["rig", "issue", owner, repo, number, actor, event]:
+            return Subject(_issue(owner, repo, number), unescape(actor), _event(event))
+        case ["rig", "issue", owner, repo, number, actor, event, role]:
+            return Subject(_issue(owner, repo, number), unescape(actor), _event(event), unescape(role))
+        case ["rig", "repo", owner, repo, actor, event]:
+            return Subject(RepoRef(unescape(owner), unescape(repo)), unescape(actor), _event(event))
+        case ["rig", "agent", agent, actor, event]:
+            return Subject(AgentRef(unescape(agent)), unescape(actor), _event(event))
+        case ["rig", "fleet", actor, event]:
+            return Subject(FLEET, unescape(actor), _event(event))
+        case _:
+            raise BadSubject(f"{text[:120]!r} is not a subject of the rig")
+
+
+def _issue(owner: str, repo: str, number: str) -> IssueRef:
+    if not re.fullmatch(r"[1-9][0-9]{0,8}", number):
+        raise BadSubject(f"{number[:40]!r} is not an issue number")
+    return IssueRef(unescape(owner), unescape(repo), int(number))
+
+
+def _event(token: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,60}", token):
+        raise BadSubject(f"{token[:40]!r} is not an event name in snake_case")
+    return token
+
+
+__all__ = [
+    "MAX_TOKEN",
+    "Subject",
+    "assignments_of",
+    "branch",
+    "escape",
+    "everything_about",
+    "noun",
+    "parse",
+    "unescape",
+]
