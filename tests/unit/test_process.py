@@ -204,17 +204,16 @@ async def test_a_cancelled_run_leaves_nothing_behind(tmp_path: Path, fifo: int) 
 
 
 async def test_cancelling_twice_does_not_wait_for_the_grace(tmp_path: Path, fifo: int) -> None:
-    started = asyncio.Event()
+    started, asked = asyncio.Event(), asyncio.Event()
     running = asyncio.create_task(
         process.run(
             ["/bin/sh", "-c", "exec 3> alive; trap 'echo asked' TERM; while :; do echo go; sleep 0.05; done"],
             cwd=tmp_path,
             env=process.environment(),
             limits=Limits(60, 10**6, grace_seconds=60),
-            on_output=lambda piece: started.set() if b"go" in piece else asked.set(),
+            on_output=lambda piece: asked.set() if b"asked" in piece else started.set(),
         )
     )
-    asked = asyncio.Event()
     await started.wait()
     running.cancel()
     await asked.wait()
