@@ -1,0 +1,234 @@
+"""What can be asked and what is answered, by request and reply: the query service's and the local forge's.
+
+Answers of the query service are true for one position of the log, which they carry. People and screens ask; who
+works reads the log itself. Text in an answer is as it was said: whoever shows it makes it printable.
+"""
+
+from datetime import datetime
+from typing import Annotated, TypeAlias
+
+from msgspec import Meta, Struct
+
+from schemas.fields import Branch, Line, Priority, Text
+from schemas.issue import DeadlineKind, EscalationReason, Refusal, WaitingReason
+from schemas.refs import IssueRef, Name, RepoRef
+from schemas.state import IssueState
+
+PAGE_MAX = 200
+"""Issues in one answer."""
+TIMELINE_MAX = 200
+"""Newest events in the answer about one issue."""
+
+Position: TypeAlias = Annotated[int, Meta(ge=0)]
+
+# ── status ───────────────────────────────────────────────────────────────────
+
+
+class StatusRequest(Struct, frozen=True, kw_only=True):
+    """How the rig stands."""
+
+    wait_for: Position | None = None
+    """Answer only once the read side has reached this position of the log (bounded; refused when it does not)."""
+
+
+class RepositoryLine(Struct, frozen=True, kw_only=True):
+    """One repository under the rig."""
+
+    repository: RepoRef
+    configured: bool
+    """Whether the forge has looked at it since it was added."""
+    base_branch: str | None
+    clone_url: str
+    check: str
+    reviewers: tuple[str, ...] = ()
+
+
+class Status(Struct, frozen=True, kw_only=True):
+    """The log and how far the read side follows it; what there is, counted."""
+
+    position: int
+    """The position that this answer is true for."""
+    log_position: int
+    """The log's last position when asked."""
+    behind: int
+    skipped: int
+    """Positions that hold no event this version can read."""
+    issues: dict[IssueState, int]
+    agents: int
+    """Agents that have joined and not left."""
+    repositories: tuple[RepositoryLine, ...]
+
+
+# ── issues ───────────────────────────────────────────────────────────────────
+
+
+class IssuesRequest(Struct, frozen=True, kw_only=True):
+    """Issues, the oldest first, a page at a time."""
+
+    repository: RepoRef | None = None
+    state: IssueState | None = None
+    after: Position = 0
+    """`next` of the page before."""
+    limit: Annotated[int, Meta(ge=1, le=PAGE_MAX)] = 50
+    wait_for: Position | None = None
+
+
+class IssueLine(Struct, frozen=True, kw_only=True):
+    """One issue in a list."""
+
+    issue: IssueRef
+    state: IssueState
+    priority: Priority
+    title: str
+    agent: str | None
+    """Who works on it now."""
+    attempts: int
+    waiting: tuple[WaitingReason, ...]
+    updated: datetime
+
+
+class Issues(Struct, frozen=True, kw_only=True):
+    """One page."""
+
+    position: int
+    issues: tuple[IssueLine, ...]
+    next: int | None
+    """Ask again with `after` set to this; None: that was all."""
+
+
+class IssueRequest(Struct, frozen=True, kw_only=True):
+    """Everything about one issue."""
+
+    issue: IssueRef
+    timeline: Annotated[int, Meta(ge=0, le=TIMELINE_MAX)] = TIMELINE_MAX
+    """How many of its newest events to tell."""
+    wait_for: Position | None = None
+
+
+class Verdict(Struct, frozen=True, kw_only=True):
+    """What checks or a reviewer said about one head commit."""
+
+    passed: bool
+    head_sha: str
+    base_sha: str | None = None
+    """Of checks: the base that head was merged with."""
+    by: str
+    at: datetime
+
+
+class Deadline(Struct, frozen=True, kw_only=True):
+    """By when something must have come."""
+
+    kind: DeadlineKind
+    at: datetime
+
+
+class TimelineEntry(Struct, frozen=True, kw_only=True):
+    """One event of the issue, in words."""
+
+    position: int
+    time: datetime
+    """The source's own clock."""
+    actor: str
+    type: str
+    summary: str
+    """One printable line."""
+
+
+class IssueDetail(Struct, frozen=True, kw_only=True):
+    """Everything a person wants to know about one issue."""
+
+    position: int
+    issue: IssueRef
+    state: IssueState
+    title: str
+    body: str
+    author: str
+    priority: Priority
+    depends_on: tuple[IssueRef, ...]
+    approved: datetime
+    waiting: tuple[WaitingReason, ...]
+    waits_for: tuple[IssueRef, ...]
+    epoch: int
+    """The newest assignment's number; 0: never assigned."""
+    run: str | None
+    """The run that claimed it last."""
+    agent: str | None
+    """Who works on it now."""
+    attempts: int
+    """The last assignment's attempt."""
+    branch: str | None
+    pull_request: int | None
+    url: str
+    """Of the pull request."""
+    head_sha: str | None
+    checks: Verdict | None
+    """About the current head."""
+    reviews: tuple[Verdict, ...]
+    """About the current head."""
+    merge_sha: str | None
+    findings: str
+    """What was last found wrong, in full: failed checks, a dispute, a conflict, a failed run. Empty once done."""
+    refusal: Refusal | None
+    cycle: tuple[IssueRef, ...]
+    escalation: EscalationReason | None
+    deadline: Deadline | None
+    timeline: tuple[TimelineEntry, ...]
+    earlier: int
+    """Events before the first one of the timeline."""
+
+
+# ── agents ───────────────────────────────────────────────────────────────────
+
+
+class AgentsRequest(Struct, frozen=True, kw_only=True):
+    """Everybody who ever joined."""
+
+    wait_for: Position | None = None
+
+
+class AgentLine(Struct, frozen=True, kw_only=True):
+    """One replica of an agent."""
+
+    name: str
+    role: str
+    slots: int
+    busy: tuple[IssueRef, ...]
+    """The issues that it works on now."""
+    provider: str
+    version: str
+    joined: datetime
+    left: datetime | None
+
+
+class Agents(Struct, frozen=True, kw_only=True):
+    """Agents by name."""
+
+    position: int
+    agents: tuple[AgentLine, ...]
+
+
+# ── the local forge ──────────────────────────────────────────────────────────
+
+
+class AddIssue(Struct, frozen=True, kw_only=True):
+    """Asks the local forge to allot a number and say `IssueApproved`."""
+
+    request: Annotated[str, Meta(min_length=1, max_length=100, pattern=r"\A[A-Za-z0-9-]+\Z")]
+    """The asker's id of this request: the same one again gives the same issue."""
+    repository: RepoRef
+    title: Line
+    body: Text = ""
+    author: Line
+    priority: Priority = Priority.NORMAL
+    depends_on: tuple[IssueRef, ...] = ()
+    labels: tuple[str, ...] = ()
+    requires: tuple[Name, ...] = ()
+    base_branch: Branch | None = None
+
+
+class IssueAdded(Struct, frozen=True, kw_only=True):
+    """The issue's number, and where the log holds its approval."""
+
+    issue: IssueRef
+    position: int
