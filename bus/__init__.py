@@ -1,0 +1,44 @@
+"""HOW it travels: typed events on NATS JetStream. The only room that knows the server and its client library."""
+
+from bus.bus import Bus
+from bus.consume import Done, Drop, Outcome, Retry
+from bus.delivery import Delivery, Skipped
+from bus.errors import (
+    BusError,
+    Conflict,
+    DuplicateMismatch,
+    LogChanged,
+    NoService,
+    Refused,
+    ServerRefused,
+    TopologyDrift,
+    Unavailable,
+    Unsuitable,
+)
+from bus.follow import Reader
+from bus.log import Log
+from bus.publish import MAX_BATCH, Expect
+
+__all__ = [
+    "MAX_BATCH",
+    "Bus",
+    "BusError",
+    "Conflict",
+    "Delivery",
+    "Done",
+    "Drop",
+    "DuplicateMismatch",
+    "Expect",
+    "Log",
+    "LogChanged",
+    "NoService",
+    "Outcome",
+    "Reader",
+    "Refused",
+    "Retry",
+    "ServerRefused",
+    "Skipped",
+    "TopologyDrift",
+    "Unavailable",
+    "Unsuitable",
+]

@@ -1,0 +1,52 @@
+"""The bus of one role: a checked connection, and on it the log, timers, presence, output and services."""
+
+from types import TracebackType
+
+from bus.connection import Connection
+from bus.log import Log
+from bus.presence import Presence, Runs
+from bus.services import Services
+from bus.timers import Timers
+from bus.topology import ensure, verify
+from schemas import Actor
+
+
+class Bus:
+    """What a role does its work with. Make one with `Bus.connect`."""
+
+    def __init__(self, connection: Connection, actor: Actor, source: str) -> None:
+        self.connection = connection
+        self.log = Log(connection, actor, source)
+        self.timers = Timers(connection)
+        self.presence = Presence(connection)
+        self.runs = Runs(connection)
+        self.services = Services(connection)
+
+    @classmethod
+    async def connect(
+        cls, url: str, *, actor: Actor, source: str, create: bool = False, timeout_seconds: float = 10.0
+    ) -> "Bus":
+        """Connects as an actor. `create` makes the streams that are missing; else the log must be there.
+
+        Raises Unavailable, Unsuitable or TopologyDrift, each saying what to do.
+        """
+        connection = await Connection.connect(url, name=source, timeout_seconds=timeout_seconds)
+        try:
+            await (ensure(connection) if create else verify(connection))
+        except BaseException:
+            await connection.close()
+            raise
+        return cls(connection, actor, source)
+
+    async def close(self) -> None:
+        """Flushes and closes, in order."""
+        await self.services.close()
+        await self.connection.close()
+
+    async def __aenter__(self) -> "Bus":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()

@@ -1,0 +1,57 @@
+"""What can go wrong on the bus.
+
+BusError
+├── Unavailable         the server did not answer within the caller's deadline
+├── Unsuitable          a server that would quietly drop a promise: too old, not durable, JetStream off
+├── TopologyDrift       a stream that is not configured as it must be
+├── LogChanged          the log was recreated, cut or rolled back under a reader
+├── ServerRefused       the server answered with an error of its API
+│   └── Conflict        an expectation did not hold: somebody else wrote first
+├── DuplicateMismatch   an id that is stored already, with another subject or body: an alarm
+├── NoService           nobody answers a request
+└── Refused             a service answered that it will not, and why
+"""
+
+
+class BusError(Exception):
+    """Root of this room's errors."""
+
+
+class Unavailable(BusError):
+    """The server did not answer within the caller's deadline."""
+
+
+class Unsuitable(BusError):
+    """A server that would quietly drop a promise."""
+
+
+class TopologyDrift(BusError):
+    """A stream that is not configured as it must be."""
+
+
+class LogChanged(BusError):
+    """The log was recreated, cut or rolled back under a reader."""
+
+
+class ServerRefused(BusError):
+    """The server's API answered with an error; `code` is its `err_code`."""
+
+    def __init__(self, what: str, code: int, description: str) -> None:
+        super().__init__(f"{what}: the server refused ({code}: {description})")
+        self.code = code
+
+
+class Conflict(ServerRefused):
+    """An expectation did not hold: somebody else wrote first."""
+
+
+class DuplicateMismatch(BusError):
+    """An id that is stored already, with another subject or body."""
+
+
+class NoService(BusError):
+    """Nobody answers a request."""
+
+
+class Refused(BusError):
+    """A service answered that it will not, and why."""

@@ -1,0 +1,96 @@
+"""The log as a role sees it: say, read, follow, work. The actor is fixed at connecting: nobody speaks for another."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+
+from bus.connection import Connection
+from bus.consume import Drop, Outcome, consume
+from bus.delivery import Delivery, Skipped
+from bus.direct import get_last, get_position
+from bus.follow import Reader
+from bus.publish import Expect, publish_batch, publish_event
+from bus.topology import LOG
+from schemas import Actor, Draft, Envelope, Recorded, envelope
+
+
+class Log:
+    """The stream RIG, written as one actor."""
+
+    def __init__(self, connection: Connection, actor: Actor, source: str) -> None:
+        self._connection = connection
+        self.actor = actor
+        self.source = source
+
+    def envelope(self, draft: Draft, id: str) -> Envelope:  # noqa: A002 - CloudEvents' name
+        """The draft as this role would say it now. Raises NotAllowed or BadSubject."""
+        return envelope(draft, id=id, actor=self.actor, source=self.source, time=datetime.now(UTC))
+
+    async def publish(
+        self,
+        draft: Draft,
+        id: str,  # noqa: A002 - CloudEvents' name
+        *,
+        new_subject: bool = False,
+        timeout_seconds: float = 30.0,
+    ) -> int:
+        """Stores one event once and returns its position; see publish_event for what it raises.
+
+        `new_subject` demands that nothing was said on its subject yet (Conflict otherwise).
+        """
+        event = self.envelope(draft, id)
+        expect = Expect(str(event.subject), 0) if new_subject else None
+        return await publish_event(self._connection, event, expect=expect, timeout_seconds=timeout_seconds)
+
+    async def append(self, events: Sequence[Envelope], *, expect: Expect) -> int:
+        """Stores all or none; see publish_batch."""
+        return await publish_batch(self._connection, events, expect=expect)
+
+    def follow(self, filters: Sequence[str] = ("rig.>",), *, after: int = 0) -> Reader:
+        """An ordered reader of everything behind `after`; use it as `async with`."""
+        return Reader(self._connection, filters, after=after)
+
+    async def history(self, filters: Sequence[str], *, after: int = 0) -> list[Recorded]:
+        """Every event stored by now on these filters, behind `after`. What cannot be decoded is left out."""
+        found: list[Recorded] = []
+        async with self.follow(filters, after=after) as reader:
+            while not reader.caught_up:
+                item = (await reader.next()).decoded()
+                if isinstance(item, Recorded):
+                    found.append(item)
+        return found
+
+    async def at(self, position: int) -> Recorded | Skipped | None:
+        """What stands at one position."""
+        return await get_position(self._connection, position)
+
+    async def last(self, subject: str = "rig.>") -> Recorded | Skipped | None:
+        """The newest event on a subject or filter."""
+        return await get_last(self._connection, subject)
+
+    async def work(
+        self,
+        durable: str,
+        filter_subject: str,
+        handler: Callable[[Recorded], Awaitable[Outcome]],
+        *,
+        ack_wait_seconds: float,
+        slots: int,
+        stop: asyncio.Event,
+    ) -> None:
+        """Durable work on the events of a filter; see consume. What is no event goes to the dead letters."""
+
+        async def handle(delivery: Delivery) -> Outcome:
+            item = delivery.decoded()
+            return Drop(item.reason) if isinstance(item, Skipped) else await handler(item)
+
+        await consume(
+            self._connection,
+            LOG,
+            durable,
+            filter_subject,
+            handle,
+            ack_wait_seconds=ack_wait_seconds,
+            slots=slots,
+            stop=stop,
+        )
