@@ -78,10 +78,21 @@ def branch_ref(branch: str) -> str:
 
 
 class Git:
-    """Git in one directory: the top of a work tree, or a bare repository."""
+    """Git in one directory: the top of a work tree, or a bare repository.
 
-    def __init__(self, directory: Path, *, env: Mapping[str, str] = _NOTHING, limits: Limits = LIMITS) -> None:
+    With `own_session` a command ends what it began even when this process is killed (see `process.run`).
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        env: Mapping[str, str] = _NOTHING,
+        limits: Limits = LIMITS,
+        own_session: bool = False,
+    ) -> None:
         self.directory = directory
+        self._own_session = own_session
         self._limits = limits
         settings = {"GIT_CONFIG_COUNT": str(len(_SETTINGS))}
         for index, (key, value) in enumerate(_SETTINGS):
@@ -112,6 +123,7 @@ class Git:
             limits=self._limits,
             stdin=stdin,
             separate_errors=True,
+            own_session=self._own_session,
         )
         if outcome.cut is not None:
             raise GitError(self.directory, args, outcome)

@@ -123,11 +123,13 @@ async def run(
     stdin: bytes = b"",
     on_output: Callable[[bytes], None] | None = None,
     separate_errors: bool = False,
+    own_session: bool = False,
 ) -> Outcome:
     """Run `argv` to its end or to a limit; when this returns or raises, its process group is gone.
 
     `on_output` sees every piece of output as it comes, in the event loop: it must be quick. What it raises stops
-    the program and is raised here. Raises SpawnFailed.
+    the program and is raised here. `own_session` is for what must not be stopped half-way when this process dies:
+    whoever sweeps up after us by our session does not reach it, and it ends by itself. Raises SpawnFailed.
     """
     began = time.monotonic()
     child = await _spawn(
@@ -138,6 +140,7 @@ async def run(
         stdin=stdin,
         on_output=on_output,
         separate_errors=separate_errors,
+        own_session=own_session,
     )
     try:
         try:
@@ -172,6 +175,7 @@ async def _spawn(
     stdin: bytes,
     on_output: Callable[[bytes], None] | None,
     separate_errors: bool,
+    own_session: bool,
 ) -> "_Child":
     loop = asyncio.get_running_loop()
     # A file and not a pipe: complete before anyone reads, never a deadlock, no error when nobody reads. (asyncio's
@@ -188,7 +192,8 @@ async def _spawn(
                 stdin=given,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE if separate_errors else subprocess.STDOUT,
-                process_group=0,
+                process_group=None if own_session else 0,
+                start_new_session=own_session,
             )
         except OSError as error:
             culprit = f"working directory {cwd}" if error.filename == cwd else f"program {argv[0]}"

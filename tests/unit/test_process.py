@@ -223,6 +223,19 @@ async def test_cancelling_twice_does_not_wait_for_the_grace(tmp_path: Path, fifo
     await everyone_is_gone(fifo)
 
 
+@pytest.mark.parametrize("own", [False, True])
+async def test_a_program_is_of_our_session_unless_it_must_outlive_us(tmp_path: Path, own: bool) -> None:
+    outcome = await process.run(
+        [sys.executable, "-c", "import os; print(os.getsid(0), os.getpgid(0) == os.getpid())"],
+        cwd=tmp_path,
+        env=process.environment(),
+        limits=ROOMY,
+        own_session=own,
+    )
+    session, leads_its_group = outcome.output.split()
+    assert (int(session) != os.getsid(0), leads_its_group) == (own, b"True")
+
+
 @pytest.mark.parametrize(
     ("argv", "directory", "message"),
     [

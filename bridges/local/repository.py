@@ -1,0 +1,172 @@
+"""A repository on this disk, as the forge sees it: may it be served, where are its branches, how do they move.
+
+Every branch moves the way a `git push` would move it: compare-and-swap, and a work tree that has the branch checked
+out follows (`receive.denyCurrentBranch=updateInstead`) or, when it holds changes of its own, stops it. The base branch
+passes the repository's own hooks, as any push to it does; the rig's branches (`rig/…`) are bookkeeping and run none.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from machine import process
+from machine.git import Git, GitError, branch_ref, sha
+from machine.process import Outcome
+
+SLUG_LENGTH = 40
+_RECEIVE = "git -c receive.denyCurrentBranch=updateInstead -c receive.denyDeletes=false"
+_WITHOUT_HOOKS = " -c core.hooksPath=/dev/null"
+
+
+class RepositoryError(Exception):
+    """A repository cannot be served as it is; the message says which, why, and what to do.
+
+    RepositoryError
+    ├── NotARepository   no git repository at this path
+    ├── ShallowClone     its history is cut off
+    └── NoSuchBranch     the base branch is not there: no commit yet, HEAD detached, or gone
+    """
+
+
+class NotARepository(RepositoryError):
+    """No git repository at this path."""
+
+
+class ShallowClone(RepositoryError):
+    """The repository's history is cut off, so merges cannot be computed."""
+
+
+class NoSuchBranch(RepositoryError):
+    """The branch to merge into does not exist."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """What the forge found in a repository."""
+
+    base_branch: str
+    base_sha: str
+    bare: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BranchMoved:
+    """Somebody else moved the branch first; `actual` is where it is now, None: nowhere."""
+
+    actual: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PushRefused:
+    """The repository refused to move a branch, in its own words."""
+
+    detail: str
+
+
+async def inspect(path: Path, base_branch: str | None = None) -> Inspected:
+    """Look at the repository at `path`; `base_branch` None means the one that its HEAD names.
+
+    Raises NotARepository, ShallowClone, NoSuchBranch.
+    """
+    if not path.is_dir():  # noqa: ASYNC240 - one look at a local path
+        raise NotARepository(f"{path} is not a directory")
+    git = Git(path)
+    try:
+        facts = await git.run(
+            "rev-parse", "--is-bare-repository", "--is-inside-work-tree", "--is-shallow-repository", "--show-prefix"
+        )
+    except GitError as error:
+        raise NotARepository(f"{path} is not a git repository: {error.detail}") from error
+    bare, work_tree, shallow = (word == "true" for word in facts.splitlines()[:3])
+    if not bare and not work_tree:
+        raise NotARepository(f"{path} is the inside of a git repository: name the directory around it")
+    if shallow:
+        raise ShallowClone(f"{path} is a shallow clone: run `git fetch --unshallow` in it first")
+    branch = base_branch or await _branch_of_head(git)
+    return Inspected(branch, await branch_head(path, branch), bare)
+
+
+async def branch_head(path: Path, branch: str) -> str:
+    """The commit that a branch is at. Raises NoSuchBranch."""
+    if (head := await Git(path).commit_id(branch_ref(branch))) is None:
+        raise NoSuchBranch(f"{path} has no branch {branch} with a commit on it: commit something there first")
+    return head
+
+
+async def holds_commit(path: Path, commit: str) -> bool:
+    """Whether the repository has this commit at all (a full id)."""
+    return await Git(path).commit_id(sha(commit)) is not None
+
+
+def work_branch(number: int, epoch: int, run: str) -> str:
+    """Where the agent of one run pushes its work for an issue."""
+    return f"rig/{number}/{epoch}-{run}"
+
+
+def pull_request_branch(number: int, title: str) -> str:
+    """The name of an issue's pull request branch, `rig/7-fix-the-total`: a-z, 0-9 and dashes are left of the title."""
+    ascii_title = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
+    slug = re.sub(r"[^a-z0-9]+", "-", ascii_title)[:SLUG_LENGTH].strip("-")
+    return f"rig/{number}-{slug or 'work'}"
+
+
+async def move_branch(path: Path, branch: str, commit: str, expected: str | None) -> BranchMoved | PushRefused | None:
+    """Move one of the rig's branches from `expected` (None: it must be new) to a commit that the repository has.
+
+    None: it is there now, by us or by an earlier try of ours.
+    """
+    git = Git(path)
+    outcome = await push(git, path, branch, source=sha(commit), expected=expected, hooks=False)
+    if outcome.ok:
+        return None
+    actual = await git.commit_id(branch_ref(branch))
+    if actual == commit:
+        return None
+    return BranchMoved(actual) if actual != expected else PushRefused(refusal(outcome))
+
+
+async def delete_branches(path: Path, branches: Iterable[str]) -> Sequence[str]:
+    """Delete branches of the rig; one that a work tree has checked out stays. Returns what is left of them."""
+    wanted = set(branches)
+    git = Git(path)
+    if present := wanted & set(await _branches(git)):
+        deletions = [f":{branch_ref(branch)}" for branch in sorted(present)]
+        await git.outcome("push", *_push_options(hooks=False), "--", str(path), *deletions)
+    return sorted(wanted & set(await _branches(git)))
+
+
+async def branches_of_issue(path: Path, number: int) -> Sequence[str]:
+    """The branches that agents pushed for an issue."""
+    return await _branches(Git(path), f"refs/heads/rig/{number}/")
+
+
+async def push(git: Git, path: Path, branch: str, *, source: str, expected: str | None, hooks: bool) -> Outcome:
+    """Push a commit of `git`'s repository to `branch` of the one at `path`, if it is at `expected` (None: nowhere)."""
+    lease = f"--force-with-lease={branch_ref(branch)}:{expected or ''}"
+    target = f"{sha(source)}:{branch_ref(branch)}"
+    return await git.outcome("push", *_push_options(hooks=hooks), lease, "--", str(path), target)
+
+
+def refusal(outcome: Outcome) -> str:
+    """Why a push was refused: git's reason, and what the repository's hooks said."""
+    reasons = [line.split("\t")[-1] for line in process.excerpt(outcome.output, 1000).splitlines() if line[:1] == "!"]
+    said = [line[8:] for line in process.excerpt(outcome.errors, 2000).splitlines() if line.startswith("remote: ")]
+    return "\n".join([*reasons, *said]) or process.excerpt(outcome.errors, 2000)
+
+
+def _push_options(*, hooks: bool) -> Sequence[str]:
+    receive = f"{_RECEIVE}{'' if hooks else _WITHOUT_HOOKS} receive-pack"
+    return ("--porcelain", "--no-verify", "--no-signed", "--no-follow-tags", f"--receive-pack={receive}")
+
+
+async def _branch_of_head(git: Git) -> str:
+    outcome = await git.outcome("symbolic-ref", "--quiet", "--short", "HEAD")
+    if not outcome.ok:
+        raise NoSuchBranch(f"HEAD of {git.directory} is detached: switch to the branch that work is merged into")
+    return outcome.output.decode("utf-8", "replace").strip()
+
+
+async def _branches(git: Git, under: str = "refs/heads/") -> Sequence[str]:
+    return (await git.run("for-each-ref", "--format=%(refname:lstrip=2)", "--", under)).splitlines()
