@@ -44,7 +44,7 @@ accounts {
 }
 system_account: SYS
 """)
-ANSWER_SECONDS = 1.0
+ANSWER_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)

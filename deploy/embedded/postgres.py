@@ -33,7 +33,7 @@ SETTINGS = {
     "io_method": "sync",
 }
 INITDB_LIMITS = Limits(wall_seconds=120, output_bytes=1024 * 1024)
-ANSWER_SECONDS = 1.0
+ANSWER_SECONDS = 0.25
 PROTOCOL_3 = 3 << 16
 
 
