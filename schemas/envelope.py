@@ -16,6 +16,7 @@ from msgspec import Meta, Struct
 from schemas.actors import check_may_say
 from schemas.errors import BadSubject, SchemaError, Undecodable
 from schemas.event import Event
+from schemas.fields import Instant
 from schemas.issue import IssueAssigned
 from schemas.refs import Ref
 from schemas.registry import by_type
@@ -98,7 +99,7 @@ class _Document(Struct, frozen=True, kw_only=True, omit_defaults=True):
     source: Annotated[str, Meta(min_length=1)]
     type: str
     subject: str
-    time: datetime
+    time: Instant
     datacontenttype: str = ""
     correlationid: str | None = None
     causationid: str | None = None
@@ -141,10 +142,11 @@ def decode(body: bytes, *, subject: str | None = None) -> Envelope:
         document = _DOCUMENT.decode(body)
         event_type = by_type(document.type)
         where = parse(document.subject)
+        time = document.time.astimezone(UTC)
         data = _decoder(event_type).decode(document.data)
     except msgspec.DecodeError as error:
         raise Undecodable(f"not an event: {error}") from None
-    except BadSubject as error:
+    except (BadSubject, OverflowError) as error:
         raise Undecodable(str(error)) from None
     if subject is not None and subject != document.subject:
         raise Undecodable(f"the document says {document.subject!r} and came on {subject!r}")
@@ -160,7 +162,7 @@ def decode(body: bytes, *, subject: str | None = None) -> Envelope:
         id=document.id,
         source=document.source,
         subject=where,
-        time=document.time,
+        time=time,
         correlationid=document.correlationid,
         causationid=document.causationid,
         traceparent=document.traceparent,

@@ -1,5 +1,6 @@
 """Field types that several events share. Bounds live here, so that nothing oversized or unprintable enters the log."""
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, TypeAlias
 
@@ -25,6 +26,9 @@ Branch: TypeAlias = Annotated[
         pattern=r"\A(?![-/.])(?!.*(?:\.\.|//|@\{|\\))[^\x00-\x20\x7f~^:?*\[]+\Z",
         description="a git branch name",
     ),
+]
+Instant: TypeAlias = Annotated[
+    datetime, Meta(tz=True, description="a time with its offset from UTC, like 2026-01-31T12:00:00Z")
 ]
 Epoch: TypeAlias = Annotated[int, Meta(ge=1, description="an assignment's number, from 1")]
 Run: TypeAlias = Annotated[

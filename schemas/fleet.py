@@ -1,12 +1,11 @@
 """Events about the rig as a whole."""
 
-from datetime import datetime
 from typing import Annotated
 
 from msgspec import Meta
 
 from schemas.event import FleetEvent
-from schemas.fields import Line
+from schemas.fields import Instant, Line
 from schemas.policy import Policy
 
 
@@ -14,7 +13,7 @@ class Decided(FleetEvent, frozen=True, kw_only=True):
     """Opens a batch of decisions: on which prefix of the log, when, under which policy and rules, how many follow."""
 
     through: Annotated[int, Meta(ge=0)]
-    now: datetime
+    now: Instant
     policy: str
     """The hash of the policy in force."""
     rules: int
