@@ -1,13 +1,12 @@
 """Events about one issue: asked for, assigned, worked, checked, reviewed, merged."""
 
-from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from schemas.event import IssueEvent
-from schemas.fields import Branch, Epoch, Excerpt, Line, Priority, Run, Sha, Text
+from schemas.fields import Branch, Epoch, Excerpt, Instant, Line, Priority, Run, Sha, Text
 from schemas.refs import IssueRef, Name
 
 # ── what is asked for ────────────────────────────────────────────────────────
@@ -107,7 +106,7 @@ class IssueWaiting(IssueEvent, frozen=True, kw_only=True):
     """Why this issue is not assigned yet; said when its waiting deadline passes, not at every change."""
 
     reasons: tuple[WaitingReason, ...]
-    since: datetime
+    since: Instant
     waits_for: tuple[IssueRef, ...] = ()
 
 
@@ -184,7 +183,6 @@ class EscalationReason(StrEnum):
     FORGE_SILENT = "forge_silent"
     """The forge does not answer, or refuses again and again."""
     REVIEW_SILENT = "review_silent"
-    STOPPED = "stopped"
     RUNS = "runs"
     """Runs failed too often for reasons that are not the work's (quota, login, spawn …)."""
 
@@ -211,6 +209,8 @@ class DeadlineKind(StrEnum):
     """What an issue in a state that is not final waits for."""
 
     WAITING = "waiting"
+    BACKOFF = "backoff"
+    """After a run that failed for reasons that are not the work's."""
     CLAIM = "claim"
     RUN = "run"
     PULL_REQUEST = "pull_request"
@@ -223,14 +223,14 @@ class DeadlineSet(IssueEvent, frozen=True, kw_only=True):
     """By `at`, what is waited for must have come. Replaces the issue's deadline before it."""
 
     kind: DeadlineKind
-    at: datetime
+    at: Instant
 
 
 class DeadlinePassed(IssueEvent, frozen=True, kw_only=True):
     """The timer of a deadline fired; it counts only while that deadline lives."""
 
     kind: DeadlineKind
-    at: datetime
+    at: Instant
 
 
 # ── what agents say ──────────────────────────────────────────────────────────
@@ -303,7 +303,7 @@ class WorkFailed(IssueEvent, frozen=True, kw_only=True):
     run: Run
     kind: FailureKind
     detail: Excerpt
-    retry_at: datetime | None = None
+    retry_at: Instant | None = None
 
 
 # ── what a forge says ────────────────────────────────────────────────────────

@@ -1,0 +1,74 @@
+"""Replay: every decision ever recorded, made again from the log and compared.
+
+The log is folded to each `through`, decided again under the policy in force and the recorded `now`, and what comes out
+is compared with the batch that stands there, as decoded values and with causes, trace context aside.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from msgspec import Struct
+
+from conductor.decide import RULES, decide
+from conductor.evolve import evolve
+from conductor.state import State
+from schemas import Decided, Draft, Envelope, Recorded
+
+
+class Difference(Struct, frozen=True):
+    """A recorded round that does not come out again."""
+
+    position: int
+    """Of its Decided."""
+    recorded: tuple[Draft, ...]
+    decided: tuple[Draft, ...]
+
+
+class Replayed(Struct, frozen=True):
+    """What a replay found."""
+
+    rounds: int
+    """Rounds compared."""
+    other_rules: int
+    """Rounds of other rules, which are not compared."""
+    differences: tuple[Difference, ...]
+
+
+def replay(history: Sequence[tuple[int, Envelope | None]]) -> Replayed:
+    """The whole log in order, from its first position (None: a position that cannot be read) → what came out."""
+    events = dict(history)
+    state = State()
+    rounds = other = 0
+    differences: list[Difference] = []
+    folded = iter(history)
+    for position, event in history:
+        if event is None or not isinstance(event.data, Decided):
+            continue
+        if event.data.rules != RULES:
+            other += 1
+            continue
+        _fold_to(state, folded, event.data.through)
+        rounds += 1
+        batch = (events.get(position + index) for index in range(1, event.data.count + 1))
+        recorded = tuple(_draft(decision) for decision in batch if decision is not None)
+        again = tuple(decide(state, event.data.now, state.policy)) if state.policy is not None else ()
+        if recorded != again or event.data.policy != state.policy_hash:
+            differences.append(Difference(position, recorded, again))
+    return Replayed(rounds, other, tuple(differences))
+
+
+def history_of(items: Iterable[Recorded | object]) -> list[tuple[int, Envelope | None]]:
+    """Recorded events → what `replay` takes."""
+    return [(item.position, item.event) for item in items if isinstance(item, Recorded)]
+
+
+def _fold_to(state: State, events: Iterable[tuple[int, Envelope | None]], through: int) -> None:
+    if state.position >= through:
+        return
+    for position, event in events:
+        evolve(state, event, position)
+        if position >= through:
+            return
+
+
+def _draft(event: Envelope) -> Draft:
+    return Draft(about=event.about, data=event.data, cause=event.causationid, correlation=event.correlationid)

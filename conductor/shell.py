@@ -1,0 +1,172 @@
+"""The conductor's shell: reads the log, decides, appends the decision as one atomic batch, and mirrors deadlines.
+
+Any number of conductors may run. Every round is compare-and-set on the one subject of `Decided`: one wins each round,
+on everything at once, and the others read on. A restart folds the log and stands where it stood.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from bus import Bus, BusError, Delivery, Done, Expect, Outcome, Reader, Skipped
+from conductor.decide import RULES, decide
+from conductor.evolve import evolve
+from conductor.state import State
+from machine.lifecycle import Lifecycle
+from schemas import (
+    FLEET,
+    Actor,
+    DeadlineKind,
+    DeadlinePassed,
+    DeadlineSet,
+    Decided,
+    Draft,
+    Envelope,
+    IssueRef,
+    Policy,
+    Subject,
+    envelope,
+    event_id,
+)
+
+log = logging.getLogger(__name__)
+
+DECIDED_SUBJECT: Final = str(Subject(FLEET, Actor.CONDUCTOR, Decided.name()))
+_RETRY_SECONDS: Final = 1.0
+"""After a refusal or silence: how long to read on before deciding again on the same prefix."""
+
+
+class Timer(Struct, frozen=True):
+    """What a deadline's timer carries."""
+
+    issue: IssueRef
+    kind: DeadlineKind
+    at: datetime
+    id: str
+    """Of its DeadlineSet."""
+
+
+async def run_conductor(bus: Bus, lifecycle: Lifecycle) -> None:
+    """Decides until stopped. Raises what makes going on impossible (a log that was recreated, say)."""
+    async with asyncio.TaskGroup() as group:
+        conductor = Conductor(bus, lifecycle)
+        tasks = [group.create_task(conductor.rounds()), group.create_task(conductor.mirror())]
+        timers = group.create_task(bus.timers.fired(conductor.fired, stop=lifecycle.stop))
+        await lifecycle.stop.wait()
+        for task in (*tasks, timers):
+            task.cancel()
+
+
+class Conductor:
+    """One conductor: a fold, and what it still has to mirror."""
+
+    def __init__(self, bus: Bus, lifecycle: Lifecycle) -> None:
+        self._bus = bus
+        self._lifecycle = lifecycle
+        self._state = State()
+        self._fresh: set[IssueRef] = set()
+        self._to_mirror = asyncio.Event()
+
+    async def rounds(self) -> None:
+        """Reads in order; whenever it has caught up with a complete batch, decides on exactly that prefix."""
+        considered = 0  # the prefix that was decided on last
+        async with self._bus.log.follow() as reader:
+            while True:
+                policy = self._policy_to_decide_by() if reader.caught_up and self._state.batch_complete else None
+                if policy is not None:
+                    self._lifecycle.ready()
+                    if self._fresh:
+                        self._to_mirror.set()
+                    if self._state.position > considered:
+                        considered = self._state.position
+                        if not await self._round(policy) and not await self._read(reader, _RETRY_SECONDS):
+                            considered = 0
+                        continue
+                await self._read(reader, None)
+
+    async def _read(self, reader: Reader, within_seconds: float | None) -> bool:
+        """Folds the next event. False when none came within the time."""
+        try:
+            async with asyncio.timeout(within_seconds):
+                delivery = await reader.next()
+        except TimeoutError:
+            return False
+        item = delivery.decoded()
+        if isinstance(item, Skipped):
+            log.warning("position %d is skipped: %s", item.position, item.reason)
+            evolve(self._state, None, item.position)
+            return True
+        evolve(self._state, item.event, item.position)
+        if isinstance(item.event.data, DeadlineSet) and isinstance(item.event.about, IssueRef):
+            self._fresh.add(item.event.about)
+        return True
+
+    def _policy_to_decide_by(self) -> Policy | None:
+        """Without a policy, or under newer rules than its own, a conductor stands by and says so."""
+        state = self._state
+        self._lifecycle.check("policy", state.policy is not None, "no policy adopted yet; `rig up` says it first")
+        newer = state.rules > RULES
+        self._lifecycle.check("rules", not newer, f"the log was decided under rules {state.rules}, these are {RULES}")
+        return None if newer else state.policy
+
+    async def _round(self, policy: Policy) -> bool:
+        """One round on the state as it stands. False when the batch did not land: read on, decide again."""
+        state = self._state
+        now = datetime.now(UTC)
+        if state.decided_now is not None and state.decided_now > now:
+            now = state.decided_now
+        drafts = decide(state, now, policy)
+        if not drafts:
+            return True
+        batch = compose(drafts, state, now, self._bus.log.source)
+        try:
+            await self._bus.log.append(batch, expect=Expect(DECIDED_SUBJECT, state.decided))
+        except BusError as error:
+            log.info("the round on %d did not land: %s", state.position, error)
+            return False
+        return True
+
+    # ── deadlines ────────────────────────────────────────────────────────────
+
+    async def mirror(self) -> None:
+        """Keeps the live deadlines in the timer stream. It is a cache: setting again is harmless."""
+        while True:
+            await self._to_mirror.wait()
+            self._to_mirror.clear()
+            refs, self._fresh = self._fresh, set()
+            for ref in sorted(refs):
+                issue = self._state.issues.get(ref)
+                if issue is None or issue.deadline is None or issue.deadline.passed:
+                    continue
+                deadline = issue.deadline
+                timer = Timer(ref, deadline.kind, deadline.at, deadline.id)
+                try:
+                    await self._bus.timers.set(str(ref), deadline.at, msgspec.json.encode(timer))
+                except BusError as error:
+                    log.warning("the deadline of %s is not mirrored yet: %s", ref, error)
+                    self._fresh.add(ref)
+            if self._fresh:
+                await asyncio.sleep(_RETRY_SECONDS)
+                self._to_mirror.set()
+
+    async def fired(self, delivery: Delivery) -> Outcome:
+        """A firing becomes a DeadlinePassed; whether it still counts is for the fold to say."""
+        timer = msgspec.json.decode(delivery.body, type=Timer)
+        draft = Draft(about=timer.issue, data=DeadlinePassed(kind=timer.kind, at=timer.at), cause=timer.id)
+        await self._bus.log.publish(draft, event_id(Actor.CONDUCTOR, "passed", timer.id))
+        return Done()
+
+
+def compose(drafts: Sequence[Draft], state: State, now: datetime, source: str) -> list[Envelope]:
+    """The batch of a round: Decided, then the decisions, each with the id (conductor, through, index)."""
+    through = state.position
+    decided = Decided(through=through, now=now, policy=state.policy_hash, rules=RULES, count=len(drafts))
+    return [
+        envelope(draft, id=event_id(Actor.CONDUCTOR, through, index), actor=Actor.CONDUCTOR, source=source, time=now)
+        for index, draft in enumerate([Draft(about=FLEET, data=decided), *drafts])
+    ]
