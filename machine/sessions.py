@@ -24,7 +24,7 @@ def members(session: int) -> list[int]:
     """Ids of the living processes of `session`. Zombies are dead: they hold an entry and nothing else."""
     found: list[int] = []
     for pid in _living():
-        with suppress(ProcessLookupError, PermissionError):  # gone since; another user's, so not ours
+        with suppress(ProcessLookupError, PermissionError):  # gone since; the system does not tell us
             if os.getsid(pid) == session:
                 found.append(pid)
     return found
@@ -35,11 +35,13 @@ def kill(session: int, *, but: int | None = None) -> list[int]:
 
     A member may start another in the same moment: call it again until it hits nobody.
     """
-    victims = [pid for pid in members(session) if pid != but]
-    for pid in victims:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    return victims
+    hit: list[int] = []
+    for pid in members(session):
+        if pid != but:
+            with suppress(ProcessLookupError, PermissionError):  # gone since; another user's, out of our reach
+                os.kill(pid, signal.SIGKILL)
+                hit.append(pid)
+    return hit
 
 
 async def sweep(session: int) -> list[int]:
