@@ -96,23 +96,33 @@ def run(main: Callable[[Lifecycle], Awaitable[None]], *, health_address: str | N
     SIGINT and SIGTERM set `stop`, and so does the end of standard input under a supervisor. `health_address`
     ("127.0.0.1:8080", port 0 for any) serves /livez and /readyz: see `health`.
     """
+    # Both are taken out of the environment: a program that this role starts must not speak for it.
+    notify_socket = os.environ.pop("NOTIFY_SOCKET", None)
+    supervised = os.environ.pop("RIG_SUPERVISED", None) == "1"
     try:
-        return asyncio.run(_live(main, health_address))
+        return asyncio.run(_live(main, notify_socket, supervised, health_address))
     except Misconfigured as problem:
         log.error("%s", problem)
         return MISCONFIGURED
     except Exception:
         log.exception("failed")
         return FAILED
+    finally:
+        if supervised:
+            _end_session()
 
 
-async def _live(main: Callable[[Lifecycle], Awaitable[None]], health_address: str | None) -> int:
-    # Taken out of the environment: a program that this role starts must not speak for it.
-    life = Lifecycle(os.environ.pop("NOTIFY_SOCKET", None))
+async def _live(
+    main: Callable[[Lifecycle], Awaitable[None]],
+    notify_socket: str | None,
+    supervised: bool,
+    health_address: str | None,
+) -> int:
+    life = Lifecycle(notify_socket)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, life.stop.set)
-    if os.environ.pop("RIG_SUPERVISED", None) == "1":
+    if supervised:
         threading.Thread(target=_outlive_nobody, args=(loop, life.stop), daemon=True).start()
     async with AsyncExitStack() as stack:
         if health_address is not None:
@@ -143,18 +153,23 @@ async def _live(main: Callable[[Lifecycle], Awaitable[None]], health_address: st
 
 
 def _outlive_nobody(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
-    """In a thread of its own, since the event loop may be stuck: stop when standard input ends, kill when that fails.
+    """In a thread of its own, since the event loop may be stuck: stop when standard input ends, die when that fails.
 
-    Whoever would kill a role that does not stop is dead by then, so the role sees to itself and to what it started.
+    Whoever would kill a role that does not stop is dead by then, so the role sees to it itself.
     """
     while os.read(0, 4096):
         pass
     with suppress(RuntimeError):  # the loop has ended in the same moment
         loop.call_soon_threadsafe(stop.set)
     time.sleep(GRACE_SECONDS + CANCEL_SECONDS + KILL_SECONDS)
+    _end_session()
+    os._exit(FAILED)
+
+
+def _end_session() -> None:
+    """What this role started ends with it, also when its supervisor is no more and cannot see to that."""
     if os.getsid(0) == os.getpid():  # our own session, as under a supervisor, and not somebody's terminal
         sessions.kill(os.getpid(), but=os.getpid())
-    os._exit(FAILED)
 
 
 def _notify(address: str, message: bytes) -> None:
