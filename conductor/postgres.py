@@ -1,0 +1,192 @@
+"""A session with PostgreSQL, kept: opened, migrated, watched, opened anew with back-off when it is lost.
+
+The only file that knows asyncpg, which has no types; behind it statements go by name (conductor/sql) and rows are
+Structs. Postgres is never on the work path: when it is away, whoever needs it waits here and says so.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Any, Final, TypeVar
+
+import asyncpg  # pyright: ignore[reportMissingTypeStubs]
+import msgspec
+from msgspec import Struct
+
+from conductor.sql import migrations, statement
+from machine.lifecycle import Lifecycle, Misconfigured
+
+log = logging.getLogger(__name__)
+
+_connect: Any = asyncpg.connect  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+T = TypeVar("T")
+
+CONNECT_SECONDS: Final = 3.0
+STATEMENT_SECONDS: Final = 30.0
+PAUSE_SECONDS: Final = (0.1, 5.0)
+"""Before the first and before every later attempt to connect; doubled in between."""
+
+
+class PostgresAway(Exception):
+    """PostgreSQL did not do what was asked: it is not there, it went, or it refuses; the message says which."""
+
+
+class _Name(Struct):
+    name: str
+
+
+class Session:
+    """One connection. Its methods raise PostgresAway."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self.lost = asyncio.Event()
+        """Set when the connection is gone."""
+
+        def went(_: object) -> None:
+            self.lost.set()
+
+        connection.add_termination_listener(went)
+
+    async def rows(self, name: str, shape: type[T], *arguments: object) -> list[T]:
+        """What the named statement finds, each row as a `shape` of its columns."""
+        with _away():
+            found = await self._connection.fetch(statement(name), *arguments)
+        return [msgspec.convert(dict(row), shape) for row in found]
+
+    async def row(self, name: str, shape: type[T], *arguments: object) -> T | None:
+        """The first row, or None."""
+        found = await self.rows(name, shape, *arguments)
+        return found[0] if found else None
+
+    async def run(self, name: str, *arguments: object) -> None:
+        """Executes the named statement."""
+        with _away():
+            await self._connection.execute(statement(name), *arguments)
+
+    async def run_many(self, name: str, arguments: Sequence[Sequence[object]]) -> None:
+        """Executes the named statement once for each row of arguments, in one round trip."""
+        with _away():
+            await self._connection.executemany(statement(name), arguments)
+
+    @asynccontextmanager
+    async def transaction(self, *, snapshot: bool = False) -> AsyncGenerator[None]:
+        """All or nothing. `snapshot`: for reading alone, everything as of one moment."""
+        isolation = "repeatable_read" if snapshot else "read_committed"
+        transaction = self._connection.transaction(isolation=isolation, readonly=snapshot)
+        with _away():
+            await transaction.start()
+        try:
+            yield
+        except BaseException:
+            with suppress(PostgresAway), _away():
+                await transaction.rollback()
+            raise
+        with _away():
+            await transaction.commit()
+
+    async def listen(self, channel: str, heard: Callable[[str], None]) -> None:
+        """Calls `heard` with the payload of every notification on a channel, until the session ends."""
+
+        def notified(_connection: object, _process: int, _channel: str, payload: str) -> None:
+            heard(payload)
+
+        with _away():
+            await self._connection.add_listener(channel, notified)
+
+    async def migrate(self) -> None:
+        """Brings the tables to this version's form. Several may try at once: one does it."""
+        async with self.transaction():
+            for name in ("lock_migrations", "create_schema", "create_migrations"):
+                await self.run(name)
+            done = {row.name for row in await self.rows("migrated", _Name)}
+            for name, text in migrations():
+                if name not in done:
+                    with _away():
+                        await self._connection.execute(text)
+                    await self.run("record_migration", name)
+                    log.info("migrated the read side: %s", name)
+
+    async def close(self) -> None:
+        """Ends the session, at once where PostgreSQL does not answer any more."""
+        with suppress(PostgresAway), _away():
+            await self._connection.close(timeout=2)
+        self._connection.terminate()
+
+
+async def connect(url: str, *, name: str) -> Session:
+    """A session on a migrated database. Raises PostgresAway, or Misconfigured for a URL that is none."""
+    try:
+        with _away():
+            connection: Any = await _connect(
+                url,
+                timeout=CONNECT_SECONDS,
+                command_timeout=STATEMENT_SECONDS,
+                server_settings={
+                    "application_name": name,
+                    # Nothing is lost with the last transactions: they are written again from the log.
+                    "synchronous_commit": "off",
+                },
+            )
+    except asyncpg.ClientConfigurationError as error:
+        raise Misconfigured(f"the PostgreSQL URL does not do: {error}") from None
+    session = Session(connection)
+    try:
+        await session.migrate()
+    except BaseException:
+        await session.close()
+        raise
+    return session
+
+
+async def keep_session(
+    url: str, lifecycle: Lifecycle, work: Callable[[Session], Coroutine[None, None, None]], *, name: str
+) -> None:
+    """Does `work`, which never ends by itself, on a session, and on a new one when that was lost, until asked to stop.
+
+    The lifecycle's check "postgres" tells the truth meanwhile. What else `work` raises ends this too.
+    """
+    clock = asyncio.get_running_loop().time
+    pause, longest = PAUSE_SECONDS
+    while not lifecycle.stop.is_set():
+        began = clock()
+        try:
+            session = await connect(url, name=name)
+            try:
+                lifecycle.check("postgres", ok=True)
+                await until(lifecycle.stop, until(session.lost, work(session)))
+            finally:
+                await session.close()
+            if lifecycle.stop.is_set():
+                return
+            raise PostgresAway("PostgreSQL: the connection was lost")
+        except PostgresAway as error:
+            lifecycle.check("postgres", ok=False, detail=str(error))
+        pause = PAUSE_SECONDS[0] if clock() - began > longest else min(2 * pause, longest)
+        await until(lifecycle.stop, asyncio.sleep(pause))
+
+
+async def until(end: asyncio.Event, work: Coroutine[None, None, None]) -> None:
+    """Runs `work` until it returns, raises, or `end` is set, which cancels it."""
+    working, ended = asyncio.ensure_future(work), asyncio.ensure_future(end.wait())
+    try:
+        await asyncio.wait((working, ended), return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            working.result()
+    finally:
+        for task in (working, ended):
+            task.cancel()
+        await asyncio.gather(working, ended, return_exceptions=True)
+
+
+@contextmanager
+def _away() -> Generator[None]:
+    """Turns what asyncpg and the network raise into PostgresAway."""
+    try:
+        yield
+    except asyncpg.ClientConfigurationError:
+        raise
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        said = str(error) or "no answer in time"
+        raise PostgresAway(f"PostgreSQL: {type(error).__name__}: {said}") from error

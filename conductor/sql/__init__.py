@@ -1,0 +1,25 @@
+"""The statements of the read side, read from queries.sql: `-- name: position` and what follows up to the next name."""
+
+import re
+from functools import cache
+from importlib.resources import files
+
+_NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
+
+
+@cache
+def _statements() -> dict[str, str]:
+    _, *parts = _NAME.split(files(__name__).joinpath("queries.sql").read_text(encoding="utf-8"))
+    return dict(zip(parts[::2], map(str.strip, parts[1::2]), strict=True))
+
+
+def statement(name: str) -> str:
+    """The statement of that name. KeyError: queries.sql has none."""
+    return _statements()[name]
+
+
+def migrations() -> list[tuple[str, str]]:
+    """Name and text of every migration, in the order in which they apply."""
+    folder = files(__name__).joinpath("migrations")
+    found = [entry for entry in folder.iterdir() if entry.name.endswith(".sql")]
+    return [(entry.name, entry.read_text(encoding="utf-8")) for entry in sorted(found, key=lambda entry: entry.name)]
