@@ -48,11 +48,13 @@ async def publish_event(
     headers = {"Nats-Msg-Id": event.id}
     if expect is not None:
         headers |= _expectation(expect, subject)
-    deadline = asyncio.get_running_loop().time() + timeout_seconds
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + timeout_seconds
     pause = 0.05
     while True:
         try:
-            answer = await connection.request(subject, body, headers=headers, timeout_seconds=_TRY_SECONDS)
+            patience = max(0.05, min(_TRY_SECONDS, deadline - clock()))
+            answer = await connection.request(subject, body, headers=headers, timeout_seconds=patience)
             raise_refusal(f"publishing {event.id} on {subject}", answer)
             ack = msgspec.json.decode(answer, type=_Ack)
         except Conflict:
@@ -61,7 +63,7 @@ async def publish_event(
                 return _same(stored, event)
             raise
         except Unavailable:
-            if asyncio.get_running_loop().time() + pause >= deadline:
+            if clock() + pause >= deadline:
                 raise
             await asyncio.sleep(pause)
             pause = min(pause * 2, 1.0)

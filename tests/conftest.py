@@ -1,0 +1,32 @@
+"""Fixtures that many tests share: real servers, each test with one of its own, and buses connected to it."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+
+import pytest
+
+from bus import Bus
+from deploy.embedded.nats import embedded_nats
+from deploy.embedded.server import Server
+from schemas import Actor
+
+Connect = Callable[..., Awaitable[Bus]]
+
+
+@pytest.fixture
+async def nats(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Server]:
+    """A real nats-server with JetStream and every write synced, for this test alone."""
+    async with embedded_nats(tmp_path_factory.mktemp("nats")) as server:
+        yield server
+
+
+@pytest.fixture
+async def connect(nats: Server) -> AsyncIterator[Connect]:
+    """Connects to the test's server as an actor; the first connection creates the streams."""
+    async with AsyncExitStack() as stack:
+
+        async def connecting(actor: Actor, source: str = "") -> Bus:
+            bus = await Bus.connect(nats.url, actor=actor, source=source or actor.value, create=True)
+            return await stack.enter_async_context(bus)
+
+        yield connecting

@@ -1,0 +1,369 @@
+"""The bus against a real server: what is promised of publishing, reading, working, timers and services."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from msgspec import Struct, to_builtins
+
+from bus import (
+    Bus,
+    Conflict,
+    Delivery,
+    Done,
+    Drop,
+    DuplicateMismatch,
+    Expect,
+    LogChanged,
+    NoService,
+    Outcome,
+    Refused,
+    Retry,
+    ServerRefused,
+    Skipped,
+    TopologyDrift,
+    Unavailable,
+    Unsuitable,
+)
+from bus.connection import Connection, raise_refusal
+from bus.topology import DEAD, LOG, ensure
+from deploy.embedded.nats import Nats
+from deploy.embedded.server import Server
+from schemas import (
+    FLEET,
+    Actor,
+    AssignReason,
+    Decided,
+    Draft,
+    Envelope,
+    IssueApproved,
+    IssueAssigned,
+    IssueRef,
+    NotAllowed,
+    Recorded,
+    assignments_of,
+    envelope,
+)
+from tests.conftest import Connect
+
+ISSUE = IssueRef("acme", "web.js", 7)
+DECIDED = "rig.fleet.conductor.decided"
+
+
+def approved(title: str = "Fix it") -> Draft:
+    return Draft(about=ISSUE, data=IssueApproved(title=title, author="ada"))
+
+
+def decision(through: int, epoch: int = 1) -> list[Envelope]:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    drafts = [
+        Draft(about=FLEET, data=Decided(through=through, now=now, policy="p", rules=1, count=1)),
+        Draft(about=ISSUE, data=IssueAssigned(epoch=epoch, role="dev-e", attempt=1, reason=AssignReason.NEW)),
+    ]
+    return [
+        envelope(draft, id=f"conductor:{through}:{index}", actor=Actor.CONDUCTOR, source="conductor", time=now)
+        for index, draft in enumerate(drafts)
+    ]
+
+
+# ── publishing ───────────────────────────────────────────────────────────────
+
+
+async def test_the_same_id_is_stored_once_and_answers_with_the_first_position(connect: Connect) -> None:
+    bus = await connect(Actor.LOCAL)
+    assert await bus.log.publish(approved(), "local:1") == 1
+    assert await bus.log.publish(approved(), "local:1") == 1
+    assert len(await bus.log.history(["rig.>"])) == 1
+
+
+async def test_an_id_that_says_something_else_is_an_alarm(connect: Connect) -> None:
+    bus = await connect(Actor.LOCAL)
+    await bus.log.publish(approved(), "local:1")
+    with pytest.raises(DuplicateMismatch, match="local:1"):
+        await bus.log.publish(approved("Something else"), "local:1")
+
+
+async def test_a_subject_that_must_be_new_is_compared_and_set(connect: Connect) -> None:
+    bus = await connect(Actor.LOCAL)
+    await bus.log.publish(approved(), "local:1", new_subject=True)
+    assert await bus.log.publish(approved(), "local:1", new_subject=True) == 1, "a retry is no conflict"
+    with pytest.raises(Conflict):
+        await bus.log.publish(approved(), "local:2", new_subject=True)
+
+
+async def test_an_actor_says_only_what_the_table_lets_it(connect: Connect) -> None:
+    bus = await connect(Actor.DEV_E)
+    with pytest.raises(NotAllowed, match="dev-e may not say IssueApproved; local, github, cli may"):
+        await bus.log.publish(approved(), "dev-e:1")
+    assert await bus.log.last() is None
+
+
+async def test_a_batch_is_all_or_nothing_and_of_two_one_wins(connect: Connect) -> None:
+    bus = await connect(Actor.LOCAL)
+    await bus.log.publish(approved(), "local:1")
+    one, two = await connect(Actor.CONDUCTOR, "conductor/1"), await connect(Actor.CONDUCTOR, "conductor/2")
+    tries = await asyncio.gather(
+        one.log.append(decision(1), expect=Expect(DECIDED, 0)),
+        two.log.append(decision(1), expect=Expect(DECIDED, 0)),
+        return_exceptions=True,
+    )
+    assert sorted(isinstance(result, ServerRefused) for result in tries) == [False, True]
+    with pytest.raises(Conflict):
+        await one.log.append(decision(2), expect=Expect(DECIDED, 0))
+    assert [item.position for item in await bus.log.history(["rig.>"])] == [1, 2, 3]
+
+
+async def test_nobody_can_purge_or_delete_or_roll_up_the_log(connect: Connect) -> None:
+    bus = await connect(Actor.LOCAL)
+    await bus.log.publish(approved(), "local:1")
+    with pytest.raises(ServerRefused):
+        await bus.connection.api("$JS.API.STREAM.PURGE.RIG")
+    with pytest.raises(ServerRefused):
+        await bus.connection.api("$JS.API.STREAM.MSG.DELETE.RIG", {"seq": 1})
+    answer = await bus.connection.request("rig.fleet.local.x", b"{}", headers={"Nats-Rollup": "all"})
+    with pytest.raises(ServerRefused, match="rollup"):
+        raise_refusal("rolling up", answer)
+    assert isinstance(await bus.log.at(1), Recorded)
+
+
+async def test_publishing_waits_for_a_server_that_restarts(connect: Connect, nats: Server) -> None:
+    bus = await connect(Actor.LOCAL)
+    await nats.kill()
+    saying = asyncio.create_task(bus.log.publish(approved(), "local:1"))
+    await nats.start()
+    assert await saying == 1
+
+
+async def test_publishing_gives_up_at_its_deadline_and_says_so(connect: Connect, nats: Server) -> None:
+    bus = await connect(Actor.LOCAL)
+    await nats.stop()
+    with pytest.raises(Unavailable, match=r"rig\.issue\.acme\.web%2Ejs"):
+        await bus.log.publish(approved(), "local:1", timeout_seconds=0.1)
+
+
+# ── reading ──────────────────────────────────────────────────────────────────
+
+
+async def test_a_reader_sees_everything_in_order_and_knows_when_it_has_caught_up(connect: Connect) -> None:
+    bus = await connect(Actor.LOCAL)
+    async with bus.log.follow() as reader:
+        assert reader.caught_up, "an empty log is read to its end"
+        for number in range(1, 1_203):
+            await bus.connection.publish("rig.fleet.local.noise", b"%d" % number)
+        await bus.log.publish(approved(), "local:1")
+        positions: list[int] = []
+        while not (reader.caught_up and len(positions) > 1_200):
+            positions.append((await reader.next()).position)
+    assert positions == list(range(1, 1_204))
+
+
+async def test_a_reader_goes_on_where_it_stood_after_a_restart_of_the_server(connect: Connect, nats: Server) -> None:
+    bus = await connect(Actor.LOCAL)
+    await bus.log.publish(approved(), "local:1")
+    async with bus.log.follow() as reader:
+        assert (await reader.next()).position == 1
+        await nats.kill()
+        await nats.start()
+        await bus.log.publish(approved("again"), "local:2")
+        assert (await reader.next()).position == 2
+
+
+async def test_a_recreated_log_is_refused(connect: Connect) -> None:
+    bus = await connect(Actor.LOCAL)
+    await bus.log.publish(approved(), "local:1")
+    async with bus.log.follow() as reader:
+        await reader.next()
+        await bus.connection.api(f"$JS.API.STREAM.DELETE.{LOG.name}")
+        await ensure(bus.connection)
+        with pytest.raises(LogChanged, match="recreated"):
+            await reader.next()
+
+
+async def test_what_is_no_event_is_skipped_with_its_reason(connect: Connect) -> None:
+    bus = await connect(Actor.LOCAL)
+    await bus.connection.request("rig.fleet.local.noise", b"not json")
+    item = await bus.log.at(1)
+    assert isinstance(item, Skipped)
+    assert "not an event" in item.reason
+    assert await bus.log.history(["rig.>"]) == []
+
+
+# ── durable work ─────────────────────────────────────────────────────────────
+
+
+async def work(bus: Bus, handler_outcomes: list[Outcome], stop: asyncio.Event) -> list[int]:
+    seen: list[int] = []
+
+    async def handle(item: Recorded) -> Outcome:
+        seen.append(item.position)
+        outcome = handler_outcomes[len(seen) - 1]
+        if len(seen) == len(handler_outcomes):
+            stop.set()
+        return outcome
+
+    await bus.log.work("dev-e", assignments_of("dev-e"), handle, ack_wait_seconds=5, slots=1, stop=stop)
+    return seen
+
+
+async def test_done_is_done_and_retry_comes_again(connect: Connect) -> None:
+    conductor, worker = await connect(Actor.CONDUCTOR), await connect(Actor.DEV_E)
+    await conductor.log.append(decision(1), expect=Expect(DECIDED, 0))
+    assert await work(worker, [Retry(0.05), Done()], asyncio.Event()) == [2, 2]
+    await conductor.log.append(decision(2, epoch=2), expect=Expect(DECIDED, 1))
+    assert await work(worker, [Done()], asyncio.Event()) == [4]
+
+
+async def test_what_can_never_be_handled_is_buried_with_its_reason(connect: Connect) -> None:
+    conductor, worker = await connect(Actor.CONDUCTOR), await connect(Actor.DEV_E)
+    await conductor.log.append(decision(1), expect=Expect(DECIDED, 0))
+    await work(worker, [Drop("makes no sense")], asyncio.Event())
+    letter = await worker.connection.api(f"$JS.API.STREAM.MSG.GET.{DEAD.name}", {"last_by_subj": "dead.>"})
+    assert b"message" in letter
+
+
+async def test_a_message_of_a_handler_that_raises_or_is_cancelled_comes_again(connect: Connect) -> None:
+    conductor, worker = await connect(Actor.CONDUCTOR), await connect(Actor.DEV_E)
+    await conductor.log.append(decision(1), expect=Expect(DECIDED, 0))
+    stop, begun = asyncio.Event(), asyncio.Event()
+
+    async def hangs(item: Recorded) -> Outcome:
+        begun.set()
+        await asyncio.Event().wait()
+        return Done()
+
+    first = asyncio.create_task(
+        worker.log.work("dev-e", assignments_of("dev-e"), hangs, ack_wait_seconds=30, slots=1, stop=stop)
+    )
+    await begun.wait()
+    stop.set()
+    await first
+    assert await work(worker, [Done()], asyncio.Event()) == [2], "it went back at once, not after ack_wait"
+
+
+async def test_the_work_of_a_dead_replica_goes_to_another(connect: Connect) -> None:
+    conductor = await connect(Actor.CONDUCTOR)
+    dying, living = await connect(Actor.DEV_E, "dev-e/1"), await connect(Actor.DEV_E, "dev-e/2")
+    await conductor.log.append(decision(1), expect=Expect(DECIDED, 0))
+    begun = asyncio.Event()
+
+    async def hangs(item: Recorded) -> Outcome:
+        begun.set()
+        await asyncio.Event().wait()
+        return Done()
+
+    first = asyncio.create_task(
+        dying.log.work("dev-e", assignments_of("dev-e"), hangs, ack_wait_seconds=1, slots=1, stop=asyncio.Event())
+    )
+    await begun.wait()
+    await dying.connection.client.close()  # dead: it can neither keep the message alive nor give it back
+    seen: list[int] = []
+    stop = asyncio.Event()
+
+    async def handle(item: Recorded) -> Outcome:
+        seen.append(item.position)
+        stop.set()
+        return Done()
+
+    await living.log.work("dev-e", assignments_of("dev-e"), handle, ack_wait_seconds=1, slots=1, stop=stop)
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    assert seen == [2]
+
+
+async def test_a_handler_longer_than_ack_wait_is_kept_alive(connect: Connect) -> None:
+    conductor, worker = await connect(Actor.CONDUCTOR), await connect(Actor.DEV_E)
+    await conductor.log.append(decision(1), expect=Expect(DECIDED, 0))
+    calls = 0
+    stop = asyncio.Event()
+
+    async def slow(item: Recorded) -> Outcome:
+        nonlocal calls
+        calls += 1
+        await asyncio.sleep(2.0)  # twice ack_wait
+        stop.set()
+        return Done()
+
+    await worker.log.work("dev-e", assignments_of("dev-e"), slow, ack_wait_seconds=1, slots=2, stop=stop)
+    assert calls == 1
+
+
+# ── timers, services ─────────────────────────────────────────────────────────
+
+
+async def test_a_timer_fires_once_at_the_time_it_was_moved_to(connect: Connect) -> None:
+    bus = await connect(Actor.CONDUCTOR)
+    stop = asyncio.Event()
+    fired: list[bytes] = []
+
+    async def hear(delivery: Delivery) -> Outcome:
+        fired.append(delivery.body)
+        stop.set()
+        return Done()
+
+    await bus.timers.set("acme/web#7", datetime.now(UTC) + timedelta(hours=1), b"first")
+    await bus.timers.set("acme/web#7", datetime.now(UTC) + timedelta(seconds=0.3), b"moved")
+    await bus.timers.fired(hear, stop=stop)
+    assert fired == [b"moved"]
+
+
+class Number(Struct):
+    value: int
+
+
+async def test_a_service_answers_refuses_and_is_missed(connect: Connect) -> None:
+    serving, asking = await connect(Actor.CONDUCTOR), await connect(Actor.CLI)
+
+    async def double(asked: Number) -> Number:
+        if asked.value < 0:
+            raise Refused("negative numbers are not doubled here")
+        return Number(asked.value * 2)
+
+    await serving.services.serve("maths", "double", Number, double)
+    assert await asking.services.ask("maths", "double", Number(21), Number) == Number(42)
+    with pytest.raises(Refused, match="negative numbers"):
+        await asking.services.ask("maths", "double", Number(-1), Number)
+    with pytest.raises(NoService, match="poetry"):
+        await asking.services.ask("poetry", "double", Number(1), Number)
+
+
+# ── the server and its streams ───────────────────────────────────────────────
+
+
+async def test_a_stream_that_drifted_is_named_field_by_field(connect: Connect, nats: Server) -> None:
+    bus = await connect(Actor.CLI)
+    await bus.connection.api(f"$JS.API.STREAM.UPDATE.{DEAD.name}", {**to_builtins(DEAD), "max_bytes": 4096})
+    with pytest.raises(TopologyDrift, match=r"RIG_DEAD\.max_bytes is 4096"):
+        await Bus.connect(nats.url, actor=Actor.CLI, source="cli", create=True)
+
+
+async def test_a_role_does_not_start_on_a_server_without_the_log(nats: Server) -> None:
+    with pytest.raises(TopologyDrift, match="rig up"):
+        await Bus.connect(nats.url, actor=Actor.CONDUCTOR, source="conductor")
+
+
+async def test_no_server_is_said_without_the_password(nats: Server) -> None:
+    url = nats.url
+    await nats.stop()
+    with pytest.raises(Unavailable) as caught:
+        await Connection.connect(url, name="test", timeout_seconds=0.3)
+    password = url.split("@")[0].rsplit(":", 1)[1]
+    assert password not in str(caught.value)
+
+
+class Lossy(Nats):
+    """A server with the default sync_interval of two minutes."""
+
+    async def prepare(self, port: int) -> None:
+        await super().prepare(port)
+        (configuration,) = self.directory.glob("*.conf")
+        configuration.write_text(configuration.read_text().replace("sync_interval: always", ""))
+
+
+async def test_a_server_that_does_not_sync_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Server(Lossy(tmp_path), tmp_path / "nats.log") as server:
+        with pytest.raises(Unsuitable, match="does not sync each write"):
+            await Connection.connect(server.url, name="test")
+        monkeypatch.setenv("RIG_ALLOW_LOSSY", "1")
+        allowed = await Connection.connect(server.url, name="test")
+        await allowed.close()
