@@ -240,9 +240,8 @@ class Supervisor:
                 del self._processes[role.name]
                 self._ready.discard(role.name)
                 self._all_ready.clear()
-                sessions.kill(process.pid)
-                await ended
                 await sessions.sweep(process.pid)
+                await ended
             return ended.result()
 
     @contextmanager
