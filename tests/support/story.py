@@ -1,0 +1,198 @@
+"""A log in memory and a conductor on it, for tests that read like a story. Time is what the story says it is."""
+
+from datetime import UTC, datetime, timedelta
+
+from conductor.decide import decide
+from conductor.evolve import evolve
+from conductor.replay import Replayed, replay
+from conductor.shell import compose
+from conductor.state import Issue, State
+from schemas import (
+    FLEET,
+    Actor,
+    AgentJoined,
+    AgentRef,
+    ChecksFailed,
+    ChecksPassed,
+    Conclusion,
+    DeadlinePassed,
+    Draft,
+    Envelope,
+    Event,
+    FailedCheck,
+    FailureKind,
+    IssueApproved,
+    IssueEvent,
+    IssueRef,
+    Merged,
+    MergeRequested,
+    Policy,
+    PolicyAdopted,
+    PullRequestOpened,
+    PullRequestUpdated,
+    Ref,
+    RepoRef,
+    RepositoryAdded,
+    RepositoryConfigured,
+    WorkFailed,
+    WorkPushed,
+    WorkStarted,
+    decode,
+    encode,
+    envelope,
+)
+
+SHOP = RepoRef("demo", "shop")
+BASE = "b" * 40
+
+
+def sha(text: str) -> str:
+    """A commit id that a reader can tell apart."""
+    return text.encode().hex().ljust(40, "0")[:40]
+
+
+class Story:
+    """Everybody's words, in order. Every event goes through the codec, as it would on the bus."""
+
+    def __init__(self, policy: Policy | None = None, *, slots: int = 1, reviewers: tuple[str, ...] = ()) -> None:
+        self.log: list[Envelope] = []
+        self.state = State()
+        self.now = datetime(2026, 1, 1, 9, 0, tzinfo=UTC)
+        policy = policy or Policy()
+        self.say(Actor.CLI, FLEET, PolicyAdopted(policy=policy, hash=policy.digest(), by="ada"))
+        self.add(SHOP, reviewers)
+        self.say(
+            Actor.DEV_E,
+            AgentRef("dev-e-1"),
+            AgentJoined(boot="b1", role="dev-e", provider="scripted", slots=slots, version="0"),
+        )
+
+    def add(self, repository: RepoRef, reviewers: tuple[str, ...] = ()) -> None:
+        self.say(
+            Actor.CLI,
+            repository,
+            RepositoryAdded(clone_url="repo", check="true", reviewers=reviewers, by="ada"),
+        )
+        self.say(
+            Actor.LOCAL,
+            repository,
+            RepositoryConfigured(
+                base_branch="main", base_sha=BASE, clone_url="repo", check="true", reviewers=reviewers
+            ),
+        )
+
+    # ── saying ───────────────────────────────────────────────────────────────
+
+    def say(self, actor: Actor, about: Ref, data: Event, *, id: str | None = None) -> Envelope:  # noqa: A002
+        event = envelope(
+            Draft(about=about, data=data), id=id or f"{actor}:{len(self.log)}", actor=actor, source=actor, time=self.now
+        )
+        return self.append(event)
+
+    def append(self, event: Envelope) -> Envelope:
+        self.log.append(decode(encode(event)))
+        evolve(self.state, self.log[-1], len(self.log))
+        return event
+
+    def round(self) -> list[IssueEvent]:
+        """One round of the conductor: what it says, in order; nothing when it has nothing to say."""
+        policy = self.state.policy
+        assert policy is not None
+        drafts = decide(self.state, self.now, policy)
+        if drafts:
+            for event in compose(drafts, self.state, self.now, "conductor"):
+                self.append(event)
+        return [draft.data for draft in drafts if isinstance(draft.data, IssueEvent)]
+
+    def rounds(self) -> list[IssueEvent]:
+        """Rounds until there is nothing more to say."""
+        said: list[IssueEvent] = []
+        while words := self.round():
+            said += words
+        return said
+
+    def later(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+    def deadline_passes(self, ref: IssueRef) -> None:
+        """The timer of the issue's live deadline fires at its time."""
+        deadline = self.issue(ref).deadline
+        assert deadline is not None, f"{ref} has no deadline"
+        self.now = max(self.now, deadline.at)
+        self.say(Actor.CONDUCTOR, ref, DeadlinePassed(kind=deadline.kind, at=deadline.at))
+
+    # ── the others ───────────────────────────────────────────────────────────
+
+    def issue(self, ref: IssueRef) -> Issue:
+        return self.state.issues[ref]
+
+    def approve(self, number: int = 1, *, repository: RepoRef = SHOP, **fields: object) -> IssueRef:
+        ref = IssueRef(repository.owner, repository.repo, number)
+        values: dict[str, object] = {"title": f"Issue {number}", "author": "ada", **fields}
+        self.say(Actor.LOCAL, ref, IssueApproved(**values))  # pyright: ignore[reportArgumentType]
+        return ref
+
+    def start(self, ref: IssueRef, run: str = "r-1") -> None:
+        epoch = self.issue(ref).ownership.epoch
+        branch = f"rig/{ref.number}/{epoch}-{run}"
+        self.say(
+            Actor.DEV_E,
+            ref,
+            WorkStarted(epoch=epoch, run=run, agent="dev-e-1", branch=branch, session=f"s-{run}", provider="scripted"),
+        )
+
+    def push(self, ref: IssueRef, head: str, run: str = "r-1") -> None:
+        epoch = self.issue(ref).ownership.epoch
+        self.say(
+            Actor.DEV_E,
+            ref,
+            WorkPushed(
+                epoch=epoch,
+                run=run,
+                branch=f"rig/{ref.number}/{epoch}-{run}",
+                head_sha=sha(head),
+                title="Fix",
+                body="",
+                files_changed=1,
+                lines_changed=1,
+            ),
+        )
+
+    def fail(self, ref: IssueRef, kind: FailureKind, detail: str = "it broke", run: str = "r-1") -> None:
+        self.say(
+            Actor.DEV_E,
+            ref,
+            WorkFailed(epoch=self.issue(ref).ownership.epoch, run=run, kind=kind, detail=detail),
+        )
+
+    def open(self, ref: IssueRef, head: str) -> None:
+        """The forge opens the pull request, or moves the one that is open."""
+        number, branch = ref.number, f"rig/{ref.number}-fix"
+        if self.issue(ref).pull_request is None:
+            event: Event = PullRequestOpened(
+                pull_request=number, url="", branch=branch, head_sha=sha(head), author="dev-e"
+            )
+        else:
+            event = PullRequestUpdated(pull_request=number, branch=branch, head_sha=sha(head))
+        self.say(Actor.LOCAL, ref, event)
+
+    def check(self, ref: IssueRef, head: str, *, passed: bool = True, base: str = BASE, log: str = "1 failed") -> None:
+        if passed:
+            self.say(Actor.LOCAL, ref, ChecksPassed(head_sha=sha(head), base_sha=base, checks=("check",)))
+        else:
+            failed = (FailedCheck(name="check", conclusion=Conclusion.FAILURE, excerpt=log),)
+            self.say(Actor.LOCAL, ref, ChecksFailed(head_sha=sha(head), base_sha=base, failed=failed))
+
+    def merge(self, ref: IssueRef) -> None:
+        """The forge merges what it was asked to last."""
+        asked = [event.data for event in self.log if event.about == ref and isinstance(event.data, MergeRequested)][-1]
+        merged = Merged(head_sha=asked.head_sha, base_sha=asked.base_sha, merge_sha=sha(f"m{ref.number}"))
+        self.say(Actor.LOCAL, ref, merged)
+
+    # ── looking back ─────────────────────────────────────────────────────────
+
+    def replayed(self) -> Replayed:
+        return replay(list(enumerate(self.log, start=1)))
+
+    def subjects(self) -> list[str]:
+        return [str(event.subject) for event in self.log]
