@@ -196,10 +196,7 @@ class Supervisor:
         waited = 0.0
         while not self._stopping.is_set():
             began = time.monotonic()
-            try:
-                code = await self._live(role)
-            except OSError as problem:
-                raise self._failed(role, f"cannot be started: {problem}") from None
+            code = await self._live(role)
             if self._stopping.is_set():
                 break
             self._report(Crashed(role.name, code))
@@ -215,25 +212,19 @@ class Supervisor:
     async def _live(self, role: RoleSpec) -> int:
         """One life of a role, from its start until nothing of its session is left; its exit code."""
         with self._notice(role.name) as address, _lifeline() as stdin:
-            with open_log(self._log(role.name)) as log:
-                self._log_starts[role.name] = log.tell()
-                process = await asyncio.create_subprocess_exec(
-                    *role.argv,
-                    stdin=stdin,
-                    stdout=log,
-                    stderr=log,
-                    env={**role.env, "NOTIFY_SOCKET": address, "RIG_SUPERVISED": "1"},
-                    start_new_session=True,
-                    pass_fds=self._keep_open,
-                )
+            try:
+                process = await self._spawn(role, stdin, {"NOTIFY_SOCKET": address, "RIG_SUPERVISED": "1"})
+            except OSError as problem:
+                raise self._failed(role, f"cannot be started: {problem}") from None
             self._processes[role.name] = process
-            self._report(Started(role.name, process.pid))
             ended = asyncio.ensure_future(process.wait())
             asked = asyncio.ensure_future(self._stopping.wait())
             try:
+                self._report(Started(role.name, process.pid))
                 await asyncio.wait((ended, asked), return_when=asyncio.FIRST_COMPLETED)
                 if not ended.done():
-                    process.terminate()
+                    with suppress(ProcessLookupError):  # it ended in the same moment
+                        os.kill(process.pid, signal.SIGTERM)
                     await asyncio.wait((ended,), timeout=STOP_SECONDS)
             finally:
                 asked.cancel()
@@ -243,6 +234,19 @@ class Supervisor:
                 await sessions.sweep(process.pid)
                 await ended
             return ended.result()
+
+    async def _spawn(self, role: RoleSpec, stdin: int, more: Mapping[str, str]) -> Process:
+        with open_log(self._log(role.name)) as log:
+            self._log_starts[role.name] = log.tell()
+            return await asyncio.create_subprocess_exec(
+                *role.argv,
+                stdin=stdin,
+                stdout=log,
+                stderr=log,
+                env={**role.env, **more},
+                start_new_session=True,
+                pass_fds=self._keep_open,
+            )
 
     @contextmanager
     def _notice(self, role: str) -> Generator[str]:

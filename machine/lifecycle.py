@@ -126,7 +126,7 @@ async def _live(
         threading.Thread(target=_outlive_nobody, args=(loop, life.stop), daemon=True).start()
     async with AsyncExitStack() as stack:
         if health_address is not None:
-            from machine import health  # here: aiohttp takes a quarter of a second, and only who serves it pays
+            from machine import health  # here: aiohttp takes a tenth of a second, and only who serves it pays
 
             await stack.enter_async_context(health.serve(life, health_address))
         work = asyncio.ensure_future(main(life))

@@ -184,12 +184,15 @@ def secret(path: Path) -> str:
 async def _end(process: Process, number: signal.Signals) -> None:
     if process.returncode is not None:
         return
-    process.send_signal(number)
+    # Not Process.send_signal: it looks whether the process has ended, and so races the event loop for its exit code.
+    with suppress(ProcessLookupError):
+        os.kill(process.pid, number)
     try:
         async with asyncio.timeout(STOP_SECONDS):
             await process.wait()
     except TimeoutError:
-        process.kill()
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)
         await process.wait()
 
 
