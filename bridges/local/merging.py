@@ -48,6 +48,14 @@ class Landed:
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """A merge commit that is on the base branch, and the base that it was made on."""
+
+    sha: str
+    base: str
+
+
+@dataclass(frozen=True, slots=True)
 class BaseMoved:
     """The base branch is not where it was expected."""
 
@@ -122,7 +130,7 @@ async def land(
     raise GitError(repository, ("push", str(repository), branch), outcome)
 
 
-async def find_merge(repository: Path, branch: str, head: str) -> str | None:
+async def find_merge(repository: Path, branch: str, head: str) -> Found | None:
     """The merge commit that brought `head` to the branch, when there is one: what an earlier try of ours may have done.
 
     Raises NoSuchBranch.
@@ -135,7 +143,7 @@ async def find_merge(repository: Path, branch: str, head: str) -> str | None:
     for line in history.splitlines():
         commit, *parents = line.split()
         if parents[1:] == [head]:
-            return commit
+            return Found(commit, parents[0])
     return None
 
 

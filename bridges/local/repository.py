@@ -70,6 +70,8 @@ async def inspect(path: Path, base_branch: str | None = None) -> Inspected:
 
     Raises NotARepository, ShallowClone, NoSuchBranch.
     """
+    if not path.is_absolute():
+        raise NotARepository(f"{path} is not an absolute path: processes look at it from different directories")
     if not path.is_dir():  # noqa: ASYNC240 - one look at a local path
         raise NotARepository(f"{path} is not a directory")
     git = Git(path)
@@ -95,14 +97,22 @@ async def branch_head(path: Path, branch: str) -> str:
     return head
 
 
-async def holds_commit(path: Path, commit: str) -> bool:
-    """Whether the repository has this commit at all (a full id)."""
-    return await Git(path).commit_id(sha(commit)) is not None
+async def is_pushed(path: Path, branch: str, commit: str) -> bool:
+    """Whether the branch is there and contains this commit (a full id)."""
+    git = Git(path)
+    head = await git.commit_id(branch_ref(branch))
+    known = await git.commit_id(sha(commit))
+    return head is not None and known is not None and await git.is_ancestor(known, head)
 
 
 def work_branch(number: int, epoch: int, run: str) -> str:
     """Where the agent of one run pushes its work for an issue."""
-    return f"rig/{number}/{epoch}-{run}"
+    return f"{work_branches(number)}{epoch}-{run}"
+
+
+def work_branches(number: int) -> str:
+    """What the names of all branches begin with that agents pushed for an issue."""
+    return f"rig/{number}/"
 
 
 def pull_request_branch(number: int, title: str) -> str:
@@ -127,7 +137,7 @@ async def move_branch(path: Path, branch: str, commit: str, expected: str | None
     return BranchMoved(actual) if actual != expected else PushRefused(refusal(outcome))
 
 
-async def delete_branches(path: Path, branches: Iterable[str]) -> Sequence[str]:
+async def delete_branches(path: Path, branches: Iterable[str]) -> list[str]:
     """Delete branches of the rig; one that a work tree has checked out stays. Returns what is left of them."""
     wanted = set(branches)
     git = Git(path)
@@ -137,9 +147,9 @@ async def delete_branches(path: Path, branches: Iterable[str]) -> Sequence[str]:
     return sorted(wanted & set(await _branches(git)))
 
 
-async def branches_of_issue(path: Path, number: int) -> Sequence[str]:
-    """The branches that agents pushed for an issue."""
-    return await _branches(Git(path), f"refs/heads/rig/{number}/")
+async def all_branches(path: Path) -> list[str]:
+    """The rig's branches in a repository, in order."""
+    return await _branches(Git(path))
 
 
 async def push(git: Git, path: Path, branch: str, *, source: str, expected: str | None, hooks: bool) -> Outcome:
@@ -168,5 +178,5 @@ async def _branch_of_head(git: Git) -> str:
     return outcome.output.decode("utf-8", "replace").strip()
 
 
-async def _branches(git: Git, under: str = "refs/heads/") -> Sequence[str]:
-    return (await git.run("for-each-ref", "--format=%(refname:lstrip=2)", "--", under)).splitlines()
+async def _branches(git: Git) -> list[str]:
+    return (await git.run("for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads/rig/")).splitlines()

@@ -12,6 +12,7 @@ from bridges.local.merging import (
     BaseMoved,
     Conflict,
     DirtyCheckout,
+    Found,
     Landed,
     MergeCommit,
     NothingToMerge,
@@ -22,16 +23,16 @@ from bridges.local.merging import (
     merge_message,
 )
 from bridges.local.repository import (
+    all_branches,
     BranchMoved,
     NoSuchBranch,
     NotARepository,
     PushRefused,
     ShallowClone,
     branch_head,
-    branches_of_issue,
     delete_branches,
-    holds_commit,
     inspect,
+    is_pushed,
     move_branch,
     pull_request_branch,
     work_branch,
@@ -135,6 +136,7 @@ async def test_what_cannot_be_served_is_refused_by_name(checkout: Project, tmp_p
     await Git(tmp_path).run("clone", "-q", "--depth=1", f"file://{checkout.path}", "shallow")
     for path, error, message in [
         (tmp_path / "missing", NotARepository, "missing is not a directory"),
+        (Path("shop"), NotARepository, "shop is not an absolute path"),
         (tmp_path / "plain", NotARepository, "plain is not a git repository"),
         (checkout.path / "part", NotARepository, "part is not a git repository"),
         (checkout.path / ".git", NotARepository, "inside of a git repository: name the directory around it"),
@@ -180,7 +182,12 @@ async def test_the_branch_moves_by_compare_and_swap(project: Project) -> None:
 
 
 async def test_a_commit_that_was_never_pushed_cannot_be_a_head(project: Project) -> None:
-    assert not await holds_commit(project.path, "f" * 40)
+    head = await project.work("rig/1/1-r1", {"a": "1\n"})
+    assert await is_pushed(project.path, "rig/1/1-r1", head)
+    assert await is_pushed(project.path, "rig/1/1-r1", await project.base())
+    assert not await is_pushed(project.path, "main", head)
+    assert not await is_pushed(project.path, "rig/1/1-r2", head)
+    assert not await is_pushed(project.path, "rig/1/1-r1", "f" * 40)
     assert isinstance(await move_branch(project.path, "rig/1-x", "f" * 40, None), PushRefused)
 
 
@@ -203,11 +210,8 @@ async def test_somebody_looking_at_the_branch_sees_it_move_or_keeps_his_changes(
 async def test_the_branches_of_an_issue_go_and_no_others(project: Project) -> None:
     for branch in ("rig/1/1-r1", "rig/1/2-r2", "rig/1-fix", "rig/11/1-r1", "rig/11-fix"):
         await project.work(branch, {"a": branch})
-    assert await branches_of_issue(project.path, 1) == ["rig/1/1-r1", "rig/1/2-r2"]
     assert await delete_branches(project.path, ["rig/1/1-r1", "rig/1/2-r2", "rig/1-fix", "rig/gone"]) == []
-    assert await branches_of_issue(project.path, 1) == []
-    assert await branches_of_issue(project.path, 11) == ["rig/11/1-r1"]
-    await branch_head(project.path, "rig/11-fix")
+    assert await all_branches(project.path) == ["rig/11-fix", "rig/11/1-r1"]
 
 
 # ── what a merge would be ────────────────────────────────────────────────────
@@ -429,7 +433,7 @@ async def test_after_a_crash_between_push_and_record_the_merge_is_found(project:
     # here the process died; meanwhile others went on
     await project.move_base({"later": "x\n"})
     assert isinstance(landed, Landed)
-    assert await find_merge(project.path, "main", head) == landed.sha
+    assert await find_merge(project.path, "main", head) == Found(landed.sha, base)
     assert await find_merge(project.path, "main", base) is None, "in the history, and not by a merge"
     other = await project.work("rig/2/1-r", {"b": "1\n"})
     assert await find_merge(project.path, "main", other) is None
@@ -481,5 +485,5 @@ async def test_a_cancelled_merge_is_done_or_not_begun(checkout: Project, scratch
     merging.cancel()
     with pytest.raises(asyncio.CancelledError):
         await merging
-    assert await find_merge(checkout.path, "main", head) == await checkout.base()
+    assert await find_merge(checkout.path, "main", head) == Found(await checkout.base(), base)
     assert await checkout.git.run("status", "--porcelain") == ""

@@ -1,0 +1,204 @@
+"""Doing what is due: git and the check command, and the event that tells how it went. It never speaks to the bus.
+
+Each effect looks before it acts, so that doing it again after a crash finds what the first try did.
+"""
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from bridges.local.merging import (
+    BaseMoved,
+    Conflict,
+    DirtyCheckout,
+    Landed,
+    MergeCommit,
+    NothingToMerge,
+    Protected,
+    combine,
+    find_merge,
+    land,
+    merge_message,
+)
+from bridges.local.plan import Action, Check, Close, Inspect, Merge, Refuse, ShowPush
+from bridges.local.repository import (
+    all_branches,
+    branch_head,
+    delete_branches,
+    inspect,
+    is_pushed,
+    move_branch,
+    pull_request_branch,
+    work_branch,
+)
+from bridges.local.scratch import Scratch
+from machine.checks import CheckConclusion, CheckOutcome, run_check
+from machine.git import Git, branch_ref
+from machine.process import Limits
+from schemas import (
+    ChecksFailed,
+    ChecksPassed,
+    Conclusion,
+    Event,
+    FailedCheck,
+    MergeConflicted,
+    Merged,
+    MergeRefusal,
+    MergeRefused,
+    Policy,
+    PullRequestClosed,
+    PullRequestOpened,
+    PullRequestUpdated,
+    RepositoryConfigured,
+)
+
+log = logging.getLogger(__name__)
+
+CHECKS_AT_ONCE = 2
+CHECK = "check"
+"""What the one check of this forge is called."""
+_PATHS_NAMED = 50
+
+_CONCLUSIONS = {
+    CheckConclusion.FAILURE: Conclusion.FAILURE,
+    CheckConclusion.TIMED_OUT: Conclusion.TIMED_OUT,
+    CheckConclusion.OUTPUT_LIMIT: Conclusion.OUTPUT_LIMIT,
+}
+
+
+class Effects:
+    """The forge's hands. One for each process: it owns the scratch directory and the limits on what runs at once."""
+
+    def __init__(self, scratch: Scratch) -> None:
+        self._scratch = scratch
+        self._checking = asyncio.Semaphore(CHECKS_AT_ONCE)
+        self._landing: defaultdict[Path, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def perform(self, action: Action, policy: Policy, still_due: Callable[[], bool]) -> Event | None:
+        """Do it, and return what to say of it; None: nothing to say.
+
+        `still_due` is asked right before a merge lands. Raises GitError, SpawnFailed, RepositoryError and OSError for
+        what only the machine or a person can mend: then it is to be tried again.
+        """
+        match action:
+            case Inspect():
+                return await _inspect(action)
+            case ShowPush():
+                return await self._show(action)
+            case Check():
+                async with self._checking:
+                    return await self._check(action, policy)
+            case Merge():
+                async with self._landing[action.path]:
+                    return await self._merge(action, still_due)
+            case Refuse(asked=asked, reason=reason, detail=detail):
+                return MergeRefused(head_sha=asked.head, base_sha=asked.base, reason=reason, detail=detail)
+            case Close(about=about):
+                return PullRequestClosed(pull_request=about.number)
+
+    async def tidy(self, path: Path, chosen: Callable[[list[str]], list[str]]) -> None:
+        """Delete the branches of a repository that `chosen` picks."""
+        if unneeded := chosen(await all_branches(path)):
+            for kept in await delete_branches(path, unneeded):
+                log.info("%s: branch %s is checked out somewhere and stays", path, kept)
+
+    async def _show(self, action: ShowPush) -> Event:
+        push, number = action.push, action.about.number
+        expected = work_branch(number, push.epoch, push.run)
+        if push.branch != expected or not await is_pushed(action.path, push.branch, push.head):
+            base = await branch_head(action.path, action.base_branch)
+            missing = f"commit {push.head} is not on branch {expected} of the repository: push it there"
+            return _failed(push.head, base, "push", Conclusion.STARTUP_FAILURE, missing)
+        branch = action.shown.branch if action.shown else pull_request_branch(number, push.title)
+        at_present = await Git(action.path).commit_id(branch_ref(branch))
+        if obstacle := await move_branch(action.path, branch, push.head, at_present):
+            # People look at this branch, the merge does not: that takes the head itself.
+            log.warning("%s: branch %s stays behind %s: %s", action.path, branch, push.head, obstacle)
+        if action.shown:
+            return PullRequestUpdated(pull_request=number, branch=branch, head_sha=push.head)
+        url = f"{action.path.as_uri()}#{branch}"
+        return PullRequestOpened(pull_request=number, url=url, branch=branch, head_sha=push.head, author=push.author)
+
+    async def _check(self, action: Check, policy: Policy) -> Event:
+        base = await branch_head(action.path, action.base_branch)
+        async with self._scratch.clone(action.path) as clone:
+            at = await _committed_at(clone, action.head)
+            message = merge_message(action.title, str(action.about))
+            match await combine(clone, head=action.head, base=base, message=message, at=at):
+                case Conflict(paths=paths):
+                    return MergeConflicted(head_sha=action.head, base_sha=base, paths=paths[:_PATHS_NAMED])
+                case NothingToMerge():
+                    text = f"{action.base_branch} has everything already that this work would bring"
+                    return _failed(action.head, base, "changes", Conclusion.FAILURE, text)
+                case MergeCommit(sha=merge):
+                    await clone.run("checkout", "--quiet", "--detach", merge)
+            limits = Limits(policy.check_wall_seconds, policy.check_output_bytes)
+            outcome = await run_check(action.command, cwd=clone.directory, limits=limits)
+        return _verdict(action.head, base, outcome)
+
+    async def _merge(self, action: Merge, still_due: Callable[[], bool]) -> Event | None:
+        if found := await find_merge(action.path, action.base_branch, action.head):
+            return Merged(head_sha=action.head, base_sha=found.base, merge_sha=found.sha)
+
+        def refused(reason: MergeRefusal, detail: str) -> MergeRefused:
+            return MergeRefused(head_sha=action.head, base_sha=action.base, reason=reason, detail=detail)
+
+        async with self._scratch.clone(action.path) as clone:
+            base = await branch_head(action.path, action.base_branch)
+            if base != action.base:
+                return refused(MergeRefusal.BASE_MOVED, f"{action.base_branch} is at {base}")
+            message = merge_message(action.title, str(action.about))
+            match await combine(clone, head=action.head, base=base, message=message, at=action.at):
+                case Conflict(paths=paths):
+                    return MergeConflicted(head_sha=action.head, base_sha=base, paths=paths[:_PATHS_NAMED])
+                case NothingToMerge():
+                    return refused(MergeRefusal.BASE_MOVED, f"{action.base_branch} has everything already")
+                case MergeCommit(sha=merge):
+                    pass
+            if not still_due():
+                return None
+            landed = await land(clone, action.path, action.base_branch, merge=merge, expected=base)
+        match landed:
+            case Landed(sha=merge):
+                return Merged(head_sha=action.head, base_sha=base, merge_sha=merge)
+            case BaseMoved(actual=actual):
+                return refused(MergeRefusal.BASE_MOVED, f"{action.base_branch} is at {actual}")
+            case DirtyCheckout(detail=detail):
+                return refused(MergeRefusal.DIRTY_CHECKOUT, detail)
+            case Protected(detail=detail):
+                return refused(MergeRefusal.PROTECTED, detail)
+
+
+async def _inspect(action: Inspect) -> Event | None:
+    path = Path(action.added.clone_url)
+    found = await inspect(path, action.added.base_branch)
+    configured = RepositoryConfigured(
+        base_branch=found.base_branch,
+        base_sha=found.base_sha,
+        clone_url=action.added.clone_url,
+        check=action.added.check,
+        reviewers=action.added.reviewers,
+    )
+    if action.known and msgspec.structs.replace(action.known, base_sha=found.base_sha) == configured:
+        return None
+    return configured
+
+
+async def _committed_at(clone: Git, commit: str) -> datetime:
+    return datetime.fromtimestamp(int(await clone.run("show", "--no-patch", "--format=%ct", commit)), UTC)
+
+
+def _verdict(head: str, base: str, outcome: CheckOutcome) -> Event:
+    if outcome.passed:
+        return ChecksPassed(head_sha=head, base_sha=base, checks=(CHECK,))
+    return _failed(head, base, CHECK, _CONCLUSIONS[outcome.conclusion], outcome.excerpt)
+
+
+def _failed(head: str, base: str, name: str, conclusion: Conclusion, excerpt: str) -> ChecksFailed:
+    failed = FailedCheck(name=name, conclusion=conclusion, excerpt=excerpt)
+    return ChecksFailed(head_sha=head, base_sha=base, failed=(failed,))

@@ -1,0 +1,196 @@
+"""What the forge knows: the fold of the log, as far as pull requests, checks and merges hang on it. Pure.
+
+Every effect of the forge answers one event of the log, its cause, and the answer names it (`causationid`). An effect is
+due until its answer is in the log; so a restart folds, and does what is not yet said.
+"""
+
+from datetime import datetime
+
+from msgspec import Struct, field
+
+from schemas import (
+    ChecksFailed,
+    ChecksPassed,
+    Envelope,
+    Forge,
+    IssueApproved,
+    IssueAssigned,
+    IssueRef,
+    IssueWithdrawn,
+    MergeConflicted,
+    Merged,
+    MergeRefusal,
+    MergeRefused,
+    MergeRequested,
+    Ownership,
+    Policy,
+    PolicyAdopted,
+    PullRequestClosed,
+    PullRequestOpened,
+    PullRequestUpdated,
+    Recorded,
+    RepoRef,
+    RepositoryAdded,
+    RepositoryConfigured,
+    RepositoryRemoved,
+    Stopped,
+    WorkPushed,
+)
+
+
+class Push(Struct, frozen=True):
+    """Work that its owner pushed."""
+
+    id: str
+    epoch: int
+    run: str
+    branch: str
+    head: str
+    title: str
+    author: str
+
+
+class PullRequest(Struct, frozen=True):
+    """The issue's pull request as it was last told; its number is the issue's."""
+
+    branch: str
+    head: str
+    shows: str | None
+    """Id of the push that it shows."""
+    open: bool = True
+
+
+class MergeAsked(Struct, frozen=True):
+    """A request to merge that has no answer yet."""
+
+    id: str
+    at: datetime
+    epoch: int
+    head: str
+    base: str
+
+
+class Issue(Struct):
+    """One issue."""
+
+    ref: IssueRef
+    approval: str | None = None
+    """Id of its approval: what correlates all that follows."""
+    base_branch: str | None = None
+    ownership: Ownership = field(default_factory=Ownership)
+    push: Push | None = None
+    """The owner's push; None once a newer assignment, a stop or a withdrawal has made it count for nothing."""
+    rejected: str | None = None
+    """Id of a push that could not become a pull request."""
+    pull_request: PullRequest | None = None
+    check: str | None = None
+    """Id of the event that asks for checks and has no verdict yet."""
+    asked: MergeAsked | None = None
+    withdrawn: str | None = None
+    """Id of the withdrawal, while it holds."""
+    merged: bool = False
+
+
+class Repository(Struct):
+    """One repository. It is served while `added` is set."""
+
+    ref: RepoRef
+    added: RepositoryAdded | None = None
+    inspect: str | None = None
+    """Id of the addition that was not looked at yet."""
+    configured: RepositoryConfigured | None = None
+    newest: str = ""
+    """Id of the last event about it."""
+    highest: int = 0
+    """The highest issue number that anybody used."""
+
+
+class Known(Struct):
+    """The whole fold."""
+
+    policy: Policy = field(default_factory=Policy)
+    repositories: dict[RepoRef, Repository] = field(default_factory=dict[RepoRef, Repository])
+    issues: dict[IssueRef, Issue] = field(default_factory=dict[IssueRef, Issue])
+    approvals: dict[str, tuple[IssueRef, int]] = field(default_factory=dict[str, tuple[IssueRef, int]])
+    """Event id of an approval → the issue, and where the log holds it."""
+
+    def apply(self, recorded: Recorded) -> IssueRef | RepoRef | None:
+        """Folds one event; what it was about, None for what concerns no issue and no repository."""
+        event = recorded.event
+        match event.about:
+            case IssueRef() as ref:
+                if isinstance(event.data, IssueApproved):
+                    self.approvals.setdefault(event.id, (ref, recorded.position))
+                repository = self.repositories.setdefault(ref.repository, Repository(ref.repository))
+                repository.highest = max(repository.highest, ref.number)
+                _issue(self.issues.setdefault(ref, Issue(ref)), event)
+                return ref
+            case RepoRef() as ref:
+                _repository(self.repositories.setdefault(ref, Repository(ref)), event)
+                return ref
+            case _:
+                if isinstance(event.data, PolicyAdopted):
+                    self.policy = event.data.policy
+                return None
+
+
+def _repository(repository: Repository, event: Envelope) -> None:
+    repository.newest = event.id
+    match event.data:
+        case RepositoryAdded(forge=Forge.LOCAL) as added:
+            repository.added, repository.inspect = added, event.id
+        case RepositoryAdded() | RepositoryRemoved():
+            repository.added = repository.inspect = repository.configured = None
+        case RepositoryConfigured() as configured:
+            repository.configured = configured
+            if event.causationid == repository.inspect:
+                repository.inspect = None
+        case _:
+            pass
+
+
+def _issue(issue: Issue, event: Envelope) -> None:
+    effective = issue.ownership.apply(event.data)
+    match event.data:
+        case IssueApproved(base_branch=base_branch):
+            issue.approval = issue.approval or event.id
+            issue.base_branch, issue.withdrawn = base_branch, None
+        case IssueWithdrawn():
+            issue.push, issue.withdrawn = None, event.id
+        case Stopped():
+            issue.push = None
+        case IssueAssigned() if effective:
+            issue.push = None
+        case WorkPushed() as pushed if effective:
+            issue.push = Push(
+                event.id, pushed.epoch, pushed.run, pushed.branch, pushed.head_sha, pushed.title, event.source
+            )
+        case PullRequestOpened(branch=branch, head_sha=head) | PullRequestUpdated(branch=branch, head_sha=head):
+            issue.pull_request, issue.check = PullRequest(branch, head, event.causationid), event.id
+        case PullRequestClosed() if issue.pull_request:
+            closed = issue.pull_request
+            issue.pull_request, issue.check = PullRequest(closed.branch, closed.head, None, open=False), None
+        case ChecksPassed() | ChecksFailed() | MergeConflicted() | MergeRefused():
+            _answer(issue, event)
+        case MergeRequested(epoch=epoch, head_sha=head, base_sha=base):
+            issue.asked = MergeAsked(event.id, event.time, epoch, head, base)
+        case Merged():
+            issue.merged, issue.asked, issue.check = True, None, None
+        case _:
+            pass
+
+
+def _answer(issue: Issue, event: Envelope) -> None:
+    cause = event.causationid
+    if issue.check == cause:
+        issue.check = None
+    if issue.push and issue.push.id == cause:
+        issue.rejected = cause
+    if issue.asked and issue.asked.id == cause:
+        issue.asked = None
+    shown = issue.pull_request.head if issue.pull_request and issue.pull_request.open else None
+    match event.data:
+        case MergeRefused(reason=MergeRefusal.BASE_MOVED, head_sha=head) if head == shown:
+            issue.check = event.id  # what passed was the merge with a base that is no more
+        case _:
+            pass

@@ -1,0 +1,407 @@
+"""What the local forge does next, told as logs: pure, so every case is a few lines."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from bridges.local.fold import Known
+from bridges.local.plan import Check, Close, Inspect, Merge, Refuse, ShowPush, due, leftovers, look_again
+from schemas import (
+    Actor,
+    AssignReason,
+    ChecksFailed,
+    ChecksPassed,
+    Conclusion,
+    Draft,
+    Event,
+    FailedCheck,
+    Forge,
+    IssueApproved,
+    IssueAssigned,
+    IssueRef,
+    IssueWithdrawn,
+    MergeConflicted,
+    Merged,
+    MergeRefusal,
+    MergeRefused,
+    MergeRequested,
+    PullRequestClosed,
+    PullRequestOpened,
+    PullRequestUpdated,
+    Recorded,
+    Ref,
+    RepoRef,
+    RepositoryAdded,
+    RepositoryConfigured,
+    RepositoryRemoved,
+    Stopped,
+    WorkFailed,
+    WorkPushed,
+    WorkStarted,
+    envelope,
+)
+from schemas.issue import FailureKind
+
+SHOP = RepoRef("demo", "shop")
+ISSUE = IssueRef("demo", "shop", 1)
+AT = datetime(2030, 1, 1, tzinfo=UTC)
+HEAD, HEAD_2, BASE, BASE_2, MERGE = ("9" * 40, "8" * 40, "3" * 40, "4" * 40, "7" * 40)
+ADDED = RepositoryAdded(clone_url="/repos/shop", check="make test", by="ada")
+CONFIGURED = RepositoryConfigured(base_branch="main", base_sha=BASE, clone_url="/repos/shop", check="make test")
+
+
+class Log:
+    """A log in the making: `say` appends and folds."""
+
+    def __init__(self) -> None:
+        self.known = Known()
+        self.position = 0
+
+    def say(self, actor: Actor, data: Event, about: Ref = ISSUE, *, cause: str | None = None) -> str:
+        """Its id: `e<position>`."""
+        self.position += 1
+        id_ = f"e{self.position}"
+        event = envelope(Draft(about=about, data=data, cause=cause), id=id_, actor=actor, source=actor.value, time=AT)
+        self.known.apply(Recorded(self.position, AT, event))
+        return id_
+
+    def due(self, about: IssueRef | RepoRef = ISSUE) -> object:
+        return due(self.known, about)
+
+    def serve(self) -> None:
+        added = self.say(Actor.CLI, ADDED, SHOP)
+        self.say(Actor.LOCAL, CONFIGURED, SHOP, cause=added)
+
+    def assign(self, epoch: int = 1, run: str = "r1") -> None:
+        self.say(Actor.CONDUCTOR, IssueAssigned(epoch=epoch, role="dev-e", attempt=1, reason=AssignReason.NEW))
+        self.say(Actor.DEV_E, started(epoch, run))
+
+    def push(self, epoch: int = 1, run: str = "r1", head: str = HEAD) -> str:
+        return self.say(Actor.DEV_E, pushed(epoch, run, head))
+
+    def open(self, push: str, head: str = HEAD) -> str:
+        return self.say(Actor.LOCAL, opened(head), cause=push)
+
+    def up_to_checked(self) -> None:
+        """A pull request whose checks have passed."""
+        self.serve()
+        self.say(Actor.CLI, IssueApproved(title="Fix the total", author="ada"))
+        self.assign()
+        shown = self.open(self.push())
+        self.say(Actor.LOCAL, ChecksPassed(head_sha=HEAD, base_sha=BASE, checks=("check",)), cause=shown)
+
+    def ask_merge(self, epoch: int = 1, head: str = HEAD, base: str = BASE) -> str:
+        return self.say(Actor.CONDUCTOR, MergeRequested(epoch=epoch, pull_request=1, head_sha=head, base_sha=base))
+
+
+def started(epoch: int, run: str) -> WorkStarted:
+    branch = f"rig/1/{epoch}-{run}"
+    return WorkStarted(epoch=epoch, run=run, agent="dev-e-1", branch=branch, session="s", provider="scripted")
+
+
+def pushed(epoch: int, run: str, head: str) -> WorkPushed:
+    branch = f"rig/1/{epoch}-{run}"
+    return WorkPushed(
+        epoch=epoch, run=run, branch=branch, head_sha=head, title="Fix it", body="", files_changed=1, lines_changed=2
+    )
+
+
+def opened(head: str) -> PullRequestOpened:
+    return PullRequestOpened(pull_request=1, url="u", branch="rig/1-fix-it", head_sha=head, author="dev-e")
+
+
+def refused(reason: MergeRefusal) -> MergeRefused:
+    return MergeRefused(head_sha=HEAD, base_sha=BASE, reason=reason)
+
+
+@pytest.fixture
+def log() -> Log:
+    return Log()
+
+
+# ── repositories ─────────────────────────────────────────────────────────────
+
+
+def test_a_repository_that_was_added_is_looked_at_once(log: Log) -> None:
+    added = log.say(Actor.CLI, ADDED, SHOP)
+    assert log.due(SHOP) == Inspect(added, SHOP, ADDED)
+    log.say(Actor.LOCAL, CONFIGURED, SHOP, cause=added)
+    assert log.due(SHOP) is None
+
+
+def test_a_repository_that_was_added_anew_is_looked_at_anew(log: Log) -> None:
+    log.serve()
+    again = log.say(Actor.CLI, ADDED, SHOP)
+    assert log.due(SHOP) == Inspect(again, SHOP, ADDED)
+
+
+def test_at_the_start_a_known_repository_is_looked_at_for_changes(log: Log) -> None:
+    log.serve()
+    look = look_again(log.known.repositories[SHOP])
+    assert look == Inspect("e2", SHOP, ADDED, CONFIGURED)
+    log.say(Actor.CLI, ADDED, SHOP)
+    assert look_again(log.known.repositories[SHOP]) is None, "it is looked at anyway"
+
+
+def test_other_forges_repositories_and_removed_ones_are_not_served(log: Log) -> None:
+    log.up_to_checked()
+    log.ask_merge()
+    assert log.due() is not None
+    log.say(Actor.CLI, RepositoryRemoved(by="ada"), SHOP)
+    assert log.due() is None
+    log.say(Actor.CLI, RepositoryAdded(forge=Forge.GITHUB, clone_url="u", check="c", by="ada"), SHOP)
+    assert log.due() is None
+    assert log.due(SHOP) is None
+
+
+# ── pull requests ────────────────────────────────────────────────────────────
+
+
+def test_the_owners_push_becomes_a_pull_request(log: Log) -> None:
+    log.serve()
+    log.assign()
+    assert log.due() is None
+    push = log.push()
+    action = log.due()
+    assert isinstance(action, ShowPush)
+    assert (action.cause, action.path, action.base_branch, action.push.head, action.shown) == (
+        push,
+        Path("/repos/shop"),
+        "main",
+        HEAD,
+        None,
+    )
+    log.open(push)
+    assert isinstance(log.due(), Check)
+
+
+def test_nothing_is_shown_before_the_repository_was_looked_at(log: Log) -> None:
+    log.say(Actor.CLI, ADDED, SHOP)
+    log.assign()
+    log.push()
+    assert log.due() is None
+
+
+def test_the_push_of_someone_who_is_not_the_owner_is_ignored(log: Log) -> None:
+    log.serve()
+    log.assign(run="r1")
+    log.say(Actor.DEV_E, started(1, "r2"))  # took the work over
+    log.push(run="r1")
+    assert log.due() is None
+    log.push(run="r2", head=HEAD_2)
+    action = log.due()
+    assert isinstance(action, ShowPush)
+    assert action.push.head == HEAD_2
+
+
+def test_a_newer_push_moves_the_pull_request_and_asks_for_checks_also_with_the_same_head(log: Log) -> None:
+    log.up_to_checked()
+    log.assign(2, "r2")
+    push = log.push(2, "r2", HEAD)
+    action = log.due()
+    assert isinstance(action, ShowPush)
+    assert action.shown is not None
+    updated = PullRequestUpdated(pull_request=1, branch="rig/1-fix-it", head_sha=HEAD)
+    shown = log.say(Actor.LOCAL, updated, cause=push)
+    action = log.due()
+    assert isinstance(action, Check)
+    assert action.cause == shown
+
+
+def test_a_push_that_cannot_be_shown_is_answered_once(log: Log) -> None:
+    log.serve()
+    log.assign()
+    push = log.push()
+    failed = FailedCheck(name="push", conclusion=Conclusion.STARTUP_FAILURE)
+    log.say(Actor.LOCAL, ChecksFailed(head_sha=HEAD, base_sha=BASE, failed=(failed,)), cause=push)
+    assert log.due() is None
+
+
+@pytest.mark.parametrize(
+    "overtaken_by",
+    [
+        IssueAssigned(epoch=2, role="dev-e", attempt=2, reason=AssignReason.RETRY),
+        Stopped(by="ada"),
+        IssueWithdrawn(by="ada"),
+    ],
+)
+def test_work_that_was_overtaken_is_not_shown(log: Log, overtaken_by: Event) -> None:
+    log.serve()
+    log.assign()
+    log.push()
+    log.say(Actor.CONDUCTOR if isinstance(overtaken_by, IssueAssigned) else Actor.CLI, overtaken_by)
+    assert log.due() is None
+
+
+def test_a_failure_of_a_later_epoch_does_not_bring_the_earlier_push_back(log: Log) -> None:
+    log.up_to_checked()
+    log.assign(2, "r2")
+    log.say(Actor.DEV_E, WorkFailed(epoch=2, run="r2", kind=FailureKind.BUG, detail=""))
+    assert log.due() is None
+
+
+def test_a_withdrawn_issues_pull_request_is_closed_once(log: Log) -> None:
+    log.up_to_checked()
+    withdrawn = log.say(Actor.CLI, IssueWithdrawn(by="ada"))
+    assert log.due() == Close(withdrawn, ISSUE)
+    log.say(Actor.LOCAL, PullRequestClosed(pull_request=1), cause=withdrawn)
+    assert log.due() is None
+
+
+def test_an_issue_approved_again_gets_a_pull_request_for_its_new_work(log: Log) -> None:
+    log.up_to_checked()
+    log.say(Actor.LOCAL, PullRequestClosed(pull_request=1), cause=log.say(Actor.CLI, IssueWithdrawn(by="ada")))
+    log.say(Actor.CLI, IssueApproved(title="Fix the total", author="ada"))
+    assert log.due() is None
+    log.assign(2, "r2")
+    log.push(2, "r2", HEAD_2)
+    action = log.due()
+    assert isinstance(action, ShowPush)
+    assert action.shown is None
+
+
+def test_the_issues_own_base_branch_counts(log: Log) -> None:
+    log.serve()
+    log.say(Actor.CLI, IssueApproved(title="Fix", author="ada", base_branch="release"))
+    log.assign()
+    log.push()
+    action = log.due()
+    assert isinstance(action, ShowPush)
+    assert action.base_branch == "release"
+
+
+# ── checks ───────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "verdict",
+    [
+        ChecksPassed(head_sha=HEAD, base_sha=BASE, checks=("check",)),
+        ChecksFailed(
+            head_sha=HEAD, base_sha=BASE, failed=(FailedCheck(name="check", conclusion=Conclusion.TIMED_OUT),)
+        ),
+        MergeConflicted(head_sha=HEAD, base_sha=BASE),
+    ],
+)
+def test_a_pull_request_is_checked_once(log: Log, verdict: Event) -> None:
+    log.serve()
+    log.assign()
+    shown = log.open(log.push())
+    action = log.due()
+    assert isinstance(action, Check)
+    assert (action.cause, action.head, action.command, action.title) == (shown, HEAD, "make test", "Fix it")
+    log.say(Actor.LOCAL, verdict, cause=shown)
+    assert log.due() is None
+
+
+def test_a_verdict_on_the_head_before_does_not_count_for_this_one(log: Log) -> None:
+    log.serve()
+    log.assign()
+    first = log.open(log.push())
+    log.assign(2, "r2")
+    updated = PullRequestUpdated(pull_request=1, branch="rig/1-fix-it", head_sha=HEAD_2)
+    log.say(Actor.LOCAL, updated, cause=log.push(2, "r2", HEAD_2))
+    log.say(Actor.LOCAL, ChecksPassed(head_sha=HEAD, base_sha=BASE, checks=("check",)), cause=first)
+    action = log.due()
+    assert isinstance(action, Check)
+    assert action.head == HEAD_2
+
+
+# ── merging ──────────────────────────────────────────────────────────────────
+
+
+def test_what_was_asked_for_is_merged_once(log: Log) -> None:
+    log.up_to_checked()
+    asked = log.ask_merge()
+    action = log.due()
+    assert isinstance(action, Merge)
+    assert (action.cause, action.head, action.base, action.at) == (asked, HEAD, BASE, AT)
+    log.say(Actor.LOCAL, Merged(head_sha=HEAD, base_sha=BASE, merge_sha=MERGE), cause=asked)
+    assert log.due() is None
+    log.ask_merge()
+    assert log.due() is None
+
+
+def test_after_the_base_has_moved_checks_run_again_and_the_next_request_is_merged(log: Log) -> None:
+    log.up_to_checked()
+    refusal = log.say(Actor.LOCAL, refused(MergeRefusal.BASE_MOVED), cause=log.ask_merge())
+    action = log.due()
+    assert isinstance(action, Check)
+    assert action.cause == refusal
+    log.say(Actor.LOCAL, ChecksPassed(head_sha=HEAD, base_sha=BASE_2, checks=("check",)), cause=refusal)
+    assert log.due() is None
+    log.ask_merge(base=BASE_2)
+    action = log.due()
+    assert isinstance(action, Merge)
+    assert action.base == BASE_2
+
+
+@pytest.mark.parametrize(
+    "answer", [refused(MergeRefusal.DIRTY_CHECKOUT), MergeConflicted(head_sha=HEAD, base_sha=BASE)]
+)
+def test_a_request_is_answered_once_and_may_be_made_again(log: Log, answer: Event) -> None:
+    log.up_to_checked()
+    log.say(Actor.LOCAL, answer, cause=log.ask_merge())
+    assert log.due() is None
+    again = log.ask_merge()
+    action = log.due()
+    assert isinstance(action, Merge)
+    assert action.cause == again
+
+
+def test_an_answer_to_an_older_request_leaves_the_newer_one_open(log: Log) -> None:
+    log.up_to_checked()
+    first, second = log.ask_merge(), log.ask_merge()
+    log.say(Actor.LOCAL, refused(MergeRefusal.DIRTY_CHECKOUT), cause=first)
+    action = log.due()
+    assert isinstance(action, Merge)
+    assert action.cause == second
+
+
+@pytest.mark.parametrize(
+    ("epoch", "head", "reason"), [(1, HEAD_2, MergeRefusal.HEAD_MOVED), (2, HEAD, MergeRefusal.NOT_OWNER)]
+)
+def test_what_the_pull_request_does_not_show_is_not_merged(
+    log: Log, epoch: int, head: str, reason: MergeRefusal
+) -> None:
+    log.up_to_checked()
+    asked = log.ask_merge(epoch, head)
+    action = log.due()
+    assert isinstance(action, Refuse)
+    assert (action.cause, action.reason, action.asked.head) == (asked, reason, head)
+
+
+@pytest.mark.parametrize(
+    "overtaken_by",
+    [
+        IssueAssigned(epoch=2, role="dev-e", attempt=2, reason=AssignReason.RETRY),
+        Stopped(by="ada"),
+        IssueWithdrawn(by="ada"),
+    ],
+)
+def test_a_merge_that_was_overtaken_is_refused(log: Log, overtaken_by: Event) -> None:
+    log.up_to_checked()
+    log.ask_merge()
+    log.say(Actor.CONDUCTOR if isinstance(overtaken_by, IssueAssigned) else Actor.CLI, overtaken_by)
+    action = log.due()
+    assert isinstance(action, Refuse)
+    assert action.reason is MergeRefusal.NOT_OWNER
+
+
+# ── afterwards ───────────────────────────────────────────────────────────────
+
+
+def test_branches_of_merged_issues_are_left_over_and_no_others(log: Log) -> None:
+    log.up_to_checked()
+    branches = ["rig/1-fix-it", "rig/1-mine", "rig/1/1-r1", "rig/1/2-r2", "rig/11-fix-it", "rig/11/1-r1"]
+    assert leftovers(log.known, SHOP, branches) == []
+    log.say(Actor.LOCAL, Merged(head_sha=HEAD, base_sha=BASE, merge_sha=MERGE), cause=log.ask_merge())
+    assert leftovers(log.known, SHOP, branches) == ["rig/1-fix-it", "rig/1/1-r1", "rig/1/2-r2"]
+    assert leftovers(log.known, RepoRef("demo", "other"), branches) == []
+
+
+def test_the_highest_number_is_anybodys(log: Log) -> None:
+    log.say(Actor.CLI, IssueApproved(title="x", author="ada"), IssueRef("demo", "shop", 7))
+    log.say(Actor.CLI, IssueApproved(title="x", author="ada"), IssueRef("demo", "shop", 3))
+    assert log.known.repositories[SHOP].highest == 7
