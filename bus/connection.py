@@ -7,6 +7,7 @@ the sync setting, to an account that imports that one service.
 """
 
 import asyncio
+import itertools
 import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping
@@ -18,7 +19,7 @@ from msgspec import Struct
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
-from nats.errors import ConnectionClosedError, NoRespondersError, NoServersError, OutboundBufferLimitError
+from nats.errors import ConnectionClosedError, NoServersError, OutboundBufferLimitError
 from nats.errors import Error as NatsError
 
 from bus.errors import Conflict, ServerRefused, Unavailable, Unsuitable
@@ -47,6 +48,9 @@ class Connection:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._inbox = ""
+        self._tokens = itertools.count(1)
+        self._answers: dict[str, asyncio.Future[Msg]] = {}
         self.closed = asyncio.Event()
         """Set when the connection is gone for good."""
 
@@ -84,6 +88,7 @@ class Connection:
                 await client.close()
             raise Unavailable(f"no NATS server answers at {_without_secret(url)}: {error or 'timed out'}") from None
         try:
+            await connection._listen()
             await connection._check_server()
         except BaseException:
             await connection.close()
@@ -143,15 +148,16 @@ class Connection:
     def connected(self) -> bool:
         return self._client.is_connected
 
-    async def rtt(self, timeout_seconds: float = 2.0) -> float:
-        """Seconds of one ping: proof that the read loop lives. Raises Unavailable."""
-        loop = asyncio.get_running_loop()
-        start = loop.time()
+    async def flush(self) -> None:
+        """Waits until the server has seen all that was sent. Raises Unavailable."""
         try:
-            await self._client.flush(timeout=timeout_seconds)  # pyright: ignore[reportArgumentType] - takes seconds
+            await self._client.flush(timeout=2)
         except (NatsError, OSError, TimeoutError) as error:
             raise Unavailable(f"the NATS server does not answer a ping: {error}") from None
-        return loop.time() - start
+
+    async def check(self) -> None:
+        """Proof that the read loop lives and JetStream answers. Raises Unavailable or ServerRefused."""
+        await self.api("$JS.API.INFO", timeout_seconds=2.0)
 
     async def request(
         self, subject: str, body: bytes = b"", *, headers: Mapping[str, str] | None = None, timeout_seconds: float = 5.0
@@ -162,15 +168,35 @@ class Connection:
     async def request_message(
         self, subject: str, body: bytes = b"", *, headers: Mapping[str, str] | None = None, timeout_seconds: float = 5.0
     ) -> Msg:
-        """As `request`, with the answer's headers."""
+        """As `request`, with the answer's headers.
+
+        Not the client's own `request`: on Python 3.11 that loses a cancellation which comes together with the answer.
+        """
+        token = f"{next(self._tokens)}"
+        answered: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
+        self._answers[token] = answered
         try:
-            return await self._client.request(
-                subject, body, timeout=timeout_seconds, headers=dict(headers) if headers else None
-            )
-        except NoRespondersError:
-            raise Unavailable(f"nobody answers on {subject}") from None
-        except (TimeoutError, NatsError, OSError) as error:
-            raise Unavailable(f"no answer on {subject} within {timeout_seconds:g} s: {error}") from None
+            async with asyncio.timeout(timeout_seconds):
+                await self.publish(subject, body, reply=f"{self._inbox}.{token}", headers=headers)
+                message = await answered
+        except TimeoutError:
+            raise Unavailable(f"no answer on {subject} within {timeout_seconds:g} s") from None
+        finally:
+            del self._answers[token]
+        if header(message, "Status") == "503":
+            raise Unavailable(f"nobody answers on {subject}")
+        return message
+
+    async def _listen(self) -> None:
+        """One subscription for the answers to all requests."""
+
+        async def answered(message: Msg) -> None:
+            waiting = self._answers.get(message.subject.rpartition(".")[2])
+            if waiting is not None and not waiting.done():
+                waiting.set_result(message)
+
+        self._inbox = self.inbox()
+        await self.subscribe(f"{self._inbox}.*", callback=answered)
 
     async def api(self, subject: str, request: object = None, *, timeout_seconds: float = 5.0) -> bytes:
         """One call of the JetStream API. Raises ServerRefused (or Conflict) with its reason, or Unavailable."""

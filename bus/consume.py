@@ -157,7 +157,7 @@ class _Worker:
         try:
             outcome = await self.handler(delivery)
         except asyncio.CancelledError:
-            await self._settle(delivery, Retry(0))
+            await self._settle(delivery, Retry(0))  # it goes back at once, not after ack_wait
             raise
         except Exception:
             after = _BACKOFF[min(delivery.attempt, len(_BACKOFF)) - 1]
@@ -165,7 +165,12 @@ class _Worker:
             outcome = Retry(after)
         finally:
             alive.cancel()
-        await self._settle(delivery, outcome)
+        settling = asyncio.create_task(self._settle(delivery, outcome))
+        try:
+            await asyncio.shield(settling)
+        except asyncio.CancelledError:
+            await settling  # a handler's outcome is never lost to an orderly stop
+            raise
 
     async def _keep_alive(self, delivery: Delivery) -> None:
         while True:

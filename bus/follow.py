@@ -60,8 +60,12 @@ class Reader:
         self._wanted = 0  # messages still due from the pull in flight
         self.position = after
         """Position of the last event read."""
-        self.caught_up = False
-        """Whether nothing more was stored when the last event was."""
+        self._nothing_pending = False
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether nothing more was stored when the last event was handed over, and nothing has come since."""
+        return self._nothing_pending and self._messages.empty()
 
     async def __aenter__(self) -> "Reader":
         await self._open()
@@ -103,7 +107,7 @@ class Reader:
                 self._order = delivery.order
                 self._wanted -= 1
                 self.position = delivery.position
-                self.caught_up = delivery.pending == 0
+                self._nothing_pending = delivery.pending == 0
                 return delivery
 
     async def _status(self, message: Msg) -> None:
@@ -154,7 +158,7 @@ class Reader:
         answer = await self._connection.api(
             f"$JS.API.CONSUMER.CREATE.{self._stream.name}.{name}", {"stream_name": self._stream.name, "config": config}
         )
-        self.caught_up = msgspec.json.decode(answer, type=_ConsumerInfo).num_pending == 0
+        self._nothing_pending = msgspec.json.decode(answer, type=_ConsumerInfo).num_pending == 0
         self._consumer, self._order, self._wanted = name, 0, 0
 
     async def _check_stream(self) -> None:

@@ -51,7 +51,7 @@ class Services:
                 await asked.respond(msgspec.json.encode(given))
 
         await self._offered[service].add_endpoint(name=name, subject=_subject(service, name), handler=answer)
-        await self._connection.rtt()  # from here on the server knows who answers
+        await self._connection.flush()  # from here on the server knows who answers
 
     async def ask(
         self, service: str, name: str, request: Struct, answer: type[Answered], *, timeout_seconds: float = 5.0

@@ -84,27 +84,32 @@ class Conductor:
                         self._to_mirror.set()
                     if self._state.position > considered:
                         considered = self._state.position
-                        if not await self._round(policy) and not await self._read(reader, _RETRY_SECONDS):
+                        if not await self._round(policy) and not await self._read_on(reader):
                             considered = 0
                         continue
-                await self._read(reader, None)
+                await self._read(reader)
 
-    async def _read(self, reader: Reader, within_seconds: float | None) -> bool:
-        """Folds the next event. False when none came within the time."""
+    async def _read_on(self, reader: Reader) -> bool:
+        """Reads until somebody's newer Decided has come. False when none came in time: decide again."""
+        before = self._state.decided
         try:
-            async with asyncio.timeout(within_seconds):
-                delivery = await reader.next()
+            async with asyncio.timeout(_RETRY_SECONDS):
+                while self._state.decided == before:
+                    await self._read(reader)
         except TimeoutError:
             return False
-        item = delivery.decoded()
+        return True
+
+    async def _read(self, reader: Reader) -> None:
+        """Folds the next event."""
+        item = (await reader.next()).decoded()
         if isinstance(item, Skipped):
             log.warning("position %d is skipped: %s", item.position, item.reason)
             evolve(self._state, None, item.position)
-            return True
+            return
         evolve(self._state, item.event, item.position)
         if isinstance(item.event.data, DeadlineSet) and isinstance(item.event.about, IssueRef):
             self._fresh.add(item.event.about)
-        return True
 
     def _policy_to_decide_by(self) -> Policy | None:
         """Without a policy, or under newer rules than its own, a conductor stands by and says so."""

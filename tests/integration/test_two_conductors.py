@@ -1,0 +1,142 @@
+"""Two conductors on one log, with agents and a forge that only talk: one decides each round, nothing is doubled."""
+
+import asyncio
+from collections import Counter
+from datetime import UTC, datetime
+
+from bus import Bus
+from conductor.replay import history_of, replay
+from conductor.shell import run_conductor
+from machine.lifecycle import Lifecycle
+from schemas import (
+    FLEET,
+    Actor,
+    AgentJoined,
+    AgentRef,
+    ChecksPassed,
+    Draft,
+    IssueApproved,
+    IssueAssigned,
+    IssueDone,
+    IssueRef,
+    Merged,
+    MergeRequested,
+    Ownership,
+    Policy,
+    PolicyAdopted,
+    PullRequestOpened,
+    Recorded,
+    RepoRef,
+    RepositoryConfigured,
+    WorkPushed,
+    WorkStarted,
+    event_id,
+)
+from tests.conftest import Connect
+
+ISSUES = 50
+SLOTS = 3
+REPOSITORY = RepoRef("demo", "shop")
+BASE = "b" * 40
+
+
+async def set_the_scene(cli: Bus, local: Bus, agent: Bus) -> None:
+    policy = Policy()
+    adopted = PolicyAdopted(policy=policy, hash=policy.digest(), by="ada")
+    await cli.log.publish(Draft(about=FLEET, data=adopted), "cli:policy")
+    configured = RepositoryConfigured(base_branch="main", base_sha=BASE, clone_url="x", check="true")
+    await local.log.publish(Draft(about=REPOSITORY, data=configured), "local:configured")
+    joined = AgentJoined(boot="b1", role="dev-e", provider="none", slots=SLOTS, version="0")
+    await agent.log.publish(Draft(about=AgentRef("dev-e-1"), data=joined), "dev-e:joined")
+
+
+async def agent_works(bus: Bus) -> None:
+    """Claims and pushes whatever is assigned, at once."""
+    async with bus.log.follow(["rig.issue.*.*.*.conductor.assigned.dev-e"]) as reader:
+        async for item in reader:
+            assert isinstance(item, Recorded)
+            assert isinstance(item.event.data, IssueAssigned)
+            epoch, about = item.event.data.epoch, item.event.about
+            assert isinstance(about, IssueRef)
+            run, branch = f"r-{about.number}-{epoch}", f"rig/{about.number}/{epoch}-r"
+            started = WorkStarted(epoch=epoch, run=run, agent="dev-e-1", branch=branch, session="s", provider="none")
+            await bus.log.publish(Draft(about=about, data=started), event_id("dev-e", run, "started"))
+            head = f"{about.number:040x}"
+            pushed = WorkPushed(
+                epoch=epoch, run=run, branch=branch, head_sha=head, title="t", body="", files_changed=1, lines_changed=1
+            )
+            await bus.log.publish(Draft(about=about, data=pushed), event_id("dev-e", run, "pushed"))
+
+
+async def forge_answers(bus: Bus) -> None:
+    """Opens, checks and merges whatever it is asked to, at once."""
+    async with bus.log.follow(["rig.issue.>"]) as reader:
+        async for item in reader:
+            assert isinstance(item, Recorded)
+            about, data = item.event.about, item.event.data
+            assert isinstance(about, IssueRef)
+            if isinstance(data, WorkPushed):
+                opened = PullRequestOpened(
+                    pull_request=about.number, url="", branch="rig/x", head_sha=data.head_sha, author="dev-e"
+                )
+                passed = ChecksPassed(head_sha=data.head_sha, base_sha=BASE, checks=("check",))
+                await bus.log.publish(Draft(about=about, data=opened), event_id("local", str(about), "opened"))
+                await bus.log.publish(Draft(about=about, data=passed), event_id("local", str(about), "passed"))
+            elif isinstance(data, MergeRequested):
+                merged = Merged(head_sha=data.head_sha, base_sha=data.base_sha, merge_sha="c" * 40)
+                await bus.log.publish(Draft(about=about, data=merged), event_id("local", str(about), "merged"))
+
+
+async def until_done(bus: Bus, count: int) -> list[Recorded]:
+    log: list[Recorded] = []
+    done = 0
+    async with bus.log.follow() as reader:
+        async for item in reader:
+            assert isinstance(item, Recorded)
+            log.append(item)
+            done += isinstance(item.event.data, IssueDone)
+            if done == count:
+                return log
+    raise AssertionError("a reader never ends by itself")
+
+
+async def test_fifty_issues_and_three_slots(connect: Connect) -> None:
+    cli, local, agent = await connect(Actor.CLI), await connect(Actor.LOCAL), await connect(Actor.DEV_E)
+    await set_the_scene(cli, local, agent)
+    lives = [Lifecycle(), Lifecycle()]
+    conductors = [
+        asyncio.create_task(run_conductor(await connect(Actor.CONDUCTOR, f"conductor/{number}"), life))
+        for number, life in enumerate(lives, start=1)
+    ]
+    others = [asyncio.create_task(agent_works(agent)), asyncio.create_task(forge_answers(local))]
+    approvals = [
+        local.log.publish(
+            Draft(about=IssueRef("demo", "shop", number), data=IssueApproved(title=f"Issue {number}", author="ada")),
+            event_id("local", number),
+        )
+        for number in range(1, ISSUES + 1)
+    ]
+    await asyncio.gather(*approvals)
+    log = await until_done(cli, ISSUES)
+    for life in lives:
+        life.stop.set()
+    for other in others:
+        other.cancel()
+    await asyncio.gather(*conductors, *others, return_exceptions=True)
+
+    epochs = Counter(
+        (item.event.about, item.event.data.epoch) for item in log if isinstance(item.event.data, IssueAssigned)
+    )
+    assert set(epochs.values()) == {1}, "no epoch is assigned twice"
+    assert len(epochs) == ISSUES
+    owners: dict[object, Ownership] = {}
+    most = 0
+    for item in log:
+        owners.setdefault(item.event.about, Ownership()).apply(item.event.data)
+        most = max(most, sum(owner.open for owner in owners.values()))
+    assert most == SLOTS, "as many at once as there are slots, and never more"
+    again = replay(history_of(log))
+    assert again.differences == ()
+    assert again.rounds > 0
+    assert {item.event.source for item in log if item.event.actor == "conductor"} == {"conductor/1", "conductor/2"}
+    assert log[0].stored_at <= datetime.now(UTC)
