@@ -24,8 +24,18 @@ T = TypeVar("T")
 
 CONNECT_SECONDS: Final = 3.0
 STATEMENT_SECONDS: Final = 30.0
-PAUSE_SECONDS: Final = (0.1, 5.0)
-"""Before the first and before every later attempt to connect; doubled in between."""
+MIGRATION_SECONDS: Final = 3_600.0
+_TROUBLE: Final = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # also when the connection breaks at a bad moment: measured with a killed server
+    OSError,
+    TimeoutError,
+)
+PAUSE_SECONDS: Final = (0.05, 2.0)
+"""Before another attempt: at first, and at most; doubled in between."""
+STEADY_SECONDS: Final = 1.0
+"""A session that lasted as long was a good one: after it the pauses begin anew."""
 
 
 class PostgresAway(Exception):
@@ -74,8 +84,8 @@ class Session:
     async def transaction(self, *, snapshot: bool = False) -> AsyncGenerator[None]:
         """All or nothing. `snapshot`: for reading alone, everything as of one moment."""
         isolation = "repeatable_read" if snapshot else "read_committed"
-        transaction = self._connection.transaction(isolation=isolation, readonly=snapshot)
         with _away():
+            transaction = self._connection.transaction(isolation=isolation, readonly=snapshot)
             await transaction.start()
         try:
             yield
@@ -104,7 +114,7 @@ class Session:
             for name, text in migrations():
                 if name not in done:
                     with _away():
-                        await self._connection.execute(text)
+                        await self._connection.execute(text, timeout=MIGRATION_SECONDS)
                     await self.run("record_migration", name)
                     log.info("migrated the read side: %s", name)
 
@@ -115,14 +125,14 @@ class Session:
         self._connection.terminate()
 
 
-async def connect(url: str, *, name: str) -> Session:
+async def connect(url: str, *, name: str, statement_seconds: float = STATEMENT_SECONDS) -> Session:
     """A session on a migrated database. Raises PostgresAway, or Misconfigured for a URL that is none."""
     try:
         with _away():
             connection: Any = await _connect(
                 url,
                 timeout=CONNECT_SECONDS,
-                command_timeout=STATEMENT_SECONDS,
+                command_timeout=statement_seconds,
                 server_settings={
                     "application_name": name,
                     # Nothing is lost with the last transactions: they are written again from the log.
@@ -141,20 +151,24 @@ async def connect(url: str, *, name: str) -> Session:
 
 
 async def keep_session(
-    url: str, lifecycle: Lifecycle, work: Callable[[Session], Coroutine[None, None, None]], *, name: str
+    url: str,
+    lifecycle: Lifecycle,
+    work: Callable[[Session], Coroutine[None, None, None]],
+    *,
+    name: str,
+    statement_seconds: float = STATEMENT_SECONDS,
 ) -> None:
     """Does `work`, which never ends by itself, on a session, and on a new one when that was lost, until asked to stop.
 
-    The lifecycle's check "postgres" tells the truth meanwhile. What else `work` raises ends this too.
+    The lifecycle's check "postgres" is false meanwhile; `work` makes it true. What else `work` raises ends this too.
     """
     clock = asyncio.get_running_loop().time
     pause, longest = PAUSE_SECONDS
     while not lifecycle.stop.is_set():
         began = clock()
         try:
-            session = await connect(url, name=name)
+            session = await connect(url, name=name, statement_seconds=statement_seconds)
             try:
-                lifecycle.check("postgres", ok=True)
                 await until(lifecycle.stop, until(session.lost, work(session)))
             finally:
                 await session.close()
@@ -163,7 +177,8 @@ async def keep_session(
             raise PostgresAway("PostgreSQL: the connection was lost")
         except PostgresAway as error:
             lifecycle.check("postgres", ok=False, detail=str(error))
-        pause = PAUSE_SECONDS[0] if clock() - began > longest else min(2 * pause, longest)
+            lifecycle.ready()  # the start is over, and how it went is known
+        pause = PAUSE_SECONDS[0] if clock() - began > STEADY_SECONDS else min(2 * pause, longest)
         await until(lifecycle.stop, asyncio.sleep(pause))
 
 
@@ -187,6 +202,6 @@ def _away() -> Generator[None]:
         yield
     except asyncpg.ClientConfigurationError:
         raise
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+    except _TROUBLE as error:
         said = str(error) or "no answer in time"
         raise PostgresAway(f"PostgreSQL: {type(error).__name__}: {said}") from error

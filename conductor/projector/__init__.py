@@ -26,23 +26,24 @@ async def run_projector(bus: Bus, lifecycle: Lifecycle, postgres_url: str) -> No
     """Follows the log until asked to stop. Raises LogChanged for a log with a gap, or another one than was read."""
 
     async def project(session: Session) -> None:
+        lifecycle.check("postgres", ok=True)
         while True:
             try:
-                await _project(bus, session)
+                await _project(bus, session, lifecycle)
             except Unavailable as error:
                 log.warning("cannot read the log yet: %s", error)
                 await asyncio.sleep(PAUSE_SECONDS)
 
-    lifecycle.ready()
     await keep_session(postgres_url, lifecycle, project, name="rig projector")
 
 
-async def _project(bus: Bus, session: Session) -> None:
+async def _project(bus: Bus, session: Session, lifecycle: Lifecycle) -> None:
     """From where the read side stands, until the read side is put back behind that."""
     reached: int | None = await stored_position(session)
     if reached:
         await confirm(session, await bus.log.at(reached), reached)
     async with bus.log.follow(after=reached) as reader:
+        lifecycle.ready()
         while reached is not None:
             batch = await _batch(reader)
             check_contiguous(reached, batch)

@@ -1,0 +1,211 @@
+"""The query service: answers people and screens from the read side, by NATS request and reply.
+
+Every answer is one moment of the read side and carries the position of the log that it is true for. Nothing on the work
+path asks here. With Postgres away it refuses and says so.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Final, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from bus import Bus, Refused
+from conductor.answers import agent_line, issue_detail, issue_line, timeline_entry
+from conductor.postgres import PostgresAway, Session, keep_session
+from conductor.projector.issues import IssueRow
+from conductor.projector.roster import AgentRow, RepositoryRow
+from conductor.projector.store import stored_position
+from machine.lifecycle import Lifecycle
+from schemas import (
+    PAGE_MAX,
+    Agents,
+    AgentsRequest,
+    IssueDetail,
+    IssueRef,
+    IssueRequest,
+    Issues,
+    IssuesRequest,
+    IssueState,
+    Status,
+    StatusRequest,
+    branch,
+    decode,
+)
+
+T = TypeVar("T")
+
+SERVICE: Final = "query"
+WAIT_SECONDS: Final = 3.0
+"""How long `wait_for` waits, and with STATEMENT_SECONDS less than an asker does."""
+STATEMENT_SECONDS: Final = 1.5
+
+
+class _Model(Struct):
+    model: str
+
+
+class _Listed(Struct):
+    model: str
+    opened: int
+
+
+class _Count(Struct):
+    count: int
+
+
+class _InState(Struct):
+    state: IssueState
+    issues: int
+
+
+class _Busy(Struct):
+    agent: str
+    owner: str
+    repo: str
+    number: int
+
+    @property
+    def issue(self) -> IssueRef:
+        return IssueRef(self.owner, self.repo, self.number)
+
+
+class _Event(Struct):
+    position: int
+    body: str
+
+
+async def run_query(bus: Bus, lifecycle: Lifecycle, postgres_url: str) -> None:
+    """Answers until asked to stop."""
+    desk = Desk(bus, lifecycle)
+    await bus.services.serve(SERVICE, "status", StatusRequest, desk.status)
+    await bus.services.serve(SERVICE, "issues", IssuesRequest, desk.issues)
+    await bus.services.serve(SERVICE, "issue", IssueRequest, desk.issue)
+    await bus.services.serve(SERVICE, "agents", AgentsRequest, desk.agents)
+    await keep_session(postgres_url, lifecycle, desk.attend, name="rig query", statement_seconds=STATEMENT_SECONDS)
+
+
+class Desk:
+    """Answers requests, one at a time, while there is a session. Every method raises Refused with the reason."""
+
+    def __init__(self, bus: Bus, lifecycle: Lifecycle) -> None:
+        self._bus = bus
+        self._lifecycle = lifecycle
+        self._session: Session | None = None
+        self._turn = asyncio.Lock()
+        self._seen = 0
+        self._moved = asyncio.Event()
+
+    async def attend(self, session: Session) -> None:
+        """Answers from this session until cancelled."""
+        await session.listen("rig_position", lambda position: self._heard(int(position)))
+        self._heard(await stored_position(session))
+        self._session = session
+        self._lifecycle.check("postgres", ok=True)
+        self._lifecycle.ready()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self._session = None
+
+    async def status(self, request: StatusRequest) -> Status:
+        """The log, the read side, and what there is."""
+        async with self._reading(request.wait_for) as (session, position):
+            issues = await session.rows("count_issues", _InState)
+            skipped = await _count(session, "count_skipped")
+            agents = await _count(session, "count_present")
+            repositories = await _models(session, RepositoryRow, "present_repositories", PAGE_MAX)
+        last = await self._bus.log.last()
+        log_position = max(position, 0 if last is None else last.position)
+        return Status(
+            position=position,
+            log_position=log_position,
+            behind=log_position - position,
+            skipped=skipped,
+            issues={row.state: row.issues for row in issues},
+            agents=agents,
+            repositories=tuple(row.line for row in repositories),
+        )
+
+    async def issues(self, request: IssuesRequest) -> Issues:
+        """One page, the oldest first."""
+        place, state = request.repository, request.state
+        wanted = (
+            request.after,
+            None if place is None else place.owner,
+            None if place is None else place.repo,
+            None if state is None else state.value,
+            request.limit + 1,
+        )
+        async with self._reading(request.wait_for) as (session, position):
+            found = await session.rows("list_issues", _Listed, *wanted)
+        page = found[: request.limit]
+        return Issues(
+            position=position,
+            issues=tuple(issue_line(msgspec.json.decode(row.model, type=IssueRow)) for row in page),
+            next=page[-1].opened if len(found) > len(page) else None,
+        )
+
+    async def issue(self, request: IssueRequest) -> IssueDetail:
+        """Everything about one issue; refused when nobody has approved it."""
+        ref = request.issue
+        async with self._reading(request.wait_for) as (session, position):
+            rows = await _models(session, IssueRow, "one_issue", ref.owner, ref.repo, ref.number)
+            if not rows:
+                raise Refused(f"there is no issue {ref} (as of position {position} of the log)")
+            events = await session.rows("newest_events_about", _Event, branch(ref), request.timeline)
+            told = await _count(session, "count_events_about", branch(ref))
+        timeline = tuple(timeline_entry(event.position, decode(event.body.encode())) for event in reversed(events))
+        return issue_detail(rows[0], position, timeline, told - len(timeline))
+
+    async def agents(self, request: AgentsRequest) -> Agents:
+        """Everybody who ever joined, by name."""
+        async with self._reading(request.wait_for) as (session, position):
+            rows = await _models(session, AgentRow, "list_agents")
+            busy = await session.rows("busy", _Busy)
+        return Agents(
+            position=position,
+            agents=tuple(agent_line(row, [at.issue for at in busy if at.agent == row.name]) for row in rows),
+        )
+
+    @asynccontextmanager
+    async def _reading(self, wait_for: int | None) -> AsyncGenerator[tuple[Session, int]]:
+        """A session in which everything is as of one position, and that position."""
+        await self._reached(wait_for or 0)
+        async with self._turn:
+            session = self._session
+            if session is None:
+                why = self._lifecycle.checks.get("postgres")
+                raise Refused(f"the read side is away: {why.detail if why and why.detail else 'it is starting'}")
+            try:
+                async with session.transaction(snapshot=True):
+                    yield session, await stored_position(session)
+            except PostgresAway as error:
+                raise Refused(f"the read side is away: {error}") from error
+
+    def _heard(self, position: int) -> None:
+        self._seen = position
+        self._moved.set()
+        self._moved = asyncio.Event()
+
+    async def _reached(self, position: int) -> None:
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                while self._session is not None and self._seen < position:
+                    await self._moved.wait()
+        except TimeoutError:
+            raise Refused(
+                f"the read side is at position {self._seen} of the log, not yet at {position};"
+                " ask again, or see `rig status`"
+            ) from None
+
+
+async def _models(session: Session, shape: type[T], name: str, *arguments: object) -> list[T]:
+    return [msgspec.json.decode(row.model, type=shape) for row in await session.rows(name, _Model, *arguments)]
+
+
+async def _count(session: Session, name: str, *arguments: object) -> int:
+    found = await session.row(name, _Count, *arguments)
+    return 0 if found is None else found.count

@@ -1,0 +1,75 @@
+"""The read side in tests: a projector at work, waiting until it has read, looking at its tables."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+
+from bus import Bus
+from conductor.projector import run_projector
+from machine.lifecycle import Lifecycle
+from schemas import AgentEvent, AgentRef, Draft, Event, IssueRef, RepoEvent, RepoRef
+
+SHOP = RepoRef("demo", "shop")
+ISSUE = IssueRef("demo", "shop", 1)
+
+
+async def say(bus: Bus, event: Event, *, issue: IssueRef = ISSUE, id: str = "") -> int:  # noqa: A002
+    """Publishes an event about the test's issue, repository or agent; its position."""
+    match event:
+        case RepoEvent():
+            about = SHOP
+        case AgentEvent():
+            about = AgentRef("dev-e-1")
+        case _:
+            about = issue
+    return await bus.log.publish(Draft(about=about, data=event), id or f"{type(event).__name__}-{issue.number}")
+
+
+@asynccontextmanager
+async def projecting(bus: Bus, url: str) -> AsyncGenerator[Lifecycle]:
+    """A projector, until the end of the block."""
+    life = Lifecycle()
+    work = asyncio.create_task(run_projector(bus, life, url))
+    try:
+        yield life
+    finally:
+        life.stop.set()
+        await work
+
+
+@asynccontextmanager
+async def database(url: str) -> AsyncIterator[Any]:
+    """A plain connection."""
+    connection = await asyncpg.connect(url)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def reached(url: str, position: int) -> None:
+    """Returns once the read side is there: it says so itself, by a notification."""
+    async with database(url) as db:
+        moved: asyncio.Queue[str] = asyncio.Queue()
+        await db.add_listener("rig_position", lambda *said: moved.put_nowait(said[-1]))
+        try:
+            at = await db.fetchval("select position from rig.projection")
+        except asyncpg.UndefinedTableError:
+            at = 0
+        while at < position:
+            at = int(await moved.get())
+
+
+async def rows(url: str, sql: str) -> list[tuple[Any, ...]]:
+    """What a statement finds."""
+    async with database(url) as db:
+        return [tuple(row) for row in await db.fetch(sql)]
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Waits for a fact of this process; the test's own time limit is the bound."""
+    while not holds():  # noqa: ASYNC110 - any fact, without an event of its own
+        await asyncio.sleep(0.002)
