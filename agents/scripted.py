@@ -10,8 +10,8 @@
     old = "a - b"
     new = "a + b"
 
-The first part that fits an issue is played. A script is an operator's file: it is trusted to choose what to write, and
-held to the worktree all the same.
+The first part that fits an issue is played. A run goes on from what an earlier one pushed, so where one may have been
+cut off `write` is safer than `replace`. A script is an operator's file, and held to the worktree all the same.
 """
 
 import asyncio

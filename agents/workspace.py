@@ -13,7 +13,7 @@ import fcntl
 import logging
 import shutil
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -105,8 +105,7 @@ class Workspace:
                 raise WorkspaceFailed(f"cannot check out {branch} of {repo}: {error}") from error
             yield worktree
         finally:
-            async with self._locks[cache.directory]:
-                await self._put_away(cache, path, branch, pushed=worktree.pushed)
+            await _to_its_end(self._put_away(cache, path, branch, pushed=worktree.pushed))
 
     def _home(self, repo: RepoRef) -> Path:
         home = self._root / escape(repo.owner) / escape(repo.repo)
@@ -131,16 +130,17 @@ class Workspace:
     async def _put_away(self, cache: Git, path: Path, branch: str, *, pushed: bool) -> None:
         """Removes a worktree; what it holds that nobody else has is kept first. One that resists is left, and named."""
         lock = cache.directory / "worktrees" / path.name / "locked"  # git holds it while it makes the worktree
-        try:
-            if not pushed and (path / ".git").exists() and not lock.exists():
-                await self._keep(cache, path, branch)
-            # By hand and not by git, which refuses to remove a worktree that it never finished.
-            await asyncio.to_thread(_remove, path)
-            lock.unlink(missing_ok=True)
-            await cache.run("worktree", "prune", "--expire=now")
-            await cache.run("update-ref", "-d", branch_ref(branch))
-        except (GitError, SpawnFailed, OSError) as error:
-            log.warning("%s stays where it is until the next start: %s", path, error)
+        async with self._locks[cache.directory]:
+            try:
+                if not pushed and (path / ".git").exists() and not lock.exists():
+                    await self._keep(cache, path, branch)
+                # By hand and not by git, which refuses to remove a worktree that it never finished.
+                await asyncio.to_thread(_remove, path)
+                lock.unlink(missing_ok=True)
+                await cache.run("worktree", "prune", "--expire=now")
+                await cache.run("update-ref", "-d", branch_ref(branch))
+            except (GitError, SpawnFailed, OSError) as error:
+                log.warning("%s stays where it is until the next start: %s", path, error)
 
     async def _keep(self, cache: Git, path: Path, branch: str) -> None:
         git = self._git(path)
@@ -247,6 +247,16 @@ class Worktree:
 
 def _tracking(branch: str) -> str:
     return f"refs/remotes/origin/{branch}"
+
+
+async def _to_its_end(work: Coroutine[object, object, None]) -> None:
+    """Does the work, also when whoever waits for it is cancelled in the middle; then that is raised afterwards."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait((task,))
+        raise
 
 
 def _remove(directory: Path) -> None:

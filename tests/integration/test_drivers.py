@@ -83,8 +83,8 @@ async def test_a_silent_program_is_stopped_with_all_that_it_started(tmp_path: Pa
 
 
 async def test_what_a_program_prints_keeps_it_alive(tmp_path: Path) -> None:
-    result, output = await run(shell("for i in 1 2 3 4; do sleep 0.2; echo .; done"), tmp_path, task(silence=0.6))
-    assert (result, output) == (Result(), b".\n" * 4)
+    result, output = await run(shell("for i in 1 2 3 4 5 6; do sleep 0.2; echo .; done"), tmp_path, task(silence=1.0))
+    assert (result, output) == (Result(), b".\n" * 6)
 
 
 async def test_a_program_that_prints_without_end_is_stopped(tmp_path: Path) -> None:

@@ -195,6 +195,25 @@ async def test_unpushed_work_is_kept_and_named(
     assert f"refs/kept/{BRANCH}" in caplog.text
 
 
+async def test_tidying_up_is_finished_even_when_it_is_cancelled(
+    project: Project, workspace: Workspace, tmp_path: Path
+) -> None:
+    tidying = asyncio.Event()
+
+    async def work() -> None:
+        async with workspace.checkout(SHOP, project.url, base="main", branch=BRANCH) as tree:
+            (tree.path / "half.py").write_text("half\n")
+            tidying.set()
+
+    working = asyncio.create_task(work())
+    await tidying.wait()
+    working.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await working
+    assert worktrees(tmp_path) == []
+    assert await cache(tmp_path).run("show", f"refs/kept/{BRANCH}:half.py") == "half"
+
+
 DIES_AT_WORK = """
 import asyncio, os, signal, sys
 from contextlib import AsyncExitStack

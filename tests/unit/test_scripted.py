@@ -168,9 +168,9 @@ async def test_a_run_over_its_time_is_timed_out(driver: Make, worktree: Path) ->
 
 
 async def test_what_it_says_keeps_it_alive(driver: Make, worktree: Path) -> None:
-    steps = ", ".join(['{ do = "sleep", seconds = 0.15 }, { do = "say", text = "." }'] * 4)
-    result, output = await play(driver(one(steps)), worktree, task(silence=0.4))
-    assert (result, output) == (Result(), b".\n.\n.\n.\n")
+    steps = ", ".join(['{ do = "sleep", seconds = 0.05 }, { do = "say", text = "." }'] * 24)
+    result, output = await play(driver(one(steps)), worktree, task(silence=1.0))
+    assert (result, output) == (Result(), b".\n" * 24)
 
 
 async def test_a_run_can_be_stopped_in_the_middle(driver: Make, worktree: Path) -> None:

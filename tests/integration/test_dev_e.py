@@ -1,0 +1,570 @@
+"""dev-e on a real log, real git and real subprocesses; the test speaks for the conductor, the forge and people."""
+
+import asyncio
+import shlex
+import sys
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+import pytest
+from msgspec import structs
+
+from agents.dev_e import DevE, run_dev_e
+from agents.driver import OnOutput, Result, Task
+from agents.output import MOST_BYTES, RunOutput
+from agents.runtime import AgentConfig, Replica
+from agents.workspace import Workspace
+from bus import Bus, Done, Drop, Reader, Retry
+from bus.topology import PRESENCE, RUNS
+from deploy.embedded.nats import embedded_nats
+from deploy.embedded.server import Server
+from machine import sessions
+from machine.git import Git, Identity
+from machine.lifecycle import Lifecycle, Misconfigured
+from schemas import (
+    FLEET,
+    Actor,
+    AgentJoined,
+    AgentLeft,
+    AgentStatus,
+    AssignReason,
+    ChecksFailed,
+    Conclusion,
+    Draft,
+    Event,
+    FailedCheck,
+    FailureKind,
+    Heartbeat,
+    IssueApproved,
+    IssueAssigned,
+    IssueRef,
+    IssueUnassigned,
+    IssueWithdrawn,
+    LeaveReason,
+    Policy,
+    PolicyAdopted,
+    Recorded,
+    Ref,
+    RepoRef,
+    RepositoryAdded,
+    RepositoryConfigured,
+    UnassignReason,
+    WorkFailed,
+    WorkPushed,
+    WorkStarted,
+)
+
+SHOP = RepoRef("demo", "shop")
+ISSUE = IssueRef("demo", "shop", 1)
+SECOND = IssueRef("demo", "shop", 2)
+CHECK = "echo looking; grep 'a + b' total.py"
+POLICY = Policy(ack_wait_seconds=1, heartbeat_seconds=1)
+RIGHT = '{ do = "write", path = "total.py", content = "a + b\\n" }'
+WRONG = '{ do = "write", path = "total.py", content = "a * b\\n" }'
+E = TypeVar("E", bound=Event)
+
+
+class Rig:
+    """A log, a repository on disk, and everybody but dev-e."""
+
+    def __init__(self, tmp_path: Path, server: Server, voices: dict[Actor, Bus]) -> None:
+        self.tmp_path = tmp_path
+        self.server = server
+        self.bus = voices[Actor.DEV_E]
+        self.shop = Git(tmp_path / "shop", env=Identity("Ann", "ann@example.com").environment())
+        self.life = Lifecycle()
+        self.running: asyncio.Task[None] | None = None
+        self._voices = voices
+        self._said = 0
+        self._epoch = 0
+
+    async def say(self, actor: Actor, about: Ref, data: Event) -> Recorded:
+        self._said += 1
+        draft = Draft(about=about, data=data, correlation="the-beginning")
+        position = await self._voices[actor].log.publish(draft, f"t-{self._said}")
+        recorded = await self.bus.log.at(position)
+        assert isinstance(recorded, Recorded)
+        return recorded
+
+    async def adopt(self, policy: Policy = POLICY) -> None:
+        await self.say(Actor.CLI, FLEET, PolicyAdopted(policy=policy, hash=policy.digest(), by="ann"))
+
+    async def serve(self, check: str = CHECK) -> None:
+        """A repository with a bug, under the rig."""
+        self.shop.directory.mkdir()
+        await self.shop.run("init", "--quiet", "--initial-branch=main")
+        base, url = await self.commit("total.py", "a - b\n"), str(self.shop.directory)
+        await self.say(Actor.CLI, SHOP, RepositoryAdded(clone_url=url, check=check, by="ann"))
+        configured = RepositoryConfigured(base_branch="main", base_sha=base, clone_url=url, check=check)
+        await self.say(Actor.LOCAL, SHOP, configured)
+
+    async def commit(self, path: str, content: str) -> str:
+        (self.shop.directory / path).write_text(content)
+        await self.shop.run("add", "--all")
+        await self.shop.run("commit", "--quiet", "--message=A change")
+        return await self.shop.run("rev-parse", "HEAD")
+
+    async def approve(self, issue: IssueRef = ISSUE) -> None:
+        await self.say(Actor.CLI, issue, IssueApproved(title="Fix the total", body="It subtracts.", author="ann"))
+
+    async def assign(self, issue: IssueRef = ISSUE, *, resume: str | None = None) -> Recorded:
+        """The next epoch, and with it the next attempt."""
+        self._epoch += 1
+        assigned = IssueAssigned(
+            epoch=self._epoch, role="dev-e", attempt=self._epoch, resume=resume, reason=AssignReason.NEW
+        )
+        return await self.say(Actor.CONDUCTOR, issue, assigned)
+
+    async def ask(self) -> Recorded:
+        """All of it: a policy, a repository, an issue, an assignment."""
+        await self.adopt()
+        await self.serve()
+        await self.approve()
+        return await self.assign()
+
+    def script(self, *attempts: str) -> str:
+        """A coder whose attempts do these steps."""
+        path = self.tmp_path / "script.toml"
+        path.write_text("[[issue]]\n" + "".join(f"[[issue.attempt]]\nstep = [{steps}]\n" for steps in attempts))
+        return f"scripted:{path}"
+
+    def hanging(self) -> str:
+        """A coder that writes, says its process id to a file, and works on until it is stopped."""
+        steps = (
+            f"echo half > half.py; echo $$ > {self._pid_file}.new; mv {self._pid_file}.new {self._pid_file}; sleep 60"
+        )
+        return f"command: sh -c {shlex.quote(steps)}"
+
+    async def coder_pid(self) -> int:
+        """Of the hanging coder; waits until it works."""
+        while not self._pid_file.exists():  # noqa: ASYNC110 - another process's fact
+            await asyncio.sleep(0.005)
+        return int(self._pid_file.read_text())
+
+    @property
+    def _pid_file(self) -> Path:
+        return self.tmp_path / "coder.pid"
+
+    def start(self, coder: str, *, slots: int = 1) -> None:
+        data = self.tmp_path / "agents"
+        self.running = asyncio.ensure_future(
+            run_dev_e(self.bus, self.life, name="dev-e-1", slots=slots, coder=coder, data_dir=data)
+        )
+
+    async def stop(self) -> None:
+        self.life.stop.set()
+        if self.running is not None:
+            await self.running
+
+    async def until(self, event: type[E], fits: Callable[[E], bool] = lambda _: True) -> tuple[Recorded, E]:
+        """The first recorded event of this type that fits, and what it says; not waited for when the agent has died."""
+        waiting = asyncio.ensure_future(self._until(event, fits))
+        both = (waiting, self.running) if self.running is not None else (waiting,)
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        if self.running is not None and self.running.done():
+            self.running.result()
+        return await waiting
+
+    async def _until(self, event: type[E], fits: Callable[[E], bool]) -> tuple[Recorded, E]:
+        async with self.bus.log.follow() as reader:
+            async for item in reader:
+                if isinstance(item, Recorded) and isinstance(item.event.data, event) and fits(item.event.data):
+                    return item, item.event.data
+        raise AssertionError("a reader does not end")
+
+    async def failure(self, coder: str) -> WorkFailed:
+        """How the first run with this coder fails."""
+        self.start(coder)
+        return (await self.until(WorkFailed))[1]
+
+    async def said(self) -> list[str]:
+        """Names of all that dev-e has said about the issue."""
+        events = await self.bus.log.history(["rig.issue.demo.shop.1.dev-e.*"])
+        return [recorded.event.data.name() for recorded in events]
+
+    async def beat(self, fits: Callable[[Heartbeat], bool]) -> Heartbeat:
+        """The first heartbeat that fits."""
+        async with Reader(self.bus.connection, ["presence.>"], stream=PRESENCE) as reader:
+            while not fits(beat := msgspec.json.decode((await reader.next()).body, type=Heartbeat)):
+                pass
+            return beat
+
+    async def output(self, run: str) -> bytes:
+        """What a run has printed by now."""
+        printed = b""
+        async with Reader(self.bus.connection, [f"run.{run}"], stream=RUNS) as reader:
+            while not reader.caught_up:
+                printed += (await reader.next()).body
+        return printed
+
+    async def branches(self) -> list[str]:
+        return (await self.shop.run("for-each-ref", "--format=%(refname:short)", "refs/heads/rig")).split()
+
+    async def show(self, revision: str, path: str = "total.py") -> str:
+        return await self.shop.run("show", f"{revision}:{path}")
+
+
+@pytest.fixture
+async def rig(tmp_path: Path) -> AsyncGenerator[Rig]:
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(embedded_nats(tmp_path / "nats"))
+        voices: dict[Actor, Bus] = {}
+        for actor in (Actor.CLI, Actor.LOCAL, Actor.CONDUCTOR, Actor.DEV_E):
+            connecting = Bus.connect(server.url, actor=actor, source=f"{actor.value}/test", create=actor is Actor.CLI)
+            voices[actor] = await stack.enter_async_context(await connecting)
+        rig = Rig(tmp_path, server, voices)
+        yield rig
+        await rig.stop()
+
+
+async def gone(pid: int) -> None:
+    """Waits until the process is dead; the test's own time limit is the bound."""
+    while sessions.command_line(pid) is not None:  # noqa: ASYNC110 - the kernel's fact
+        await asyncio.sleep(0.005)
+
+
+# ── the work ─────────────────────────────────────────────────────────────────
+
+
+async def test_an_assignment_becomes_a_checked_commit_on_a_branch_of_its_own(rig: Rig) -> None:
+    assigned = await rig.ask()
+    rig.start(rig.script(RIGHT))
+    claim, started = await rig.until(WorkStarted)
+    report, pushed = await rig.until(WorkPushed)
+    assert (started.epoch, started.agent, started.provider) == (1, "dev-e-1", "scripted")
+    assert started.session == started.run
+    assert started.branch == f"rig/1/1-{started.run}"
+    assert (pushed.epoch, pushed.run, pushed.branch) == (1, started.run, started.branch)
+    assert (pushed.title, pushed.files_changed, pushed.lines_changed) == ("Fix the total", 1, 2)
+    assert pushed.body == f"For demo/shop#1, attempt 1. `{CHECK}` passes on it."
+    for said in (claim, report):
+        assert (said.event.causationid, said.event.correlationid) == (assigned.event.id, "the-beginning")
+    assert claim.event.id == f"dev-e:{started.run}:work_started"
+    assert await rig.shop.run("rev-parse", pushed.branch) == pushed.head_sha
+    assert await rig.show(pushed.head_sha) == "a + b"
+    message = await rig.shop.run("log", "-1", "--format=%B", pushed.head_sha)
+    assert message.strip() == (f"Fix the total\n\nIt subtracts.\n\nRig-Issue: demo/shop#1\nRig-Run: {started.run}")
+    assert await rig.shop.run("log", "-1", "--format=%(trailers:key=Rig-Issue,valueonly)", pushed.head_sha)
+
+
+async def test_failed_checks_are_told_and_the_next_run_builds_on_what_was_done(rig: Rig) -> None:
+    await rig.ask()
+    notes = '{ do = "write", path = "notes", content = "mine" }'
+    rig.start(rig.script(f"{WRONG}, {notes}", RIGHT))
+    _, failed = await rig.until(WorkFailed)
+    assert (failed.epoch, failed.kind) == (1, FailureKind.CHECKS_FAILED)
+    assert failed.detail == "looking\nexit code 1"
+    assert await rig.show(f"rig/1/1-{failed.run}") == "a * b"
+    await rig.assign(resume="the-session")
+    _, started = await rig.until(WorkStarted, lambda event: event.epoch == 2)
+    _, pushed = await rig.until(WorkPushed)
+    assert started.session == "the-session"
+    assert (await rig.show(pushed.branch), await rig.show(pushed.branch, "notes")) == ("a + b", "mine")
+    assert pushed.files_changed == 2
+
+
+async def test_findings_reach_the_coder(rig: Rig) -> None:
+    await rig.ask()
+    rig.start("command: sh -c 'cat > prompt; echo a + b > total.py'")
+    _, pushed = await rig.until(WorkPushed)
+    check = FailedCheck(name="check", conclusion=Conclusion.FAILURE, excerpt="assert round(1.005, 2) == 1.01")
+    await rig.say(Actor.LOCAL, ISSUE, ChecksFailed(head_sha=pushed.head_sha, base_sha="0" * 40, failed=(check,)))
+    await rig.assign()
+    _, again = await rig.until(WorkPushed, lambda event: event.epoch == 2)
+    assert "Fix the total" in await rig.show(pushed.branch, "prompt")
+    assert "assert round(1.005, 2) == 1.01" in await rig.show(again.branch, "prompt")
+
+
+async def test_a_coder_that_changes_nothing_has_not_done_it(rig: Rig) -> None:
+    await rig.ask()
+    failed = await rig.failure(rig.script('{ do = "say", text = "All done!" }'))
+    assert (failed.kind, failed.detail) == (FailureKind.NO_CHANGES, "the coder finished and changed nothing")
+    assert await rig.branches() == []
+
+
+async def test_a_head_that_was_found_wanting_is_not_pushed_again(rig: Rig) -> None:
+    await rig.ask()
+    rig.start(rig.script(RIGHT))
+    _, pushed = await rig.until(WorkPushed)
+    await rig.assign()
+    _, failed = await rig.until(WorkFailed)
+    assert failed.kind is FailureKind.NO_CHANGES
+    assert failed.detail == f"the coder finished and changed nothing since {pushed.head_sha[:12]}"
+
+
+async def test_what_a_failing_coder_has_done_is_pushed_for_the_next(rig: Rig) -> None:
+    await rig.ask()
+    failed = await rig.failure("command: sh -c 'echo half > half.py; echo no idea; exit 3'")
+    assert failed.kind is FailureKind.BUG
+    assert failed.detail == "sh ended with exit code 3. The end of what it said:\nno idea"
+    assert await rig.show(f"rig/1/1-{failed.run}", "half.py") == "half"
+
+
+async def test_the_base_branch_as_it_is_now_is_merged_into_earlier_work(rig: Rig) -> None:
+    await rig.ask()
+    rig.start(rig.script(WRONG, RIGHT))
+    await rig.until(WorkFailed)
+    base = await rig.commit("README", "A shop.\n")
+    await rig.assign()
+    _, pushed = await rig.until(WorkPushed)
+    assert await rig.shop.is_ancestor(base, pushed.head_sha)
+    assert pushed.files_changed == 1
+
+
+async def test_conflicts_that_the_coder_leaves_are_findings(rig: Rig) -> None:
+    await rig.ask()
+    rig.start(rig.script(WRONG, '{ do = "say", text = "hm" }', RIGHT))
+    await rig.until(WorkFailed)
+    base = await rig.commit("total.py", "a / b\n")
+    await rig.assign()
+    _, failed = await rig.until(WorkFailed, lambda event: event.epoch == 2)
+    assert (failed.kind, failed.detail) == (FailureKind.CHECKS_FAILED, "Conflicts with main are left in: total.py")
+    await rig.assign()
+    _, pushed = await rig.until(WorkPushed)
+    assert await rig.shop.is_ancestor(base, pushed.head_sha)
+
+
+async def test_a_silent_coder_is_stopped_by_the_policys_clock(rig: Rig) -> None:
+    await rig.adopt(structs.replace(POLICY, coder_silence_seconds=0.3))
+    await rig.serve()
+    await rig.approve()
+    await rig.assign()
+    failed = await rig.failure(rig.hanging())
+    assert (failed.kind, failed.detail) == (FailureKind.STALLED, "it printed nothing for 0.3 s")
+    await gone(await rig.coder_pid())
+    assert await rig.show(f"rig/1/1-{failed.run}", "half.py") == "half"
+
+
+async def test_a_check_that_hangs_is_cut_by_the_policys_clock(rig: Rig) -> None:
+    await rig.adopt(structs.replace(POLICY, check_wall_seconds=0.2))
+    await rig.serve(check="echo looking; sleep 60")
+    await rig.approve()
+    await rig.assign()
+    failed = await rig.failure(rig.script(RIGHT))
+    assert failed.kind is FailureKind.CHECKS_FAILED
+    assert failed.detail == "looking\nstopped: it ran longer than 0.2 seconds"
+
+
+# ── when it cannot ───────────────────────────────────────────────────────────
+
+
+async def test_a_repository_that_is_gone_is_no_fault_of_the_work(rig: Rig) -> None:
+    await rig.ask()
+    rig.shop.directory.rename(rig.tmp_path / "moved")
+    failed = await rig.failure(rig.script(RIGHT))
+    assert failed.kind is FailureKind.SPAWN
+    assert "cannot fetch" in failed.detail
+
+
+async def test_a_repository_that_is_not_known_is_no_fault_of_the_work(rig: Rig) -> None:
+    await rig.adopt()
+    await rig.approve()
+    await rig.assign()
+    failed = await rig.failure(rig.script(RIGHT))
+    assert failed.kind is FailureKind.SPAWN
+    assert "demo/shop is not under the rig" in failed.detail
+
+
+class Broken:
+    """A driver with a bug."""
+
+    provider = "broken"
+
+    async def check(self) -> str:
+        return ""
+
+    async def run(self, task: Task, worktree: Path, *, on_output: OnOutput) -> Result:
+        raise ZeroDivisionError("division by zero")
+
+
+@pytest.fixture
+async def broken(rig: Rig) -> AsyncGenerator[DevE]:
+    config = AgentConfig(name="dev-e-1", role="dev-e", slots=1, provider="broken")
+    async with Workspace.taken(rig.tmp_path / "agent", Identity("dev-e-1", "dev-e-1@rig.invalid")) as workspace:
+        yield DevE(rig.bus, Replica(rig.bus, config, rig.life), workspace, Broken())
+
+
+async def test_a_bug_of_ours_is_said_and_not_hidden(rig: Rig, broken: DevE) -> None:
+    assert await broken.work(await rig.ask()) == Done()
+    _, failed = await rig.until(WorkFailed)
+    assert (failed.kind, failed.detail) == (FailureKind.BUG, "ZeroDivisionError: division by zero")
+
+
+async def test_an_epoch_that_is_over_is_acknowledged_without_a_word(rig: Rig, broken: DevE) -> None:
+    superseded = await rig.ask()
+    ended = await rig.assign()
+    await rig.say(Actor.CONDUCTOR, ISSUE, IssueUnassigned(epoch=2, reason=UnassignReason.STALE))
+    assert await broken.work(superseded) == Done()
+    assert await broken.work(ended) == Done()
+    assert await rig.said() == []
+
+
+async def test_what_is_no_assignment_is_dropped(rig: Rig, broken: DevE) -> None:
+    withdrawn = await rig.say(Actor.CLI, ISSUE, IssueWithdrawn(by="ann"))
+    assert await broken.work(withdrawn) == Drop("IssueWithdrawn about demo/shop#1 is no assignment")
+
+
+async def test_with_the_bus_away_the_assignment_is_put_back(rig: Rig, broken: DevE) -> None:
+    assigned = await rig.ask()
+    await rig.bus.close()
+    assert isinstance(await broken.work(assigned), Retry)
+
+
+# ── losing the work ──────────────────────────────────────────────────────────
+
+
+async def test_a_withdrawn_issue_stops_its_coder_at_once_and_frees_the_slot(rig: Rig) -> None:
+    await rig.ask()
+    rig.start(rig.hanging())
+    pid = await rig.coder_pid()
+    await rig.say(Actor.CLI, ISSUE, IssueWithdrawn(by="ann"))
+    await rig.approve(SECOND)
+    await rig.assign(SECOND)
+    await rig.until(WorkStarted, lambda event: event.epoch == 2)
+    await gone(pid)
+    assert await rig.said() == ["work_started"]
+    assert await rig.branches() == []
+
+
+async def test_who_is_taken_over_stops_and_says_nothing_more(rig: Rig) -> None:
+    await rig.ask()
+    rig.start(rig.hanging())
+    _, first = await rig.until(WorkStarted)
+    pid = await rig.coder_pid()
+    taken = WorkStarted(
+        epoch=1, run="r-other", agent="dev-e-2", branch="rig/1/1-r-other", session="s", provider="scripted"
+    )
+    await rig.say(Actor.DEV_E, ISSUE, taken)
+    await gone(pid)
+    await rig.stop()
+    assert await rig.said() == ["work_started", "work_started"]
+    assert await rig.branches() == []
+    kept = Git(rig.tmp_path / "agents" / "dev-e-1" / "demo" / "shop" / "cache.git")
+    assert await kept.run("show", f"refs/kept/{first.branch}:half.py") == "half"
+
+
+async def test_asked_to_stop_it_puts_its_work_down_for_the_next(rig: Rig) -> None:
+    await rig.ask()
+    rig.start(rig.hanging())
+    pid = await rig.coder_pid()
+    await rig.stop()
+    await gone(pid)
+    assert await rig.said() == ["work_started"]
+    _, left = await rig.until(AgentLeft)
+    assert left.reason is LeaveReason.STOPPED
+    rig.life = Lifecycle()
+    rig.start(rig.script(RIGHT))
+    _, pushed = await rig.until(WorkPushed)
+    assert pushed.epoch == 1
+    assert await rig.said() == ["work_started", "work_started", "work_pushed"]
+
+
+REPLICA = """
+import asyncio, sys
+from pathlib import Path
+from agents.dev_e import run_dev_e
+from bus import Bus
+from machine import lifecycle
+from schemas import Actor
+
+async def main(life):
+    url, coder, data = sys.argv[1:]
+    async with await Bus.connect(url, actor=Actor.DEV_E, source="dev-e/dev-e-1") as bus:
+        await run_dev_e(bus, life, name="dev-e-1", slots=1, coder=coder, data_dir=Path(data))
+
+sys.exit(lifecycle.run(main, health_address=None))
+"""
+
+
+async def test_a_killed_replica_takes_its_place_back_and_the_work_up_again(rig: Rig) -> None:
+    await rig.ask()
+    arguments = [rig.server.url, rig.hanging(), str(rig.tmp_path / "agents")]
+    killed = await asyncio.create_subprocess_exec(sys.executable, "-c", REPLICA, *arguments, start_new_session=True)
+    pid = await rig.coder_pid()
+    killed.kill()
+    await sessions.sweep(killed.pid)  # as its supervisor does
+    await killed.wait()
+    await gone(pid)
+    rig.start(rig.script(RIGHT))
+    _, pushed = await rig.until(WorkPushed)
+    assert pushed.epoch == 1
+    assert await rig.said() == ["work_started", "work_started", "work_pushed"]
+    assert len(await rig.bus.log.history(["rig.agent.dev-e-1.dev-e.joined"])) == 2
+
+
+# ── being there ──────────────────────────────────────────────────────────────
+
+
+async def test_a_replica_joins_under_a_policy_and_shows_what_it_does(rig: Rig) -> None:
+    rig.life.running = True
+    rig.start(rig.hanging(), slots=2)
+    await rig.serve()
+    await rig.approve()
+    assert await rig.bus.log.history(["rig.agent.>"]) == []
+    assert not rig.life.is_ready
+    await rig.adopt()
+    _, joined = await rig.until(AgentJoined)
+    assert (joined.role, joined.slots, joined.provider) == ("dev-e", 2, "sh")
+    await rig.assign()
+    await rig.coder_pid()
+    beat = await rig.beat(lambda beat: beat.status is AgentStatus.WORKING)
+    assert (beat.agent, beat.boot, beat.slots_free, beat.issues) == ("dev-e-1", joined.boot, 1, (ISSUE,))
+    assert rig.life.is_ready
+    assert rig.life.checks["nats"].ok
+    assert rig.life.checks["coder"].detail == "sh"
+
+
+async def test_the_policy_is_the_one_adopted_last(rig: Rig) -> None:
+    replica = Replica(rig.bus, AgentConfig(name="dev-e-1", role="dev-e", slots=1, provider="none"), rig.life)
+    older, newer, newest = (structs.replace(POLICY, attempts_max=number) for number in (4, 5, 6))
+    await rig.adopt(older)
+    await rig.adopt(newer)
+    following = asyncio.create_task(replica.follow_policy())
+    await replica.adopted.wait()
+    assert replica.policy == newer
+    await rig.adopt(newest)
+    while replica.policy != newest:  # noqa: ASYNC110 - it comes when the log says so
+        await asyncio.sleep(0.005)
+    following.cancel()
+
+
+async def test_what_a_run_prints_can_be_watched(rig: Rig) -> None:
+    await rig.ask()
+    rig.start(rig.script(f'{{ do = "say", text = "one" }}, {{ do = "say", text = "two" }}, {RIGHT}'))
+    _, pushed = await rig.until(WorkPushed)
+    assert await rig.output(pushed.run) == b"one\ntwo\n"
+
+
+async def test_of_a_flood_of_output_the_beginning_is_shown_and_the_rest_counted(rig: Rig) -> None:
+    async with RunOutput.sent(rig.bus, "r-flood") as output:
+        output.add(b"x" * MOST_BYTES + b"y" * 1_000)
+    assert await rig.output("r-flood") == b"x" * MOST_BYTES + "\n… 1000 bytes left out …\n".encode()
+
+
+async def test_output_that_cannot_be_sent_stops_nobody(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    await rig.bus.close()
+    async with RunOutput.sent(rig.bus, "r-alone") as output:
+        output.add(b"hello")
+    assert "output of r-alone is lost" in caplog.text
+
+
+async def test_slots_work_side_by_side(rig: Rig) -> None:
+    await rig.ask()
+    rig.start(rig.hanging(), slots=2)
+    await rig.approve(SECOND)
+    await rig.assign(SECOND)
+    await rig.until(WorkStarted, lambda event: event.epoch == 1)
+    await rig.until(WorkStarted, lambda event: event.epoch == 2)
+    assert [name for name in await rig.said() if name != "work_started"] == []
+
+
+async def test_everything_wrong_with_its_configuration_is_said_at_once(rig: Rig) -> None:
+    with pytest.raises(Misconfigured) as raised:
+        await run_dev_e(rig.bus, rig.life, name="dev e", slots=0, coder="claude", data_dir=rig.tmp_path)
+    problems = str(raised.value)
+    assert problems.startswith("dev-e: name 'dev e': write letters")
+    assert "; slots 0: write 1 to 64; " in problems
+    assert "; coder: 'claude' names no coder" in problems
