@@ -13,6 +13,8 @@ from machine import process
 from machine.process import Cut, Limits, Outcome, SpawnFailed
 from schemas import FailureKind
 
+GRACE_SECONDS = 2.0
+"""Between TERM and KILL: less than whoever stops an agent gives it."""
 EXCERPT_BYTES = 4_096
 """How much of the end of its output goes with a failure."""
 
@@ -39,7 +41,7 @@ class CommandDriver:
                     self._argv,
                     cwd=worktree,
                     env=process.environment(),
-                    limits=Limits(wall_seconds=task.wall_seconds, output_bytes=task.output_bytes),
+                    limits=Limits(task.wall_seconds, task.output_bytes, GRACE_SECONDS),
                     stdin=task.prompt.encode(),
                     on_output=heard,
                 )

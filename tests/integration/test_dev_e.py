@@ -4,7 +4,7 @@ import asyncio
 import shlex
 import sys
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,7 +13,7 @@ import pytest
 from msgspec import structs
 
 from agents.dev_e import DevE, run_dev_e
-from agents.driver import OnOutput, Result, Task
+from agents.driver import Driver, OnOutput, Result, Task
 from agents.output import MOST_BYTES, RunOutput
 from agents.runtime import AgentConfig, Replica
 from agents.workspace import Workspace
@@ -380,11 +380,39 @@ class Broken:
         raise ZeroDivisionError("division by zero")
 
 
+class Overtaken:
+    """A driver that finishes just when another replica takes the work over."""
+
+    provider = "overtaken"
+
+    def __init__(self, rig: Rig) -> None:
+        self._rig = rig
+
+    async def check(self) -> str:
+        return ""
+
+    async def run(self, task: Task, worktree: Path, *, on_output: OnOutput) -> Result:
+        (worktree / "total.py").write_text("a + b\n")
+        await self._rig.say(Actor.DEV_E, ISSUE, TAKEN_OVER)
+        return Result()
+
+
+TAKEN_OVER = WorkStarted(
+    epoch=1, run="r-other", agent="dev-e-2", branch="rig/1/1-r-other", session="s", provider="scripted"
+)
+
+
+@asynccontextmanager
+async def dev_e(rig: Rig, driver: Driver) -> AsyncGenerator[DevE]:
+    config = AgentConfig(name="dev-e-1", role="dev-e", slots=1, provider=driver.provider)
+    async with Workspace.taken(rig.tmp_path / "agent", Identity("dev-e-1", "dev-e-1@rig.invalid")) as workspace:
+        yield DevE(rig.bus, Replica(rig.bus, config, rig.life), workspace, driver)
+
+
 @pytest.fixture
 async def broken(rig: Rig) -> AsyncGenerator[DevE]:
-    config = AgentConfig(name="dev-e-1", role="dev-e", slots=1, provider="broken")
-    async with Workspace.taken(rig.tmp_path / "agent", Identity("dev-e-1", "dev-e-1@rig.invalid")) as workspace:
-        yield DevE(rig.bus, Replica(rig.bus, config, rig.life), workspace, Broken())
+    async with dev_e(rig, Broken()) as broken:
+        yield broken
 
 
 async def test_a_bug_of_ours_is_said_and_not_hidden(rig: Rig, broken: DevE) -> None:
@@ -434,16 +462,21 @@ async def test_who_is_taken_over_stops_and_says_nothing_more(rig: Rig) -> None:
     rig.start(rig.hanging())
     _, first = await rig.until(WorkStarted)
     pid = await rig.coder_pid()
-    taken = WorkStarted(
-        epoch=1, run="r-other", agent="dev-e-2", branch="rig/1/1-r-other", session="s", provider="scripted"
-    )
-    await rig.say(Actor.DEV_E, ISSUE, taken)
+    await rig.say(Actor.DEV_E, ISSUE, TAKEN_OVER)
     await gone(pid)
     await rig.stop()
     assert await rig.said() == ["work_started", "work_started"]
     assert await rig.branches() == []
     kept = Git(rig.tmp_path / "agents" / "dev-e-1" / "demo" / "shop" / "cache.git")
     assert await kept.run("show", f"refs/kept/{first.branch}:half.py") == "half"
+
+
+async def test_ownership_is_looked_up_once_more_before_the_push(rig: Rig) -> None:
+    assigned = await rig.ask()
+    async with dev_e(rig, Overtaken(rig)) as overtaken:
+        assert await overtaken.work(assigned) == Done()
+    assert await rig.said() == ["work_started", "work_started"]
+    assert await rig.branches() == []
 
 
 async def test_asked_to_stop_it_puts_its_work_down_for_the_next(rig: Rig) -> None:
