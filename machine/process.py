@@ -132,16 +132,19 @@ async def run(
     whoever sweeps up after us by our session does not reach it, and it ends by itself. Raises SpawnFailed.
     """
     began = time.monotonic()
-    child = await _spawn(
-        argv,
-        cwd=cwd,
-        env=env,
-        limits=limits,
-        stdin=stdin,
-        on_output=on_output,
-        separate_errors=separate_errors,
-        own_session=own_session,
+    starting = asyncio.ensure_future(
+        _spawn(
+            argv,
+            cwd=cwd,
+            env=env,
+            limits=limits,
+            stdin=stdin,
+            on_output=on_output,
+            separate_errors=separate_errors,
+            own_session=own_session,
+        )
     )
+    child = await _to_its_end(starting)
     try:
         try:
             cut = await child.over
@@ -164,6 +167,24 @@ async def run(
         output_bytes=child.seen,
         seconds=time.monotonic() - began,
     )
+
+
+async def _to_its_end(starting: "asyncio.Future[_Child]") -> "_Child":
+    """Wait for a start that is never cut off half-way: that would kill the program, and not what it has started.
+
+    When cancelled meanwhile, it returns a child that is cancelled.
+    """
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        while not starting.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([starting])
+        if starting.exception() is not None:
+            raise
+        child = starting.result()
+        child.over.cancel()
+        return child
 
 
 async def _spawn(

@@ -142,16 +142,21 @@ class Effects:
         return _verdict(action.head, base, outcome)
 
     async def _merge(self, action: Merge, still_due: Callable[[], bool]) -> Event | None:
-        if found := await find_merge(action.path, action.base_branch, action.head):
-            return Merged(head_sha=action.head, base_sha=found.base, merge_sha=found.sha)
+        said = await self._try_to_merge(action, still_due)
+        if said is None or isinstance(said, Merged):
+            return said
+        # What stands in the way may be this very merge: done before a crash, by a second forge, by a person.
+        found = await find_merge(action.path, action.base_branch, action.head)
+        return said if found is None else Merged(head_sha=action.head, base_sha=found.base, merge_sha=found.sha)
 
+    async def _try_to_merge(self, action: Merge, still_due: Callable[[], bool]) -> Event | None:
         def refused(reason: MergeRefusal, detail: str) -> MergeRefused:
             return MergeRefused(head_sha=action.head, base_sha=action.base, reason=reason, detail=detail)
 
+        base = await branch_head(action.path, action.base_branch)
+        if base != action.base:
+            return refused(MergeRefusal.BASE_MOVED, f"{action.base_branch} is at {base}")
         async with self._scratch.clone(action.path) as clone:
-            base = await branch_head(action.path, action.base_branch)
-            if base != action.base:
-                return refused(MergeRefusal.BASE_MOVED, f"{action.base_branch} is at {base}")
             message = merge_message(action.title, str(action.about))
             match await combine(clone, head=action.head, base=base, message=message, at=action.at):
                 case Conflict(paths=paths):

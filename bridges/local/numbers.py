@@ -12,7 +12,7 @@ from typing import Final
 from bridges.local.fold import Known
 from bridges.local.repository import RepositoryError, branch_head
 from bus import Bus, Conflict, DuplicateMismatch, Refused, Unavailable
-from schemas import Actor, Draft, IssueApproved, IssueRef, event_id
+from schemas import Actor, Draft, IssueApproved, IssueRef, RepoRef, RepositoryAdded, event_id
 from schemas.queries import AddIssue, IssueAdded
 
 SERVICE: Final = "local"
@@ -45,7 +45,7 @@ class Numbers:
                 try:
                     position = await self._bus.log.publish(_draft(issue, asked, id_), id_, new_subject=True)
                 except (Conflict, DuplicateMismatch):  # another forge was faster: with this number, or this request
-                    await self._read_up_to(await self._last_position())
+                    await self._read_up_to(await self._last_position("rig.issue.>"))
                 except Unavailable as error:
                     raise Refused(f"the log does not answer; ask again: {error}") from error
                 else:
@@ -53,21 +53,29 @@ class Numbers:
         raise Refused(f"{asked.repository} gets issues from elsewhere faster than this one can be numbered; ask again")
 
     async def _next(self, asked: AddIssue) -> IssueRef:
-        repository = self._known.repositories.get(asked.repository)
-        if repository is None or repository.added is None:
+        added = self._added(asked.repository)
+        if added is None:  # or just now
+            await self._read_up_to(await self._last_position("rig.repo.>"))
+            added = self._added(asked.repository)
+        if added is None:
             raise Refused(f"{asked.repository} is not under this rig; put it there with `rig repo add`")
         if asked.base_branch is not None:
             try:
-                await branch_head(Path(repository.added.clone_url), asked.base_branch)
+                await branch_head(Path(added.clone_url), asked.base_branch)
             except RepositoryError as error:
                 raise Refused(str(error)) from error
-        issue = IssueRef(asked.repository.owner, asked.repository.repo, repository.highest + 1)
+        number = self._known.repositories[asked.repository].highest + 1
+        issue = IssueRef(asked.repository.owner, asked.repository.repo, number)
         if issue in asked.depends_on:
             raise Refused(f"the new issue is {issue}: it cannot depend on itself")
         return issue
 
-    async def _last_position(self) -> int:
-        last = await self._bus.log.last("rig.issue.>")
+    def _added(self, about: RepoRef) -> RepositoryAdded | None:
+        repository = self._known.repositories.get(about)
+        return None if repository is None else repository.added
+
+    async def _last_position(self, subjects: str) -> int:
+        last = await self._bus.log.last(subjects)
         return 0 if last is None else last.position
 
 

@@ -203,6 +203,20 @@ async def test_a_cancelled_run_leaves_nothing_behind(tmp_path: Path, fifo: int) 
     await everyone_is_gone(fifo)
 
 
+async def test_cancelled_at_its_very_start_it_leaves_nothing_behind(
+    tmp_path: Path, fifo: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    for turns in range(12):  # of the event loop: every point of starting a process
+        running = asyncio.create_task(sh("exec 3> alive; sleep 60 & sleep 60", tmp_path))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+    await everyone_is_gone(fifo)
+    assert caplog.records == []
+
+
 async def test_cancelling_twice_does_not_wait_for_the_grace(tmp_path: Path, fifo: int) -> None:
     started, asked = asyncio.Event(), asyncio.Event()
     running = asyncio.create_task(

@@ -1,0 +1,519 @@
+"""The local forge on a real log and real repositories; the test speaks for everybody else."""
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from bridges.local import shell
+from bridges.local.numbers import ADD_ISSUE, SERVICE
+from bridges.local.repository import all_branches
+from bus import Bus, NoService, Refused
+from deploy.embedded.server import Server
+from machine.lifecycle import Lifecycle
+from schemas import (
+    FLEET,
+    Actor,
+    AssignReason,
+    ChecksFailed,
+    ChecksPassed,
+    Conclusion,
+    Draft,
+    Event,
+    IssueApproved,
+    IssueAssigned,
+    IssueRef,
+    IssueWithdrawn,
+    MergeConflicted,
+    Merged,
+    MergeRefusal,
+    MergeRefused,
+    MergeRequested,
+    Policy,
+    PolicyAdopted,
+    PullRequestClosed,
+    PullRequestOpened,
+    PullRequestUpdated,
+    Recorded,
+    Ref,
+    RepoRef,
+    RepositoryAdded,
+    RepositoryConfigured,
+    Stopped,
+    WorkPushed,
+    WorkStarted,
+)
+from schemas.queries import AddIssue, IssueAdded
+from tests.support.project import Project, commit, new_project
+
+SHOP = RepoRef("demo", "shop")
+ISSUE = IssueRef("demo", "shop", 1)
+SaidT = TypeVar("SaidT", bound=Event)
+Connect = Callable[[Actor], Awaitable[Bus]]
+
+
+class Rig:
+    """The log, with everybody's voice but the forge's."""
+
+    def __init__(self, buses: dict[Actor, Bus], project: Project, scratch: Path) -> None:
+        self._buses = buses
+        self._said = 0
+        self.project = project
+        self.scratch = scratch
+
+    async def say(self, actor: Actor, data: Event, about: Ref = ISSUE) -> int:
+        self._said += 1
+        return await self._buses[actor].log.publish(Draft(about=about, data=data), f"{actor}-{self._said}")
+
+    async def hear(self, kind: type[SaidT], about: Ref = ISSUE, *, after: int = 0) -> Recorded:
+        """The first such event behind a position, waited for."""
+        async with self._buses[Actor.CLI].log.follow(after=after) as reader, asyncio.timeout(20):
+            async for item in reader:
+                if isinstance(item, Recorded) and isinstance(item.event.data, kind) and item.event.about == about:
+                    return item
+        raise AssertionError("unreachable: a reader does not end")
+
+    async def everything(self, kind: type[Event]) -> list[Recorded]:
+        history = await self._buses[Actor.CLI].log.history(["rig.>"])
+        return [item for item in history if isinstance(item.event.data, kind)]
+
+    async def ask(self, request: AddIssue) -> IssueAdded:
+        return await self._buses[Actor.CLI].services.ask(SERVICE, ADD_ISSUE, request, IssueAdded)
+
+    def has_no_branch(self, beginning: str) -> Callable[[], Awaitable[bool]]:
+        async def look() -> bool:
+            return not any(branch.startswith(beginning) for branch in await all_branches(self.project.path))
+
+        return look
+
+    # ── what the others do ───────────────────────────────────────────────────
+
+    async def add_repository(self, check: str) -> None:
+        added = RepositoryAdded(clone_url=str(self.project.path), check=check, by="ada")
+        await self.hear(RepositoryConfigured, SHOP, after=await self.say(Actor.CLI, added, SHOP))
+
+    async def work(self, files: dict[str, str], epoch: int = 1, run: str = "r1", about: IssueRef = ISSUE) -> int:
+        """Assigned, claimed and pushed; where the push stands in the log."""
+        branch = f"rig/{about.number}/{epoch}-{run}"
+        assigned = IssueAssigned(epoch=epoch, role="dev-e", attempt=epoch, reason=AssignReason.NEW)
+        await self.say(Actor.CONDUCTOR, assigned, about)
+        started = WorkStarted(epoch=epoch, run=run, agent="dev-e-1", branch=branch, session="s", provider="scripted")
+        await self.say(Actor.DEV_E, started, about)
+        return await self.push(await self.project.work(branch, files), epoch, run, about)
+
+    async def push(self, head: str, epoch: int = 1, run: str = "r1", about: IssueRef = ISSUE) -> int:
+        pushed = WorkPushed(
+            epoch=epoch,
+            run=run,
+            branch=f"rig/{about.number}/{epoch}-{run}",
+            head_sha=head,
+            title="Fix the total",
+            body="",
+            files_changed=1,
+            lines_changed=1,
+        )
+        return await self.say(Actor.DEV_E, pushed, about)
+
+    async def ask_merge(self, passed: ChecksPassed, epoch: int = 1, about: IssueRef = ISSUE) -> int:
+        return await self.say(
+            Actor.CONDUCTOR,
+            MergeRequested(epoch=epoch, pull_request=about.number, head_sha=passed.head_sha, base_sha=passed.base_sha),
+            about,
+        )
+
+
+def data(recorded: Recorded, kind: type[SaidT]) -> SaidT:
+    assert isinstance(recorded.event.data, kind)
+    return recorded.event.data
+
+
+async def new_rig(tmp_path: Path, connect: Connect, kind: str) -> Rig:
+    buses = {actor: await connect(actor) for actor in (Actor.CLI, Actor.CONDUCTOR, Actor.DEV_E)}
+    rig = Rig(buses, await new_project(tmp_path, kind), tmp_path / "scratch")
+    policy = Policy(check_wall_seconds=10, check_output_bytes=1_000_000)
+    await rig.say(Actor.CLI, PolicyAdopted(policy=policy, hash=policy.digest(), by="ada"), FLEET)
+    return rig
+
+
+@pytest.fixture(params=["bare", "checkout"])
+async def rig(tmp_path: Path, connect: Connect, request: pytest.FixtureRequest) -> Rig:
+    return await new_rig(tmp_path, connect, str(request.param))
+
+
+@pytest.fixture
+async def checkout(tmp_path: Path, connect: Connect) -> Rig:
+    return await new_rig(tmp_path, connect, "checkout")
+
+
+class Life(Lifecycle):
+    """A lifecycle that tells when its role was ready."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up = asyncio.Event()
+
+    def ready(self) -> None:
+        super().ready()
+        self.up.set()
+
+
+class Serving:
+    """A forge at work, in this process."""
+
+    def __init__(self, life: Life, task: "asyncio.Task[None]") -> None:
+        self.life = life
+        self.task = task
+
+    async def kill(self) -> None:
+        """As near to SIGKILL as a task gets: nothing is finished, nothing is said."""
+        self.task.cancel()
+        await asyncio.wait([self.task])
+
+
+@asynccontextmanager
+async def forge(rig: Rig, nats_url: str) -> AsyncGenerator[Serving]:
+    async with await Bus.connect(nats_url, actor=Actor.LOCAL, source="local") as bus:
+        life = Life()
+        task = asyncio.create_task(shell.run(bus, life, scratch=rig.scratch))
+        await asyncio.wait_for(life.up.wait(), 10)
+        yield Serving(life, task)
+        life.stop.set()
+        await asyncio.wait_for(asyncio.wait([task]), 10)
+        if not task.cancelled():
+            task.result()
+
+
+async def until(holds: Callable[[], Awaitable[bool]]) -> None:
+    """Waits for a fact that no event tells."""
+    async with asyncio.timeout(10):
+        while not await holds():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def serving(rig: Rig, nats: Server) -> AsyncGenerator[Serving]:
+    async with forge(rig, nats.url) as serving:
+        yield serving
+
+
+# ── the story ────────────────────────────────────────────────────────────────
+
+
+async def test_an_owners_push_is_shown_checked_and_merged(rig: Rig, serving: Serving) -> None:
+    await rig.add_repository("grep -q fixed total.py")
+    base = await rig.project.base()
+    pushed = await rig.work({"total.py": "fixed\n"})
+    opened = await rig.hear(PullRequestOpened)
+    request = data(opened, PullRequestOpened)
+    assert (request.pull_request, request.branch, request.author) == (1, "rig/1-fix-the-total", "dev-e")
+    assert await rig.project.git.run("rev-parse", "rig/1-fix-the-total") == request.head_sha
+    passed = await rig.hear(ChecksPassed)
+    verdict = data(passed, ChecksPassed)
+    assert (verdict.head_sha, verdict.base_sha) == (request.head_sha, base)
+    await rig.ask_merge(verdict)
+    merged = await rig.hear(Merged)
+    assert data(merged, Merged).merge_sha == await rig.project.base()
+    message = await rig.project.git.run("log", "-1", "--format=%P%n%B", "main")
+    assert message == f"{base} {request.head_sha}\nFix the total\n\nRig-Issue: demo/shop#1"
+    assert [item.event.causationid for item in (opened, passed)] == ["dev-e-5", opened.event.id]
+    assert pushed < opened.position < passed.position < merged.position
+    await until(rig.has_no_branch("rig/"))
+
+
+async def test_failed_checks_carry_the_end_of_their_log_and_a_newer_push_is_checked_anew(
+    rig: Rig, serving: Serving
+) -> None:
+    await rig.add_repository("echo expected 3, got 4; grep -q fixed total.py")
+    await rig.work({"total.py": "broken\n"})
+    failed = await rig.hear(ChecksFailed)
+    (check,) = data(failed, ChecksFailed).failed
+    assert (check.name, check.conclusion, check.excerpt) == (
+        "check",
+        Conclusion.FAILURE,
+        "expected 3, got 4\nexit code 1",
+    )
+    await rig.work({"total.py": "fixed\n"}, 2, "r2")
+    updated = data(await rig.hear(PullRequestUpdated), PullRequestUpdated)
+    assert updated.branch == "rig/1-fix-the-total"
+    assert data(await rig.hear(ChecksPassed), ChecksPassed).head_sha == updated.head_sha
+
+
+@pytest.mark.parametrize(
+    ("command", "conclusion"),
+    [("sleep 60", Conclusion.TIMED_OUT), ("yes | head -c 1000000000", Conclusion.OUTPUT_LIMIT)],
+)
+async def test_a_check_that_hangs_or_prints_a_gigabyte_has_failed(
+    checkout: Rig, nats: Server, command: str, conclusion: Conclusion
+) -> None:
+    policy = Policy(check_wall_seconds=0.3, check_output_bytes=1_000_000)
+    await checkout.say(Actor.CLI, PolicyAdopted(policy=policy, hash=policy.digest(), by="ada"), FLEET)
+    async with forge(checkout, nats.url):
+        await checkout.add_repository(command)
+        await checkout.work({"a": "1\n"})
+        (check,) = data(await checkout.hear(ChecksFailed), ChecksFailed).failed
+    assert check.conclusion is conclusion
+    assert check.excerpt.splitlines()[-1].startswith("stopped: it ")
+
+
+# ── who is not the owner ─────────────────────────────────────────────────────
+
+
+async def test_a_push_by_someone_else_is_ignored(rig: Rig, serving: Serving) -> None:
+    await rig.add_repository("true")
+    stranger = await rig.project.work("rig/1/1-r0", {"total.py": "mine\n"})
+    await rig.push(stranger, run="r0")
+    await rig.work({"total.py": "fixed\n"})
+    assert data(await rig.hear(PullRequestOpened), PullRequestOpened).head_sha != stranger
+
+
+async def test_a_head_that_was_never_pushed_is_answered_as_failed(rig: Rig, serving: Serving) -> None:
+    await rig.add_repository("true")
+    await rig.work({"total.py": "fixed\n"})
+    await rig.say(Actor.CONDUCTOR, IssueAssigned(epoch=2, role="dev-e", attempt=2, reason=AssignReason.CHECKS_FAILED))
+    started = WorkStarted(epoch=2, run="r2", agent="a", branch="rig/1/2-r2", session="s", provider="scripted")
+    await rig.say(Actor.DEV_E, started)
+    pushed = await rig.push("f" * 40, 2, "r2")
+    (check,) = data(await rig.hear(ChecksFailed, after=pushed), ChecksFailed).failed
+    assert (check.name, check.conclusion) == ("push", Conclusion.STARTUP_FAILURE)
+
+
+async def test_work_that_brings_nothing_has_failed(rig: Rig, serving: Serving) -> None:
+    await rig.add_repository("true")
+    await rig.work({"total.py": "one\ntwo\nthree\n", "new": "x\n"})
+    await rig.hear(ChecksPassed)
+    position = await rig.say(Actor.CONDUCTOR, IssueAssigned(epoch=2, role="dev-e", attempt=2, reason=AssignReason.NEW))
+    started = WorkStarted(epoch=2, run="r2", agent="a", branch="rig/1/2-r2", session="s", provider="scripted")
+    await rig.say(Actor.DEV_E, started)
+    await rig.project.agent.run("push", "-q", "origin", "origin/main:refs/heads/rig/1/2-r2")
+    await rig.push(await rig.project.base(), 2, "r2")
+    (check,) = data(await rig.hear(ChecksFailed, after=position), ChecksFailed).failed
+    assert (check.name, check.conclusion) == ("changes", Conclusion.FAILURE)
+
+
+@pytest.mark.parametrize("what", ["epoch", "head", "stopped"])
+async def test_only_the_owners_current_head_is_merged(rig: Rig, serving: Serving, what: str) -> None:
+    await rig.add_repository("true")
+    await rig.work({"total.py": "fixed\n"})
+    passed = data(await rig.hear(ChecksPassed), ChecksPassed)
+    base = await rig.project.base()
+    if what == "stopped":
+        await rig.say(Actor.CLI, Stopped(by="ada"))
+    request = MergeRequested(
+        epoch=2 if what == "epoch" else 1,
+        pull_request=1,
+        head_sha=base if what == "head" else passed.head_sha,
+        base_sha=base,
+    )
+    await rig.say(Actor.CONDUCTOR, request)
+    refused = data(await rig.hear(MergeRefused), MergeRefused)
+    assert refused.reason is (MergeRefusal.HEAD_MOVED if what == "head" else MergeRefusal.NOT_OWNER)
+    assert await rig.project.base() == base
+
+
+# ── what stands in the way of a merge ────────────────────────────────────────
+
+
+async def test_when_the_base_has_moved_it_is_refused_and_checked_again(rig: Rig, serving: Serving) -> None:
+    await rig.add_repository("true")
+    await rig.work({"total.py": "fixed\n"})
+    passed = data(await rig.hear(ChecksPassed), ChecksPassed)
+    moved = await rig.project.move_base({"other": "x\n"})
+    await rig.ask_merge(passed)
+    refused = await rig.hear(MergeRefused)
+    assert data(refused, MergeRefused).reason is MergeRefusal.BASE_MOVED
+    again = await rig.hear(ChecksPassed, after=refused.position)
+    assert data(again, ChecksPassed).base_sha == moved
+    await rig.ask_merge(data(again, ChecksPassed))
+    assert data(await rig.hear(Merged), Merged).base_sha == moved
+
+
+async def test_a_conflict_is_told_when_checks_are_due(rig: Rig, serving: Serving) -> None:
+    await rig.add_repository("true")
+    head = await rig.project.work("rig/1/1-r1", {"total.py": "mine\n"})
+    base = await rig.project.move_base({"total.py": "theirs\n"})
+    await rig.say(Actor.CONDUCTOR, IssueAssigned(epoch=1, role="dev-e", attempt=1, reason=AssignReason.NEW))
+    started = WorkStarted(epoch=1, run="r1", agent="a", branch="rig/1/1-r1", session="s", provider="scripted")
+    await rig.say(Actor.DEV_E, started)
+    await rig.push(head)
+    conflict = data(await rig.hear(MergeConflicted), MergeConflicted)
+    assert (conflict.head_sha, conflict.base_sha, conflict.paths) == (head, base, ("total.py",))
+
+
+async def test_a_dirty_checkout_is_refused_by_name_until_it_is_clean(checkout: Rig, nats: Server) -> None:
+    async with forge(checkout, nats.url):
+        await checkout.add_repository("true")
+        await checkout.work({"total.py": "fixed\n"})
+        passed = data(await checkout.hear(ChecksPassed), ChecksPassed)
+        (checkout.project.path / "total.py").write_text("mine\n")
+        await checkout.ask_merge(passed)
+        refused = data(await checkout.hear(MergeRefused), MergeRefused)
+        assert refused.reason is MergeRefusal.DIRTY_CHECKOUT
+        assert f"{checkout.project.path} has changes of its own on main (total.py)" in refused.detail
+        await checkout.project.git.run("checkout", "-q", "--", "total.py")
+        await checkout.ask_merge(passed)
+        await checkout.hear(Merged)
+    assert (checkout.project.path / "total.py").read_text() == "fixed\n"
+
+
+async def test_a_withdrawn_issues_pull_request_is_closed_and_its_check_stopped(rig: Rig, serving: Serving) -> None:
+    alive = rig.project.path.parent / "alive"
+    os.mkfifo(alive)
+    await rig.add_repository(f"echo > {alive}; sleep 60")
+    await rig.work({"total.py": "fixed\n"})
+    await rig.hear(PullRequestOpened)
+    await asyncio.to_thread(alive.read_text)
+    await rig.say(Actor.CLI, IssueWithdrawn(by="ada"))
+    await rig.hear(PullRequestClosed)
+    assert await rig.everything(ChecksFailed) == []
+
+
+# ── crashes ──────────────────────────────────────────────────────────────────
+
+
+async def test_a_forge_that_dies_while_checking_checks_again(rig: Rig, nats: Server) -> None:
+    alive = rig.project.path.parent / "alive"
+    os.mkfifo(alive)
+    async with forge(rig, nats.url) as first:
+        await rig.add_repository(f"echo > {alive}; read go < {alive}")
+        await rig.work({"total.py": "fixed\n"})
+        await asyncio.to_thread(alive.read_text)
+        await first.kill()
+    async with forge(rig, nats.url):
+        await asyncio.to_thread(alive.read_text)
+        await asyncio.to_thread(alive.write_text, "go\n")
+        await rig.hear(ChecksPassed)
+    assert len(await rig.everything(PullRequestOpened)) == 1
+    assert len(await rig.everything(RepositoryConfigured)) == 1
+
+
+async def test_a_forge_that_dies_between_merging_and_saying_so_says_it_when_it_is_back(
+    rig: Rig, nats: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    landed = asyncio.Event()
+
+    async def dies(*_: object) -> int:
+        landed.set()
+        return await asyncio.Future()
+
+    async with forge(rig, nats.url) as first:
+        await rig.add_repository("true")
+        await rig.work({"total.py": "fixed\n"})
+        passed = data(await rig.hear(ChecksPassed), ChecksPassed)
+        with monkeypatch.context() as patch:
+            patch.setattr(shell.LocalForge, "_say", dies)
+            await rig.ask_merge(passed)
+            await asyncio.wait_for(landed.wait(), 10)
+            await first.kill()
+    merge = await rig.project.base()
+    later = await rig.project.move_base({"later": "x\n"})
+    async with forge(rig, nats.url):
+        merged = data(await rig.hear(Merged), Merged)
+    assert (merged.merge_sha, merged.base_sha) == (merge, passed.base_sha)
+    assert await rig.project.base() == later, "merged once"
+
+
+async def test_branches_that_a_dead_forge_left_are_deleted_at_the_start(rig: Rig, nats: Server) -> None:
+    async with forge(rig, nats.url):
+        await rig.add_repository("true")
+        await rig.work({"total.py": "fixed\n"})
+        await rig.ask_merge(data(await rig.hear(ChecksPassed), ChecksPassed))
+        await rig.hear(Merged)
+    await rig.project.work("rig/1/1-late", {"late": "x\n"})
+    await rig.project.work("rig/2/1-other", {"other": "x\n"})
+    async with forge(rig, nats.url):
+        await until(rig.has_no_branch("rig/1/"))
+    assert not await rig.has_no_branch("rig/2/")()
+
+
+async def test_two_forges_say_everything_once(rig: Rig, nats: Server) -> None:
+    async with forge(rig, nats.url), forge(rig, nats.url):
+        await rig.add_repository("true")
+        await rig.work({"total.py": "fixed\n"})
+        await rig.ask_merge(data(await rig.hear(ChecksPassed), ChecksPassed))
+        await rig.hear(Merged)
+        added = await asyncio.gather(*(rig.ask(asking(f"r-{n}")) for n in range(10)))
+    assert sorted(answer.issue.number for answer in added) == list(range(2, 12))
+    for kind in (RepositoryConfigured, PullRequestOpened, ChecksPassed, Merged):
+        assert len(await rig.everything(kind)) == 1
+
+
+# ── a repository that changes ────────────────────────────────────────────────
+
+
+async def test_a_repository_that_comes_back_is_served_then(
+    rig: Rig, nats: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shell, "PAUSE_SECONDS", 0.05)
+    away = rig.project.path.with_name("away")
+    rig.project.path.rename(away)
+    async with forge(rig, nats.url):
+        added = RepositoryAdded(clone_url=str(rig.project.path), check="true", by="ada")
+        await rig.say(Actor.CLI, added, SHOP)
+        assert (await rig.ask(asking("r-1"))).issue == ISSUE, "others are served meanwhile"
+        away.rename(rig.project.path)
+        await rig.hear(RepositoryConfigured, SHOP)
+
+
+async def test_at_the_start_a_repository_is_configured_anew_only_where_it_changed(rig: Rig, nats: Server) -> None:
+    async with forge(rig, nats.url):
+        await rig.add_repository("true")
+    head = await commit(rig.project.agent, {"x": "x\n"})
+    await rig.project.agent.run("push", "-q", "origin", "HEAD:refs/heads/trunk")
+    async with forge(rig, nats.url):
+        await rig.ask(asking("r-1"))
+    (only,) = await rig.everything(RepositoryConfigured)
+    await rig.project.git.run("symbolic-ref", "HEAD", "refs/heads/trunk")
+    async with forge(rig, nats.url):
+        anew = await rig.hear(RepositoryConfigured, SHOP, after=only.position)
+    configured = data(anew, RepositoryConfigured)
+    assert (configured.base_branch, configured.base_sha) == ("trunk", head)
+
+
+# ── new issues ───────────────────────────────────────────────────────────────
+
+
+def asking(request: str, **fields: object) -> AddIssue:
+    given: dict[str, object] = {"repository": SHOP, "title": "Fix the total", "author": "ada", **fields}
+    return AddIssue(request=request, **given)  # type: ignore[arg-type]
+
+
+async def test_issues_are_numbered_in_order_and_a_request_counts_once(rig: Rig, serving: Serving) -> None:
+    await rig.add_repository("true")
+    first = await rig.ask(asking("r-1", body="It is wrong.", depends_on=(IssueRef("demo", "shop", 9),)))
+    second = await rig.ask(asking("r-2"))
+    assert [first.issue.number, second.issue.number] == [1, 2]
+    assert await rig.ask(asking("r-1")) == first, "asked again: the same issue"
+    approved = await rig.hear(IssueApproved)
+    assert (approved.position, approved.event.actor) == (first.position, "local")
+    assert data(approved, IssueApproved).body == "It is wrong."
+    assert len(await rig.everything(IssueApproved)) == 2
+
+
+async def test_a_request_is_known_after_a_restart_and_numbers_go_on(rig: Rig, nats: Server) -> None:
+    async with forge(rig, nats.url):
+        await rig.add_repository("true")
+        first = await rig.ask(asking("r-1"))
+    await rig.say(Actor.CLI, IssueApproved(title="by hand", author="ada"), IssueRef("demo", "shop", 7))
+    with pytest.raises(NoService):
+        await rig.ask(asking("r-2"))
+    async with forge(rig, nats.url):
+        assert await rig.ask(asking("r-1")) == first
+        assert (await rig.ask(asking("r-2"))).issue.number == 8
+
+
+async def test_a_request_that_cannot_be_met_says_why(rig: Rig, serving: Serving) -> None:
+    await rig.add_repository("true")
+    for request, message in [
+        (asking("r-1", repository=RepoRef("demo", "other")), r"demo/other is not under this rig.*rig repo add"),
+        (asking("r-2", depends_on=(ISSUE,)), r"the new issue is demo/shop#1: it cannot depend on itself"),
+        (asking("r-3", base_branch="gone"), r"no branch gone"),
+        (asking("r-4", title="x" * 10_000), r"title"),
+        (asking("r-5", title="a\x1b[2Jb"), r"title"),
+    ]:
+        with pytest.raises(Refused, match=message):
+            await rig.ask(request)
+    assert await rig.everything(IssueApproved) == []
