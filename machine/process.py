@@ -172,7 +172,7 @@ async def run(
 async def _to_its_end(starting: "asyncio.Future[_Child]") -> "_Child":
     """Wait for a start that is never cut off half-way: that would kill the program, and not what it has started.
 
-    When cancelled meanwhile, it returns a child that is cancelled.
+    A cancellation meanwhile is raised where the child is waited for, so that it is stopped as any other.
     """
     try:
         return await asyncio.shield(starting)
@@ -182,9 +182,7 @@ async def _to_its_end(starting: "asyncio.Future[_Child]") -> "_Child":
                 await asyncio.wait([starting])
         if starting.exception() is not None:
             raise
-        child = starting.result()
-        child.over.cancel()
-        return child
+        return starting.result().cancelled()
 
 
 async def _spawn(
@@ -298,6 +296,12 @@ class _Child(asyncio.SubprocessProtocol):
         self._gone.set_result(cast(int, self._transport.get_returncode()))
 
     # what run() calls
+
+    def cancelled(self) -> "_Child":
+        """Itself; whoever waits for it to be over is cancelled, even when it is over already."""
+        self.over = asyncio.get_running_loop().create_future()
+        self.over.cancel()
+        return self
 
     async def lingers(self, seconds: float) -> None:
         """Wait until the program has exited and its pipes are closed, but not longer than this."""

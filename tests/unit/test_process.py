@@ -217,6 +217,16 @@ async def test_cancelled_at_its_very_start_it_leaves_nothing_behind(
     assert caplog.records == []
 
 
+async def test_a_cancellation_is_not_lost_on_a_program_that_ends_in_the_same_moment(tmp_path: Path) -> None:
+    for pause in range(30):  # tenths of milliseconds: around the end of a program that does nothing
+        running = asyncio.create_task(sh("true", tmp_path))
+        await asyncio.sleep(pause / 10_000)
+        if not running.done():
+            running.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await running
+
+
 async def test_cancelling_twice_does_not_wait_for_the_grace(tmp_path: Path, fifo: int) -> None:
     started, asked = asyncio.Event(), asyncio.Event()
     running = asyncio.create_task(
