@@ -84,7 +84,16 @@ from schemas.refs import FLEET, AgentRef, FleetRef, IssueRef, Ref, RepoRef
 from schemas.registry import BY_TYPE, EVENTS, by_name, by_type
 from schemas.repo import Forge, RepositoryAdded, RepositoryConfigured, RepositoryRemoved
 from schemas.state import IssueState
-from schemas.subjects import Subject, assignments_of, branch, escape, everything_about, parse, unescape
+from schemas.subjects import (
+    Subject,
+    assignments_of,
+    branch,
+    escape,
+    everything_about,
+    parse,
+    repositories_named,
+    unescape,
+)
 from schemas.validation import build
 from schemas.words import one_line, printable, summary
 
@@ -204,6 +213,7 @@ __all__ = [
     "one_line",
     "parse",
     "printable",
+    "repositories_named",
     "summary",
     "unescape",
 ]

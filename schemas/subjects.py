@@ -99,6 +99,11 @@ def assignments_of(role: str) -> str:
     return f"rig.issue.*.*.*.conductor.assigned.{escape(role)}"
 
 
+def repositories_named(repo: str) -> str:
+    """A filter for what is said about every repository of that name, whoever owns it."""
+    return f"rig.repo.*.{escape(repo)}.>"
+
+
 @lru_cache(maxsize=65536)
 def parse(text: str) -> Subject:
     """A NATS subject → Subject. Raises BadSubject with the reason."""
@@ -138,5 +143,6 @@ __all__ = [
     "everything_about",
     "noun",
     "parse",
+    "repositories_named",
     "unescape",
 ]

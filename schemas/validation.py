@@ -5,7 +5,8 @@ numbers, booleans and references are read from it.
 """
 
 from collections.abc import Mapping
-from typing import Any, get_args, get_origin
+from enum import Enum
+from typing import Any, TypeVar, get_args, get_origin
 
 import msgspec
 
@@ -13,8 +14,10 @@ from schemas.errors import BadReference, Invalid
 from schemas.event import Event
 from schemas.refs import IssueRef
 
+E = TypeVar("E", bound=Event)
 
-def build(event: type[Event], values: Mapping[str, object]) -> Event:
+
+def build(event: type[E], values: Mapping[str, object]) -> E:
     """Values by field name → the event. Raises Invalid with one problem per missing, extra or mistyped field."""
     fields = {field.name: field for field in msgspec.structs.fields(event)}
     problems = [
@@ -59,13 +62,15 @@ def _read(value: object, wanted: Any) -> object:
 def _said(message: str, wanted: Any) -> str:
     """What was expected: our own description where the bound is a pattern or a length, msgspec's words otherwise."""
     description = _description(wanted)
-    if description and ("regex" in message or "length" in message):
+    if description and ("regex" in message or "length" in message or "enum" in message):
         return f"expected {description}"
     return message[:1].lower() + message[1:]
 
 
 def _description(wanted: Any) -> str | None:
     for candidate in (wanted, *get_args(wanted)):
+        if isinstance(candidate, type) and issubclass(candidate, Enum):
+            return f"one of {', '.join(str(member.value) for member in candidate)}"
         for meta in getattr(candidate, "__metadata__", ()):
             if isinstance(meta, msgspec.Meta) and meta.description:
                 return meta.description

@@ -1,0 +1,84 @@
+"""`rig issue add`: the local forge allots a number and says the approval; and `rig issue REPO#N`, which is `show`."""
+
+import uuid
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from typer.core import TyperGroup
+
+from bridges.terminal import names, reading
+from bridges.terminal.errors import BadInput
+from bridges.terminal.publish import read_text
+from bridges.terminal.session import person, reported, run, say, say_json
+from bridges.terminal.views import Json
+from schemas import AddIssue, BadReference, Invalid, IssueAdded, IssueApproved, RepoRef, build
+
+if TYPE_CHECKING:
+    from bus import Bus
+
+
+class IssueGroup(TyperGroup):
+    """A group whose first word may be an issue instead of a command: `rig issue acme/web#42`."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # pyright: ignore[reportIncompatibleMethodOverride] - typer.Context is its context
+        if not any(word in self.commands for word in args[:1]) and any("#" in word for word in args):
+            args = ["show", *args]
+        return super().parse_args(ctx, args)
+
+
+def add(
+    context: typer.Context,
+    repo: Annotated[str, typer.Argument(metavar="REPO", help="OWNER/REPO, or REPO where one alone is called so.")],
+    *,
+    title: Annotated[str, typer.Option(help="One line.")],
+    body: Annotated[str, typer.Option(help="What is wanted; - reads it from standard input.")] = "",
+    priority: Annotated[str, typer.Option(help="critical, high, normal or low.")] = "normal",
+    depends_on: Annotated[
+        list[str] | None, typer.Option(metavar="N", help="An issue that comes first: N, or OWNER/REPO#N elsewhere.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """File an issue and approve it for work."""
+    with reported():
+        names.check_repository(repo)
+        text = read_text("--body", "-") if body == "-" else body
+        asked = {"title": title, "body": text, "priority": priority, "author": person()}
+        wanted = _wanted(asked, depends_on or [])
+        added = run(context, lambda bus: _add(bus, repo, wanted, depends_on or []))
+        say_json(added) if json else say([f"{added.issue} (position {added.position})"])
+
+
+def _wanted(asked: dict[str, str], depends_on: list[str]) -> IssueApproved:
+    """What was typed, without its dependencies. Raises BadInput with everything that is wrong, also with those."""
+    problems = reading.unspeakable(asked)
+    for one in depends_on:
+        try:
+            reading.dependencies([one], RepoRef("owner", "repo"))
+        except BadReference as error:
+            problems.append(f"depends_on: {error}")
+    try:
+        wanted = build(IssueApproved, asked)
+    except Invalid as error:
+        raise BadInput.of("issue", [*problems, *error.problems]) from None
+    if problems:
+        raise BadInput.of("issue", problems)
+    return wanted
+
+
+async def _add(bus: "Bus", typed: str, wanted: IssueApproved, depends_on: list[str]) -> IssueAdded:
+    from bus import Refused
+
+    repository = await names.repository(bus, typed)
+    request = AddIssue(
+        request=uuid.uuid4().hex,
+        repository=repository,
+        title=wanted.title,
+        body=wanted.body,
+        author=wanted.author,
+        priority=wanted.priority,
+        depends_on=reading.dependencies(depends_on, repository),
+    )
+    try:
+        return await bus.services.ask("local", "add_issue", request, IssueAdded)
+    except Refused as error:
+        raise BadInput(str(error)) from None

@@ -1,0 +1,196 @@
+"""Answers → lines of text for people. Pure. Foreign text comes out on one line, or indented, and steers no terminal."""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+
+import typer
+
+from schemas import (
+    Agents,
+    IssueDetail,
+    Issues,
+    IssueState,
+    Recorded,
+    Status,
+    TimelineEntry,
+    Verdict,
+    one_line,
+    printable,
+    summary,
+)
+
+_COLOUR_CODE = re.compile(r"\x1b\[[0-9;]*m")
+_COLOURS = {
+    IssueState.DONE: typer.colors.GREEN,
+    IssueState.IN_PROGRESS: typer.colors.CYAN,
+    IssueState.ESCALATED: typer.colors.RED,
+    IssueState.REFUSED: typer.colors.RED,
+    IssueState.CHANGES_REQUESTED: typer.colors.YELLOW,
+    IssueState.MERGE_CONFLICT: typer.colors.YELLOW,
+}
+
+
+def state_words(state: IssueState) -> str:
+    """`in_progress` → in progress, in its colour."""
+    return typer.style(state.replace("_", " "), fg=_COLOURS.get(state))
+
+
+def clock(at: datetime) -> str:
+    """A moment in the zone of who reads it, to the second."""
+    return at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def table(rows: Sequence[Sequence[str]], *, indent: str = "") -> Iterator[str]:
+    """Rows of printable cells in aligned columns; the first row is the head."""
+    widths = [max(map(_width, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        padded = [cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True)]
+        yield (indent + "  ".join(padded)).rstrip()
+
+
+def _width(cell: str) -> int:
+    """Columns on a screen: wide characters take two, marks and the codes of colours none."""
+    plain = _COLOUR_CODE.sub("", cell)
+    return sum(
+        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in plain
+    )
+
+
+def status(answer: Status) -> Iterator[str]:
+    """`rig status`."""
+    behind = f", {answer.behind} behind" if answer.behind else ", nothing behind"
+    issues = ", ".join(
+        f"{answer.issues[state]} {state_words(state)}" for state in IssueState if answer.issues.get(state)
+    )
+    yield f"log           position {answer.log_position}"
+    yield f"read side     position {answer.position}{behind}"
+    if answer.skipped:
+        yield f"unreadable    {answer.skipped} of the log's positions hold nothing that this version can read"
+    yield f"issues        {issues or 'none'}"
+    yield f"agents        {answer.agents or 'none'}"
+    if not answer.repositories:
+        yield "repositories  none; add one with `rig repo add PATH --check COMMAND`"
+        return
+    yield "repositories"
+    rows = [
+        (
+            str(line.repository),
+            one_line(line.base_branch or "-", 60),
+            one_line(line.clone_url, 100),
+            one_line(line.check, 60),
+            "" if line.configured else "the forge has not looked at it yet",
+        )
+        for line in answer.repositories
+    ]
+    yield from table(rows, indent="  ")
+
+
+def issues(answer: Issues) -> Iterator[str]:
+    """`rig issues`."""
+    if not answer.issues:
+        yield "no issues"
+        return
+    rows = [("ISSUE", "STATE", "PRIORITY", "TRY", "TITLE", "")]
+    for line in answer.issues:
+        note = f"({line.agent})" if line.agent else f"(waits for {', '.join(line.waiting)})" if line.waiting else ""
+        rows.append(
+            (
+                str(line.issue),
+                state_words(line.state),
+                line.priority.value,
+                str(line.attempts or "-"),
+                one_line(line.title, 80),
+                note,
+            )
+        )
+    yield from table(rows)
+    if answer.next is not None:
+        yield f"… and more: --after {answer.next}"
+
+
+def agents(answer: Agents) -> Iterator[str]:
+    """`rig agents`."""
+    if not answer.agents:
+        yield "no agent has joined"
+        return
+    rows = [("AGENT", "ROLE", "SLOTS", "CODER", "JOINED", "NOW")]
+    for line in answer.agents:
+        busy = ", ".join(map(str, line.busy)) or "idle"
+        now = busy if line.left is None else f"left {clock(line.left)}"
+        rows.append((line.name, line.role, str(line.slots), one_line(line.provider, 40), clock(line.joined), now))
+    yield from table(rows)
+
+
+def issue(answer: IssueDetail) -> Iterator[str]:
+    """`rig issue REPO#N`."""
+    yield f"{typer.style(str(answer.issue), bold=True)}  {one_line(answer.title, 300)}"
+    yield from (f"{name:<13} {said}" for name, said in _facts(answer) if said)
+    if answer.body.strip():
+        yield from ("", "asked for", *_indented(answer.body))
+    if answer.findings.strip():
+        yield from ("", "last findings", *_indented(answer.findings))
+    yield from ("", "timeline")
+    if answer.earlier:
+        yield f"  … {answer.earlier} earlier events: rig tail --issue {answer.issue}"
+    yield from timeline(answer.timeline)
+
+
+def timeline(entries: Iterable[TimelineEntry]) -> Iterator[str]:
+    """One event a line: position, time, who, what."""
+    for entry in entries:
+        yield _event(entry.position, entry.time, entry.actor, entry.summary)
+
+
+def _event(position: int, at: datetime, *words: str) -> str:
+    *who, what = words
+    return "  ".join((f"{position:>6}", clock(at), *(f"{word:<9}" for word in who), what))
+
+
+def said(item: Recorded) -> str:
+    """One event on one line, whatever it is about: `rig tail`."""
+    about, actor = str(item.event.about), item.event.actor
+    return (
+        f"{item.position:>6}  {clock(item.stored_at)}  {one_line(about, 60):<18} {actor:<9}  {summary(item.event.data)}"
+    )
+
+
+def _facts(answer: IssueDetail) -> Iterator[tuple[str, str]]:
+    yield "state", _state(answer)
+    yield "priority", answer.priority.value
+    yield "asked by", f"{one_line(answer.author)}, {clock(answer.approved)}"
+    yield "depends on", ", ".join(map(str, answer.depends_on))
+    yield "waits for", ", ".join((*answer.waiting, *map(str, answer.waits_for)))
+    if answer.epoch:
+        who = f", {answer.agent} works on it" if answer.agent else ""
+        yield "attempt", f"{answer.attempts} (epoch {answer.epoch}, run {answer.run or 'not claimed yet'}){who}"
+    if answer.pull_request is not None:
+        yield "pull request", f"{answer.pull_request}, {one_line(answer.branch or '')} {one_line(answer.url)}".rstrip()
+    yield "head", answer.head_sha or ""
+    if answer.checks is not None:
+        yield "checks", _verdict(answer.checks)
+    for review in answer.reviews:
+        yield "review", _verdict(review)
+    yield "merged as", answer.merge_sha or ""
+    if answer.deadline is not None:
+        yield "deadline", f"{answer.deadline.kind.replace('_', ' ')} by {clock(answer.deadline.at)}"
+
+
+def _state(answer: IssueDetail) -> str:
+    words = state_words(answer.state)
+    if answer.escalation is not None:
+        return f"{words}: {answer.escalation.replace('_', ' ')}"
+    if answer.refusal is not None:
+        cycle = " → ".join(map(str, answer.cycle))
+        return f"{words}: {answer.refusal.replace('_', ' ')} {cycle}".rstrip()
+    return words
+
+
+def _verdict(verdict: Verdict) -> str:
+    on = f" on {verdict.base_sha[:9]}" if verdict.base_sha else ""
+    return f"{'passed' if verdict.passed else 'failed'}, says {one_line(verdict.by, 100)}{on}, {clock(verdict.at)}"
+
+
+def _indented(text: str) -> Iterator[str]:
+    return (f"  {line}" for line in printable(text).expandtabs().strip("\n").split("\n"))

@@ -1,0 +1,104 @@
+"""`rig tail`: the log, event by event, as it is written."""
+
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import msgspec
+import typer
+from msgspec import Struct
+
+from bridges.terminal import names, reading, show
+from bridges.terminal.session import reported, run, say, say_json
+from bridges.terminal.views import Json
+from schemas import Event, IssueRef, Recorded, by_name, everything_about, one_line
+
+if TYPE_CHECKING:
+    from bus import Bus, Delivery, Skipped
+
+EventType: TypeAlias = type[Event]
+RECENT = 10
+"""Events that are shown first when nobody says since when."""
+
+
+class TailLine(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One line of `rig tail --json`."""
+
+    position: int
+    stored_at: datetime
+    event: msgspec.Raw | None = None
+    """The CloudEvents document."""
+    skipped: str | None = None
+    """Why this version can read no event here."""
+
+
+def tail(
+    context: typer.Context,
+    *,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="SEQ|TIME", help="From this position (120), time (2026-01-31T12:00) or age (15m) on."),
+    ] = None,
+    issue: Annotated[str | None, typer.Option(metavar="REPO#N", help="Of this issue, from its beginning.")] = None,
+    type: Annotated[  # noqa: A002 - what it is called in an envelope
+        list[str] | None, typer.Option(metavar="TYPE", help="Of this type; may be given more than once.")
+    ] = None,
+    follow: Annotated[bool, typer.Option(help="Go on until Ctrl-C, or stop at the end of the log.")] = True,
+    json: Json = False,
+) -> None:
+    """The log as it is written: position, time, what it is about, who says it, what. The last ten events first."""
+
+    async def reading_on(bus: "Bus") -> None:
+        about = None if issue is None else await names.issue(bus, issue)
+        after = await _after(bus, start, about)
+        async with bus.log.follow(["rig.>" if about is None else everything_about(about)], after=after) as reader:
+            while follow or not reader.caught_up:
+                delivery = await reader.next()
+                item = delivery.decoded()
+                if not wanted or (isinstance(item, Recorded) and isinstance(item.event.data, wanted)):
+                    _show(delivery, item, json=json)
+
+    with reported():
+        wanted: tuple[EventType, ...] = tuple(map(by_name, type or []))
+        start = None if since is None else reading.since(since, datetime.now(UTC))
+        if issue is not None:
+            names.check_issue(issue)
+        with suppress(KeyboardInterrupt):
+            run(context, reading_on)
+
+
+def _show(delivery: "Delivery", item: "Recorded | Skipped", *, json: bool) -> None:
+    match item, json:
+        case Recorded(), True:
+            body = msgspec.Raw(msgspec.json.format(delivery.body, indent=-1))
+            say_json(TailLine(position=item.position, stored_at=item.stored_at, event=body))
+        case Recorded(), False:
+            say([show.said(item)])
+        case _, True:
+            say_json(TailLine(position=item.position, stored_at=item.stored_at, skipped=item.reason))
+        case _, False:
+            say([f"{item.position:>6}  {show.clock(item.stored_at)}  unreadable: {one_line(item.reason)}"])
+
+
+async def _after(bus: "Bus", start: int | datetime | None, about: IssueRef | None) -> int:
+    """The position behind which to begin."""
+    if isinstance(start, int):
+        return max(start - 1, 0)
+    last = await bus.log.last()
+    end = 0 if last is None else last.position
+    if start is not None:
+        return await _before(bus, start, end)
+    return 0 if about is not None else max(end - RECENT, 0)
+
+
+async def _before(bus: "Bus", time: datetime, end: int) -> int:
+    """The last position that was stored before a time; positions and times rise together."""
+    low, high = 0, end
+    while low < high:
+        middle = (low + high + 1) // 2
+        found = await bus.log.at(middle)
+        if found is not None and found.stored_at < time:
+            low = middle
+        else:
+            high = middle - 1
+    return low

@@ -1,0 +1,201 @@
+"""Answers as people read them: aligned, complete, and harmless whatever foreign text they hold."""
+
+from datetime import UTC, datetime
+
+import pytest
+from msgspec.structs import replace
+
+from bridges.terminal import show
+from schemas import (
+    Actor,
+    AgentLine,
+    Agents,
+    Deadline,
+    DeadlineKind,
+    Draft,
+    EscalationReason,
+    IssueApproved,
+    IssueDetail,
+    IssueLine,
+    IssueRef,
+    Issues,
+    IssueState,
+    Priority,
+    Recorded,
+    Refusal,
+    RepoRef,
+    RepositoryLine,
+    Status,
+    TimelineEntry,
+    Verdict,
+    WaitingReason,
+    envelope,
+)
+
+ISSUE = IssueRef("demo", "shop", 1)
+AT = datetime(2026, 1, 31, 12, tzinfo=UTC)
+HERE = AT.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+HOSTILE = "\x1b[31mred\x1b[0m\nnext\u202e [bold]x[/bold]"
+
+DETAIL = IssueDetail(
+    position=29,
+    issue=ISSUE,
+    state=IssueState.ESCALATED,
+    title="Fix total",
+    body="It is wrong.\nBy one.",
+    author="ann",
+    priority=Priority.HIGH,
+    depends_on=(IssueRef("demo", "shop", 2),),
+    approved=AT,
+    waiting=(),
+    waits_for=(),
+    epoch=2,
+    run="r-a10",
+    agent=None,
+    attempts=3,
+    branch="rig/1-fix",
+    pull_request=1,
+    url="",
+    head_sha="9" * 40,
+    checks=Verdict(passed=False, head_sha="9" * 40, base_sha="3" * 40, by="local", at=AT),
+    reviews=(Verdict(passed=True, head_sha="9" * 40, by="review-e", at=AT),),
+    merge_sha=None,
+    findings="check: failure\n\ttest_total",
+    refusal=None,
+    cycle=(),
+    escalation=EscalationReason.ATTEMPTS,
+    deadline=Deadline(kind=DeadlineKind.PULL_REQUEST, at=AT),
+    timeline=(TimelineEntry(position=5, time=AT, actor="local", type="x", summary="approved for ann"),),
+    earlier=4,
+)
+
+
+@pytest.fixture(autouse=True)
+def _plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("typer.style", lambda text, **_: text)
+
+
+def test_an_issue_in_full() -> None:
+    assert list(show.issue(DETAIL)) == [
+        "demo/shop#1  Fix total",
+        "state         escalated: attempts",
+        "priority      high",
+        f"asked by      ann, {HERE}",
+        "depends on    demo/shop#2",
+        "attempt       3 (epoch 2, run r-a10)",
+        "pull request  1, rig/1-fix",
+        f"head          {'9' * 40}",
+        f"checks        failed, says local on 333333333, {HERE}",
+        f"review        passed, says review-e, {HERE}",
+        f"deadline      pull request by {HERE}",
+        "",
+        "asked for",
+        "  It is wrong.",
+        "  By one.",
+        "",
+        "last findings",
+        "  check: failure",
+        "          test_total",
+        "",
+        "timeline",
+        "  … 4 earlier events: rig tail --issue demo/shop#1",
+        f"     5  {HERE}  local      approved for ann",
+    ]
+
+
+def test_a_refused_issue_shows_the_cycle() -> None:
+    refused = replace(
+        DETAIL,
+        state=IssueState.REFUSED,
+        escalation=None,
+        refusal=Refusal.CYCLE,
+        cycle=(ISSUE, IssueRef("demo", "shop", 2)),
+    )
+    assert "state         refused: cycle demo/shop#1 → demo/shop#2" in list(show.issue(refused))
+
+
+def test_foreign_text_stays_on_its_line_and_steers_nothing() -> None:
+    lines = list(show.issue(replace(DETAIL, title=HOSTILE, body=HOSTILE, findings=HOSTILE, author=HOSTILE)))
+    assert all(line.isprintable() for line in lines)
+    assert lines[0] == "demo/shop#1  [31mred[0m next [bold]x[/bold]"
+
+
+def test_issues_stand_in_columns_also_with_wide_characters() -> None:
+    first = IssueLine(
+        issue=ISSUE,
+        state=IssueState.QUEUED,
+        priority=Priority.NORMAL,
+        title="合計を直す",
+        agent=None,
+        attempts=0,
+        waiting=(WaitingReason.DEPENDENCY,),
+        updated=AT,
+    )
+    second = replace(
+        first,
+        issue=IssueRef("demo", "shop", 12),
+        state=IssueState.IN_PROGRESS,
+        title="Fix",
+        agent="dev-e-1",
+        attempts=2,
+        waiting=(),
+    )
+    assert list(show.issues(Issues(position=9, issues=(first, second), next=8))) == [
+        "ISSUE         STATE        PRIORITY  TRY  TITLE",
+        "demo/shop#1   queued       normal    -    合計を直す  (waits for dependency)",
+        "demo/shop#12  in progress  normal    2    Fix         (dev-e-1)",
+        "… and more: --after 8",
+    ]
+    assert list(show.issues(Issues(position=9, issues=(), next=None))) == ["no issues"]
+
+
+def test_the_status_tells_how_far_the_read_side_is() -> None:
+    shop = RepositoryLine(
+        repository=RepoRef("demo", "shop"), configured=False, base_branch=None, clone_url="/srv/shop", check="make"
+    )
+    answer = Status(
+        position=50,
+        log_position=57,
+        behind=7,
+        skipped=1,
+        issues={IssueState.DONE: 3, IssueState.QUEUED: 2},
+        agents=1,
+        repositories=(shop,),
+    )
+    assert list(show.status(answer)) == [
+        "log           position 57",
+        "read side     position 50, 7 behind",
+        "unreadable    1 of the log's positions hold nothing that this version can read",
+        "issues        2 queued, 3 done",
+        "agents        1",
+        "repositories",
+        "  demo/shop  -  /srv/shop  make  the forge has not looked at it yet",
+    ]
+    empty = Status(position=0, log_position=0, behind=0, skipped=0, issues={}, agents=0, repositories=())
+    assert "repositories  none; add one with `rig repo add PATH --check COMMAND`" in list(show.status(empty))
+
+
+def test_agents_are_shown_with_what_they_do() -> None:
+    busy = AgentLine(
+        name="dev-e-1",
+        role="dev-e",
+        slots=2,
+        busy=(ISSUE,),
+        provider="scripted",
+        version="0.1.0",
+        joined=AT,
+        left=None,
+    )
+    gone = replace(busy, name="dev-e-2", busy=(), left=AT)
+    assert list(show.agents(Agents(position=1, agents=(busy, gone)))) == [
+        f"AGENT    ROLE   SLOTS  CODER     JOINED{' ' * 15}NOW",
+        f"dev-e-1  dev-e  2      scripted  {HERE}  demo/shop#1",
+        f"dev-e-2  dev-e  2      scripted  {HERE}  left {HERE}",
+    ]
+    assert list(show.agents(Agents(position=1, agents=()))) == ["no agent has joined"]
+
+
+def test_an_event_of_the_log_is_one_line() -> None:
+    draft = Draft(about=ISSUE, data=IssueApproved(title="Fix total", author="ann"))
+    said = Recorded(5, AT, envelope(draft, id="x", actor=Actor.CLI, source="cli", time=AT))
+    assert show.said(said) == f"     5  {HERE}  demo/shop#1        cli        approved for ann: Fix total (normal)"
