@@ -44,7 +44,7 @@ def add(
         text = read_text("--body", "-") if body == "-" else body
         asked = {"title": title, "body": text, "priority": priority, "author": person()}
         wanted = _wanted(asked, depends_on or [])
-        added = run(context, lambda bus: _add(bus, repo, wanted, depends_on or []))
+        added = run(context, lambda bus: file(bus, repo, wanted, depends_on or []))
         say_json(added) if json else say([f"{added.issue} (position {added.position})"])
 
 
@@ -65,7 +65,8 @@ def _wanted(asked: dict[str, str], depends_on: list[str]) -> IssueApproved:
     return wanted
 
 
-async def _add(bus: "Bus", typed: str, wanted: IssueApproved, depends_on: list[str]) -> IssueAdded:
+async def file(bus: "Bus", typed: str, wanted: IssueApproved, depends_on: list[str]) -> IssueAdded:
+    """Asks the forge for an issue in the repository `typed`, short or whole. Raises BadInput, or BusError."""
     from bus import Refused
 
     repository = await names.repository(bus, typed)

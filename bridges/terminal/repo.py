@@ -54,7 +54,7 @@ def add(
         repository = RepoRef.parse(name) if name is not None else _called(where)
         added = _added(where, check, base, reviewer or [])
         base_branch = asyncio.run(_base_branch(where, added.base_branch))
-        configured = run(context, lambda bus: _add(bus, repository, added, base_branch))
+        configured = run(context, lambda bus: serve(bus, repository, added, base_branch))
         line = RepositoryLine(
             repository=repository,
             configured=True,
@@ -99,7 +99,7 @@ async def _base_branch(path: Path, base: str | None) -> str:
         raise BadInput(str(error)) from None
 
 
-async def _add(bus: "Bus", repository: RepoRef, added: RepositoryAdded, base_branch: str) -> RepositoryConfigured:
+async def serve(bus: "Bus", repository: RepoRef, added: RepositoryAdded, base_branch: str) -> RepositoryConfigured:
     """Says it, unless it is so already, and waits for the forge's word. Raises Failed where that does not come."""
     about = everything_about(repository)
     known = _known(await bus.log.history([about]))
