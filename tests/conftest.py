@@ -1,5 +1,6 @@
 """Fixtures that many tests share: real servers, each test with one of its own, and buses connected to it."""
 
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 
@@ -10,7 +11,15 @@ from deploy.embedded.nats import embedded_nats
 from deploy.embedded.server import Server
 from schemas import Actor
 
+FULL = os.environ.get("RIG_FULL") == "1"
 Connect = Callable[..., Awaitable[Bus]]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long counts run under RIG_FULL=1 alone (.ci/full)."""
+    for item in items:
+        if item.get_closest_marker("full") is not None and not FULL:
+            item.add_marker(pytest.mark.skip(reason="a long count: set RIG_FULL=1"))
 
 
 @pytest.fixture
