@@ -23,7 +23,6 @@ from schemas import (
     WorkPushed,
     WorkStarted,
 )
-from schemas.queries import IssueDetail, IssueRequest
 from tests.support.shop import CHECK, Shop, git, new_repository, shop
 
 REPOSITORY = RepoRef("demo", "shop")
@@ -71,8 +70,7 @@ async def test_the_issue_ends_done_whoever_dies(role: str, event: type[Event], c
         end = await running.end_of(issue)
         assert isinstance(end.event.data, IssueDone), end.event.data
         log = await running.log()
-        asked = IssueRequest(issue=issue, wait_for=log[-1].position)
-        seen = await running.cli.services.ask("query", "issue", asked, IssueDetail, timeout_seconds=30)
+        seen = await running.see(issue, log[-1].position)
         assert running.rig.supervisor.pid(role) != pid, "it was started again"
 
     said = [type(item.event.data) for item in log if item.event.about == issue]

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from bus import Bus
+from bus import Bus, NoService, Refused
 from deploy.home import Home
 from deploy.up import Rig, running_rig
 from schemas import (
@@ -25,7 +25,7 @@ from schemas import (
     RepositoryConfigured,
     event_id,
 )
-from schemas.queries import AddIssue, IssueAdded
+from schemas.queries import AddIssue, IssueAdded, IssueDetail, IssueRequest
 
 SHORT = Policy(ack_wait_seconds=1, heartbeat_seconds=1, failed_run_backoff_seconds=1, merge_retry_seconds=1)
 """Patience for tests: what a dead agent held comes back within a second."""
@@ -103,6 +103,16 @@ class Shop:
         return await self.until(
             lambda item: item.event.about == issue and isinstance(item.event.data, ENDS), within_seconds=within_seconds
         )
+
+    async def see(self, issue: IssueRef, position: int, *, within_seconds: float = 30) -> IssueDetail:
+        """What `rig issue` shows once it is true for `position`; a read side that is away is asked again."""
+        asked = IssueRequest(issue=issue, wait_for=position)
+        async with asyncio.timeout(within_seconds):
+            while True:
+                try:
+                    return await self.cli.services.ask("query", "issue", asked, IssueDetail, timeout_seconds=30)
+                except (Refused, NoService):
+                    await asyncio.sleep(0.1)
 
     async def log(self) -> Sequence[Recorded]:
         return await self.cli.log.history(["rig.>"])
