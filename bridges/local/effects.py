@@ -27,6 +27,7 @@ from bridges.local.merging import (
 )
 from bridges.local.plan import Action, Check, Close, Inspect, Merge, Refuse, ShowPush
 from bridges.local.repository import (
+    NoSuchBranch,
     all_branches,
     branch_head,
     delete_branches,
@@ -60,6 +61,8 @@ from schemas import (
 log = logging.getLogger(__name__)
 
 CHECKS_AT_ONCE = 2
+CHECK_GRACE_SECONDS = 2.0
+"""Less than a role has for stopping: it stops its checks first."""
 CHECK = "check"
 """What the one check of this forge is called."""
 _PATHS_NAMED = 50
@@ -137,7 +140,7 @@ class Effects:
                     return _failed(action.head, base, "changes", Conclusion.FAILURE, text)
                 case MergeCommit(sha=merge):
                     await clone.run("checkout", "--quiet", "--detach", merge)
-            limits = Limits(policy.check_wall_seconds, policy.check_output_bytes)
+            limits = Limits(policy.check_wall_seconds, policy.check_output_bytes, CHECK_GRACE_SECONDS)
             outcome = await run_check(action.command, cwd=clone.directory, limits=limits)
         return _verdict(action.head, base, outcome)
 
@@ -181,7 +184,7 @@ class Effects:
 
 async def _inspect(action: Inspect) -> Event | None:
     path = Path(action.added.clone_url)
-    found = await inspect(path, action.added.base_branch)
+    found = await inspect(path, action.added.base_branch or await _base_so_far(action))
     configured = RepositoryConfigured(
         base_branch=found.base_branch,
         base_sha=found.base_sha,
@@ -192,6 +195,17 @@ async def _inspect(action: Inspect) -> Event | None:
     if action.known and msgspec.structs.replace(action.known, base_sha=found.base_sha) == configured:
         return None
     return configured
+
+
+async def _base_so_far(action: Inspect) -> str | None:
+    """The base stays what it was, whatever somebody has checked out since; unless that branch is gone."""
+    if action.known is None:
+        return None
+    try:
+        await branch_head(Path(action.added.clone_url), action.known.base_branch)
+    except NoSuchBranch:
+        return None
+    return action.known.base_branch
 
 
 async def _committed_at(clone: Git, commit: str) -> datetime:

@@ -458,15 +458,21 @@ async def test_a_repository_that_comes_back_is_served_then(
         await rig.hear(RepositoryConfigured, SHOP)
 
 
-async def test_at_the_start_a_repository_is_configured_anew_only_where_it_changed(rig: Rig, nats: Server) -> None:
+async def test_the_base_branch_stays_whatever_is_checked_out_at_a_restart_unless_it_is_gone(
+    rig: Rig, nats: Server
+) -> None:
     async with forge(rig, nats.url):
         await rig.add_repository("true")
+    (only,) = await rig.everything(RepositoryConfigured)
     head = await commit(rig.project.agent, {"x": "x\n"})
     await rig.project.agent.run("push", "-q", "origin", "HEAD:refs/heads/trunk")
-    async with forge(rig, nats.url):
-        await rig.ask(asking("r-1"))
-    (only,) = await rig.everything(RepositoryConfigured)
     await rig.project.git.run("symbolic-ref", "HEAD", "refs/heads/trunk")
+    async with forge(rig, nats.url):
+        await rig.work({"total.py": "fixed\n"})
+        await rig.ask_merge(data(await rig.hear(ChecksPassed), ChecksPassed))
+        await rig.hear(Merged)
+    assert await rig.everything(RepositoryConfigured) == [only]
+    await rig.project.git.run("branch", "-D", "main")
     async with forge(rig, nats.url):
         anew = await rig.hear(RepositoryConfigured, SHOP, after=only.position)
     configured = data(anew, RepositoryConfigured)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,6 +39,7 @@ from bridges.local.repository import (
     work_branch,
 )
 from bridges.local.scratch import Scratch
+from machine import sessions
 from machine.checks import CheckConclusion, run_check
 from machine.git import Git
 from machine.process import Limits
@@ -419,6 +421,48 @@ async def test_a_merge_that_was_cut_off_between_work_tree_and_branch_is_done_aga
     await checkout.git.run("update-ref", "refs/heads/main", base)  # as if the machine had died before this was written
     assert await checkout.git.run("status", "--porcelain") != ""
     assert await merge_now(checkout, scratch, head, base) == landed
+    assert await checkout.git.run("status", "--porcelain") == ""
+
+
+_MERGE_IN_A_PROCESS = """
+import asyncio, sys
+from datetime import UTC, datetime
+from pathlib import Path
+from bridges.local.merging import combine, land
+from bridges.local.scratch import Scratch
+
+async def main(repository, scratch, head, base):
+    async with Scratch(Path(scratch)).clone(Path(repository)) as clone:
+        merge = await combine(clone, head=head, base=base, message="m", at=datetime.now(UTC))
+        await land(clone, Path(repository), "main", merge=merge.sha, expected=base)
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+async def test_a_merge_is_not_torn_when_the_forge_and_its_whole_session_are_killed(
+    checkout: Project, tmp_path: Path
+) -> None:
+    base = await checkout.base()
+    head = await checkout.work("rig/1/1-r", {"total.py": "fixed\n"})
+    pushing, go = tmp_path / "pushing", tmp_path / "go"
+    os.mkfifo(pushing)
+    os.mkfifo(go)
+    hook = Path(await checkout.git.run("rev-parse", "--absolute-git-dir")) / "hooks" / "update"
+    hook.write_text(f"#!/bin/sh\necho > {pushing}\nread go < {go}\n")
+    hook.chmod(0o755)
+    arguments = (str(checkout.path), str(tmp_path / "scratch"), head, base)
+    forge = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _MERGE_IN_A_PROCESS, *arguments, start_new_session=True
+    )
+    await asyncio.to_thread(pushing.read_text)
+    await sessions.sweep(forge.pid)
+    assert await forge.wait() == -9
+    assert await checkout.base() == base
+    await asyncio.to_thread(go.write_text, "go\n")
+    async with asyncio.timeout(10):
+        while await find_merge(checkout.path, "main", head) is None:  # noqa: ASYNC110 - no event tells
+            await asyncio.sleep(0.01)
     assert await checkout.git.run("status", "--porcelain") == ""
 
 
