@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from bus import Bus
 
 
+FORGE_SECONDS = 15.0
+"""How long the forge may take to allot a number."""
+
+
 class IssueGroup(TyperGroup):
     """A group whose first word may be an issue instead of a command: `rig issue acme/web#42`."""
 
@@ -80,6 +84,6 @@ async def file(bus: "Bus", typed: str, wanted: IssueApproved, depends_on: list[s
         depends_on=reading.dependencies(depends_on, repository),
     )
     try:
-        return await bus.services.ask("local", "add_issue", request, IssueAdded)
+        return await bus.services.ask("local", "add_issue", request, IssueAdded, timeout_seconds=FORGE_SECONDS)
     except Refused as error:
         raise BadInput(str(error)) from None

@@ -82,10 +82,10 @@ def _show(delivery: "Delivery", item: "Recorded | Skipped", *, json: bool) -> No
 
 async def _after(bus: "Bus", start: int | datetime | None, about: IssueRef | None) -> int:
     """The position behind which to begin."""
-    if isinstance(start, int):
-        return max(start - 1, 0)
     last = await bus.log.last()
     end = 0 if last is None else last.position
+    if isinstance(start, int):
+        return min(max(start - 1, 0), end)
     if start is not None:
         return await _before(bus, start, end)
     return 0 if about is not None else max(end - RECENT, 0)

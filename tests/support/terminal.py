@@ -1,0 +1,58 @@
+"""`rig …` on the server that RIG_NATS_URL names: as a program of its own, or within a test."""
+
+import asyncio
+import json
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import typer
+from typer.testing import CliRunner
+
+from bridges.terminal import NoRig, add_commands
+
+
+def application() -> typer.Typer:
+    """The terminal's commands alone; deploy/ adds its own."""
+    app = typer.Typer(name="rig", rich_markup_mode=None, pretty_exceptions_enable=False)
+    add_commands(app, _find_server)
+    return app
+
+
+def _find_server() -> str:
+    if (url := os.environ.get("RIG_NATS_URL")) is None:
+        raise NoRig("RIG_NATS_URL is not set")
+    return url
+
+
+@dataclass
+class Said:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> Any:
+        """What it printed. Fails the test when the command failed."""
+        assert self.code == 0, self.err
+        return json.loads(self.out)
+
+
+class Terminal:
+    """Somebody types, one command after the other, in a thread and so with an event loop of its own."""
+
+    def __init__(self, url: str) -> None:
+        self.env = {"RIG_NATS_URL": url, "TZ": "UTC"}
+        self._app = application()
+
+    async def __call__(self, *arguments: str, stdin: bytes = b"") -> Said:
+        def invoke() -> Said:
+            result = CliRunner().invoke(self._app, arguments, input=stdin, env=self.env, catch_exceptions=False)
+            return Said(result.exit_code, result.stdout, result.stderr)
+
+        return await asyncio.to_thread(invoke)
+
+
+if __name__ == "__main__":
+    application()()
