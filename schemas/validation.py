@@ -5,7 +5,7 @@ numbers, booleans and references are read from it.
 """
 
 from collections.abc import Mapping
-from enum import Enum
+from enum import EnumType
 from typing import Any, TypeVar, get_args, get_origin
 
 import msgspec
@@ -68,9 +68,10 @@ def _said(message: str, wanted: Any) -> str:
 
 
 def _description(wanted: Any) -> str | None:
-    for candidate in (wanted, *get_args(wanted)):
-        if isinstance(candidate, type) and issubclass(candidate, Enum):
-            return f"one of {', '.join(str(member.value) for member in candidate)}"
+    candidates: tuple[Any, ...] = (wanted, *get_args(wanted))
+    for candidate in candidates:
+        if isinstance(candidate, EnumType):
+            return f"one of {', '.join(map(str, candidate))}"
         for meta in getattr(candidate, "__metadata__", ()):
             if isinstance(meta, msgspec.Meta) and meta.description:
                 return meta.description
