@@ -1,0 +1,46 @@
+"""Ctrl-C and SIGTERM as an orderly end: the work is cancelled once, and its context managers put everything away."""
+
+import asyncio
+import signal
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+__all__ = ["Interrupted", "interruptible"]
+
+T = TypeVar("T")
+
+
+class Interrupted(Exception):
+    """The work was ended by a signal, in order."""
+
+    def __init__(self, number: signal.Signals) -> None:
+        super().__init__(f"ended by {number.name}")
+        self.exit_code = 128 + number
+        """What a shell expects of a program that a signal ended."""
+
+
+async def interruptible(work: Coroutine[Any, Any, T]) -> T:
+    """Runs `work`. The first SIGINT or SIGTERM cancels it; later ones do not disturb its putting away.
+
+    Raises Interrupted when it was ended so.
+    """
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(work)
+    caught: list[signal.Signals] = []
+
+    def asked(number: signal.Signals) -> None:
+        caught.append(number)
+        if len(caught) == 1:
+            task.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, asked, number)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if caught:
+            raise Interrupted(caught[0]) from None
+        raise
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)

@@ -1,0 +1,200 @@
+"""One role as a process: `rig run ROLE`, which is `python -m deploy.roles ROLE`. The supervisor starts roles this way.
+
+Configured by the environment (see `settings`), it connects as the right actor, watches the connection, and hands over
+to its room. It imports what its own role needs and nothing else: starting is most of what a restart costs.
+"""
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from enum import StrEnum
+
+from bus import Bus, BusError, TopologyDrift, Unavailable, Unsuitable
+from deploy.redact import redacted
+from deploy.settings import Settings
+from machine import lifecycle
+from machine.lifecycle import Lifecycle, Misconfigured
+from schemas import Actor, Invalid
+
+__all__ = ["Role", "main", "needs", "run"]
+
+CONNECT_SECONDS = 30.0
+"""How long the NATS server may take to be there. A role that has waited so long fails, and is started again."""
+WATCH_SECONDS = 3.0
+FAILED = 1
+WRONG_USAGE = 2
+
+log = logging.getLogger(__name__)
+
+
+class Role(StrEnum):
+    """What a process can be."""
+
+    CONDUCTOR = "conductor"
+    PROJECTOR = "projector"
+    QUERY = "query"
+    LOCAL = "local"
+    DEV_E = "dev-e"
+
+
+def needs(role: Role) -> tuple[str, ...]:
+    """The variables without which a role cannot run."""
+    match role:
+        case Role.PROJECTOR | Role.QUERY:
+            return ("RIG_NATS_URL", "RIG_POSTGRES_URL")
+        case Role.DEV_E:
+            return ("RIG_NATS_URL", "RIG_CODER")
+        case Role.CONDUCTOR | Role.LOCAL:
+            return ("RIG_NATS_URL",)
+
+
+def run(role: Role, environ: Mapping[str, str]) -> int:
+    """Is that role until asked to stop; the process's exit code: 0, 1 failed, 2 cannot run with what it was given."""
+    _log_to_stderr()
+    try:
+        settings = Settings.read(environ, needs=needs(role))
+    except Invalid as wrong:
+        for problem in wrong.problems:
+            log.error("%s", problem)
+        return WRONG_USAGE
+    failures: list[str] = []
+
+    async def work(life: Lifecycle) -> None:
+        try:
+            await _live(role, settings, life)
+        except* BusError as group:  # known, so said in one line, without where in the code it happened
+            failures.extend(str(error) for error in _leaves(group))
+
+    code = lifecycle.run(work, health_address=settings.health)
+    for failure in failures:
+        log.error("%s", failure)
+    return FAILED if failures else code
+
+
+async def _live(role: Role, settings: Settings, life: Lifecycle) -> None:
+    bus = await _unless_stopped(life, _connected(role, settings))
+    if bus is None:
+        return
+    async with bus:
+        life.check("nats", ok=True)
+        async with asyncio.TaskGroup() as group:
+            watching = group.create_task(_watch(bus, life))
+            await _start(role, settings)(bus, life)
+            watching.cancel()
+
+
+def _start(role: Role, settings: Settings) -> Callable[[Bus, Lifecycle], Awaitable[None]]:
+    """The role's own part: it runs until `life.stop`, and says when it is ready."""
+    postgres_url = settings.postgres_url or ""  # there where it is needed: see `needs`
+    match role:
+        case Role.CONDUCTOR:
+            from conductor.shell import run_conductor
+
+            return run_conductor
+        case Role.PROJECTOR:
+            from conductor.projector import run_projector
+
+            return lambda bus, life: run_projector(bus, life, postgres_url)
+        case Role.QUERY:
+            from conductor.query import run_query
+
+            return lambda bus, life: run_query(bus, life, postgres_url)
+        case Role.LOCAL:
+            from bridges.local import shell
+
+            return lambda bus, life: shell.run(bus, life, scratch=settings.home.forge)
+        case Role.DEV_E:
+            return lambda bus, life: _dev_e(bus, life, settings)
+
+
+async def _dev_e(bus: Bus, life: Lifecycle, settings: Settings) -> None:
+    from agents.dev_e import run_dev_e
+    from agents.workspace import WorkspaceInUse
+
+    coder, data = settings.coder or "", settings.home.agents
+    try:
+        await run_dev_e(bus, life, name=settings.agent, slots=settings.slots, coder=coder, data_dir=data)
+    except WorkspaceInUse as error:  # two replicas of one name: no restart helps
+        raise Misconfigured(str(error)) from None
+
+
+async def _connected(role: Role, settings: Settings) -> Bus:
+    match role:
+        case Role.LOCAL:
+            actor, source = Actor.LOCAL, "local"
+        case Role.DEV_E:
+            actor, source = Actor.DEV_E, f"dev-e/{settings.agent}"
+        case Role.CONDUCTOR | Role.PROJECTOR | Role.QUERY:
+            actor, source = Actor.CONDUCTOR, str(role)
+    try:
+        return await Bus.connect(settings.nats_url or "", actor=actor, source=source, timeout_seconds=CONNECT_SECONDS)
+    except (Unsuitable, TopologyDrift) as error:  # a person must mend the server first
+        raise Misconfigured(str(error)) from None
+
+
+async def _watch(bus: Bus, life: Lifecycle) -> None:
+    """Looks every few seconds how the connection is, for ever. Raises Unavailable once it is closed for good."""
+    while True:
+        try:
+            async with asyncio.timeout(WATCH_SECONDS):
+                await bus.connection.closed.wait()
+        except TimeoutError:
+            pass
+        else:
+            raise Unavailable("the connection to the NATS server was closed for good")
+        try:
+            await bus.connection.check()
+        except BusError as error:
+            life.check("nats", ok=False, detail=str(error))
+        else:
+            life.check("nats", ok=True)
+
+
+async def _unless_stopped(life: Lifecycle, connecting: Awaitable[Bus]) -> Bus | None:
+    """The bus, or None when the process was asked to stop first."""
+    connection = asyncio.ensure_future(connecting)
+    stopped = asyncio.ensure_future(life.stop.wait())
+    try:
+        await asyncio.wait((connection, stopped), return_when=asyncio.FIRST_COMPLETED)
+        return connection.result() if connection.done() else None
+    finally:
+        for task in (connection, stopped):
+            task.cancel()
+        await asyncio.gather(connection, stopped, return_exceptions=True)
+
+
+def _leaves(group: BaseExceptionGroup[BusError]) -> list[BusError]:
+    found: list[BusError] = []
+    for error in group.exceptions:
+        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return found
+
+
+# ── the log of the process ───────────────────────────────────────────────────
+
+
+class _Formatter(logging.Formatter):
+    """Lines with time and place, exceptions too, without the logins that stand in URLs."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redacted(super().format(record))
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """`python -m deploy.roles ROLE`."""
+    if len(arguments) != 1 or arguments[0] not in set(Role):
+        sys.stderr.write(f"usage: python -m deploy.roles {'|'.join(Role)}\n")
+        return WRONG_USAGE
+    return run(Role(arguments[0]), os.environ)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,93 @@
+"""What `rig up` tells a person, or as JSON a program: the rig is ready and where things are, and what happens to parts.
+
+For people the one line "ready" is on standard output and the rest on standard error; as JSON every line is one object
+on standard output.
+"""
+
+import sys
+from dataclasses import fields
+from typing import TextIO
+
+import msgspec
+
+from deploy.guard import NotStarted
+from deploy.redact import redacted
+from deploy.supervisor import Crashed, Failed, Ready, Restarting, Started, Stopped
+from deploy.up import News, Rig
+
+__all__ = ["Screen"]
+
+NO_CODER = (
+    "no agent runs, since no coder was given: issues are taken in and wait."
+    " Give one with --coder 'command:PROGRAM ARGUMENT…' (or scripted:PATH), or in RIG_CODER"
+)
+
+
+class Screen:
+    """One `rig up`."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+        self._up = False
+
+    def news(self, news: News) -> None:
+        """Something happened to a part."""
+        if self._as_json:
+            _object(_as_object(news))
+            return
+        match news:
+            case Started() | Stopped() | Failed():
+                return  # as wanted; or told in full at the end
+            case Ready() if not self._up:
+                return
+            case Ready() | Crashed() | Restarting() | NotStarted():
+                _line(sys.stderr, str(news))
+
+    def ready(self, rig: Rig, provider: str | None) -> None:
+        """Every role is ready. `provider`: the coder's name (its command line may hold secrets)."""
+        self._up = True
+        nats, postgres = redacted(rig.servers.nats_url), redacted(rig.servers.postgres_url)
+        if self._as_json:
+            _object(
+                {
+                    "state": "ready",
+                    "seconds": round(rig.seconds, 3),
+                    "nats_url": nats,
+                    "postgres_url": postgres,
+                    "data": str(rig.home.path),
+                    "logs": str(rig.home.logs),
+                    "agents": list(rig.agents),
+                    "coder": provider,
+                }
+            )
+            return
+        agents = f"{', '.join(rig.agents)} with {provider}" if provider else "none"
+        _line(
+            sys.stdout,
+            f"ready after {rig.seconds:.1f} s · nats {nats} · postgres {postgres} · data {rig.home.path}"
+            f" · logs {rig.home.logs} · agents {agents}",
+        )
+        if provider is None:
+            _line(sys.stderr, NO_CODER)
+
+    def stopped(self) -> None:
+        """All is put away."""
+        if self._as_json:
+            _object({"state": "stopped"})
+        else:
+            _line(sys.stderr, "stopped")
+
+
+def _as_object(news: News) -> dict[str, object]:
+    said = {field.name: getattr(news, field.name) for field in fields(news)}
+    failure = said.pop("failure", None)
+    state = "not_started" if isinstance(news, NotStarted) else type(news).__name__.lower()
+    return {"state": state, **said, **({"detail": redacted(str(failure))} if failure is not None else {})}
+
+
+def _object(value: dict[str, object]) -> None:
+    _line(sys.stdout, msgspec.json.encode(value).decode())
+
+
+def _line(stream: TextIO, text: str) -> None:
+    print(text, file=stream, flush=True)

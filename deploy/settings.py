@@ -1,0 +1,202 @@
+"""What a person configures for a process of the rig, typed, all errors at once: the environment, and a policy file.
+
+    RIG_NATS_URL       where the NATS server is (`rig up` without it starts one)
+    RIG_POSTGRES_URL   where PostgreSQL is (the same)
+    RIG_HOME           the data directory: see `home`
+    RIG_CODER          who writes code: scripted:PATH or command:PROGRAM ARGUMENT…
+    RIG_SLOTS          how many assignments an agent takes at once
+    RIG_AGENT          the name of this replica of an agent (`rig run`)
+    RIG_HEALTH         where this role answers /livez and /readyz, host:port (`rig run`)
+
+The URLs hold passwords: each may be the content of a file instead, RIG_NATS_URL_FILE, RIG_POSTGRES_URL_FILE. What the
+rig does is not configured here: that is policy, and policy is in the log.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Struct
+
+from deploy.home import Home
+from schemas import Invalid, Policy
+from schemas.refs import Name
+
+__all__ = ["Settings", "nats_url", "read_policy"]
+
+MAX_SLOTS = 64
+_NONE: Mapping[str, str | None] = MappingProxyType({})
+NATS = "nats://USER:PASSWORD@HOST:4222"
+POSTGRES = "postgresql://USER:PASSWORD@HOST:5432/DATABASE"
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """The environment, read. None: not set."""
+
+    nats_url: str | None
+    postgres_url: str | None
+    home: Home
+    coder: str | None
+    slots: int
+    agent: str
+    health: str | None
+
+    @classmethod
+    def read(
+        cls, environ: Mapping[str, str], options: Mapping[str, str | None] = _NONE, *, needs: tuple[str, ...] = ()
+    ) -> "Settings":
+        """Reads all of it. `options` are what the command line says instead, by the variable's name; None: nothing.
+
+        `needs` are the variables that must be set. Raises Invalid with every problem.
+        """
+        reader = _Reader(environ, options)
+        settings = cls(
+            nats_url=reader.nats_url(),
+            postgres_url=reader.postgres_url(),
+            home=Home.find(environ),
+            coder=reader.coder(),
+            slots=reader.slots(),
+            agent=reader.agent(),
+            health=reader.health(),
+        )
+        reader.check_set(needs)
+        if reader.problems:
+            raise Invalid("settings", reader.problems)
+        return settings
+
+
+def nats_url(environ: Mapping[str, str]) -> str | None:
+    """That one setting, for whoever needs no other. Raises Invalid."""
+    reader = _Reader(environ, _NONE)
+    url = reader.nats_url()
+    if reader.problems:
+        raise Invalid("settings", reader.problems)
+    return url
+
+
+def read_policy(path: Path) -> Policy:
+    """A policy from a TOML file: keys as in schemas.Policy; what it does not say has its default.
+
+    Raises Invalid with every problem.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise Invalid(str(path), [f"cannot be read: {error.strerror}"]) from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise Invalid(str(path), [f"is not TOML: {error}"]) from None
+    fields = {field.name: field for field in msgspec.structs.fields(Policy)}
+    problems: list[str] = []
+    for key, value in table.items():
+        if key not in fields:
+            problems.append(f"{key}: a policy has no such key (it has {', '.join(fields)})")
+            continue
+        try:
+            msgspec.convert(value, fields[key].type)
+        except msgspec.ValidationError as error:
+            problems.append(f"{key}: {error}, got {value!r}")
+    if problems:
+        raise Invalid(str(path), problems)
+    return msgspec.convert(table, Policy)
+
+
+class _Reader:
+    """Reads variables, one by one, and keeps what is wrong with them. One that is empty counts as not set."""
+
+    def __init__(self, environ: Mapping[str, str], options: Mapping[str, str | None]) -> None:
+        self.problems: list[str] = []
+        self._environ = environ
+        self._options = options
+
+    def check_set(self, names: tuple[str, ...]) -> None:
+        for name in names:
+            if not self._get(name) and not self._get(f"{name}_FILE"):
+                self.problems.append(f"{name} is not set{_EXAMPLES.get(name, '')}")
+
+    def nats_url(self) -> str | None:
+        return self._url("RIG_NATS_URL", NATS, ("nats", "tls"))
+
+    def postgres_url(self) -> str | None:
+        return self._url("RIG_POSTGRES_URL", POSTGRES, ("postgresql", "postgres"))
+
+    def coder(self) -> str | None:
+        line = self._get("RIG_CODER")
+        if line is not None:
+            from agents.coder import coder  # here: whoever has no coder need not know the drivers
+
+            try:
+                coder(line)
+            except Invalid as error:
+                self.problems += [f"{self._name('RIG_CODER')}: {problem}" for problem in error.problems]
+        return line
+
+    def slots(self) -> int:
+        text = self._get("RIG_SLOTS")
+        if text is None:
+            return 1
+        if not (text.isdecimal() and 1 <= int(text) <= MAX_SLOTS):
+            self.problems.append(f"{self._name('RIG_SLOTS')}: {text!r} is not a number from 1 to {MAX_SLOTS}")
+            return 1
+        return int(text)
+
+    def agent(self) -> str:
+        name = self._get("RIG_AGENT") or "dev-e-1"
+        try:
+            return msgspec.convert(name, Name)
+        except msgspec.ValidationError:
+            self.problems.append(
+                f"{self._name('RIG_AGENT')}: {name!r} is no name; write letters, digits, dots and dashes: dev-e-2"
+            )
+            return name
+
+    def health(self) -> str | None:
+        address = self._get("RIG_HEALTH")
+        if address is not None:
+            host, _, port = address.rpartition(":")
+            if not (host and port.isdecimal() and int(port) < 1 << 16):
+                self.problems.append(f"RIG_HEALTH: {address!r} is not host:port, like 127.0.0.1:8080")
+        return address
+
+    def _url(self, name: str, example: str, schemes: tuple[str, ...]) -> str | None:
+        text = self._secret(name)
+        if text is None:
+            return None
+        try:
+            parts = urlsplit(text)
+            well = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+        except ValueError:  # a port that is none
+            well = False
+        if not well:
+            self.problems.append(f"{name}: not a URL like {example}")  # and not shown: it may hold a password
+            return None
+        return text
+
+    def _secret(self, name: str) -> str | None:
+        text, file = self._get(name), self._get(f"{name}_FILE")
+        if file is None:
+            return text
+        if text is not None:
+            self.problems.append(f"{name} and {name}_FILE are both set; unset one")
+            return None
+        try:
+            return Path(file).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            self.problems.append(f"{name}_FILE: {file} cannot be read: {error}")
+            return None
+
+    def _get(self, name: str) -> str | None:
+        return (self._options.get(name) or self._environ.get(name) or "").strip() or None
+
+    def _name(self, name: str) -> str:
+        """As whoever set it knows it: --coder or RIG_CODER."""
+        return f"--{name.removeprefix('RIG_').lower()}" if self._options.get(name) else name
+
+
+_EXAMPLES = {
+    "RIG_NATS_URL": f": where the NATS server is, {NATS} (or the name of a file with it in RIG_NATS_URL_FILE)",
+    "RIG_POSTGRES_URL": f": where PostgreSQL is, {POSTGRES} (or the name of a file with it in RIG_POSTGRES_URL_FILE)",
+    "RIG_CODER": ": who writes code, scripted:PATH or command:PROGRAM ARGUMENT…",
+}

@@ -1,0 +1,143 @@
+"""The whole rig on this machine: servers, streams, policy and every role, put together in order and taken apart again.
+
+`running_rig` is that; `rig up`, the demo and the tests share it. What each part does is its own business: see
+`embedded.servers`, `supervisor`, `roles`.
+"""
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeAlias, TypeVar
+
+from bridges.terminal.session import person
+from bus import Bus
+from deploy.embedded.servers import Servers, servers
+from deploy.guard import ServerReport, guard
+from deploy.home import Home, Running
+from deploy.supervisor import Report, RoleSpec, Supervisor
+from machine import process
+from schemas import FLEET, Actor, Draft, Policy, PolicyAdopted, Recorded, branch, event_id
+
+__all__ = ["News", "Rig", "running_rig"]
+
+READY_SECONDS = 60.0
+T = TypeVar("T")
+News: TypeAlias = Report | ServerReport
+"""What happens to the parts of a rig while it starts and runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rig:
+    """A rig that is up."""
+
+    home: Home
+    servers: Servers
+    supervisor: Supervisor
+    agents: tuple[str, ...]
+    seconds: float
+    """From the beginning until every role was ready."""
+    guards: tuple[asyncio.Task[None], ...]
+
+    async def unless_failed(self, work: Coroutine[Any, Any, T]) -> T:
+        """Does the work. Raises RoleFailed, and stops it, once a role has failed for good."""
+        doing = asyncio.ensure_future(work)
+        roles = asyncio.ensure_future(self.supervisor.wait())
+        try:
+            await asyncio.wait((doing, roles, *self.guards), return_when=asyncio.FIRST_COMPLETED)
+            for task in (roles, *self.guards):
+                if task.done():
+                    task.result()
+            return await doing
+        finally:
+            for task in (doing, roles):
+                task.cancel()
+            await asyncio.gather(doing, roles, return_exceptions=True)
+
+
+@asynccontextmanager
+async def running_rig(
+    home: Home,
+    *,
+    coder: str | None = None,
+    agents: int = 1,
+    slots: int = 1,
+    policy: Policy | None = None,
+    nats_url: str | None = None,
+    postgres_url: str | None = None,
+    report: Callable[[News], None] = lambda _: None,
+) -> AsyncGenerator[Rig]:
+    """Everything that makes a rig, ready, on `home`; in the end all of it is stopped and no process is left.
+
+    Servers that are not given by their URL are started. Without a `coder` (see agents.coder) no agent runs. `policy` is
+    adopted where it differs from the one in force; None keeps that, or is the default on a new log. `report` must be
+    quick. Raises HomeInUse, ServerFailed, RoleFailed, BusError.
+    """
+    began = time.monotonic()
+    with home.lock() as lock:
+        async with servers(home, nats_url=nats_url, postgres_url=postgres_url) as both:
+            async with await Bus.connect(both.nats_url, actor=Actor.CLI, source="rig up", create=True) as bus:
+                await adopt(bus, policy)
+            names = tuple(f"dev-e-{number}" for number in range(1, agents + 1)) if coder is not None else ()
+            roles = _roles(home, both, names, coder or "", slots)
+            guards = [
+                asyncio.create_task(guard(name, server, report))
+                for name, server, given in (
+                    ("nats-server", both.nats, nats_url),
+                    ("PostgreSQL", both.postgres, postgres_url),
+                )
+                if given is None
+            ]
+            try:
+                async with Supervisor(roles, home.logs, report=report, keep_open=[lock]) as supervisor:
+                    await supervisor.wait_ready(READY_SECONDS)
+                    home.announce(Running(both.nats_url, both.postgres_url, os.getpid(), datetime.now(UTC)))
+                    yield Rig(home, both, supervisor, names, time.monotonic() - began, tuple(guards))
+            finally:
+                home.withdraw()
+                for task in guards:
+                    task.cancel()
+                await asyncio.gather(*guards, return_exceptions=True)
+
+
+async def adopt(bus: Bus, policy: Policy | None) -> None:
+    """Says which policy is in force, if that is news: see `running_rig`."""
+    last = await bus.log.last(f"{branch(FLEET)}.*.{PolicyAdopted.name()}")
+    if last is not None and policy is None:
+        return
+    policy = policy or Policy()
+    before = last.event.data if isinstance(last, Recorded) else None
+    if isinstance(before, PolicyAdopted) and before.policy == policy:
+        return
+    adopted = PolicyAdopted(policy=policy, hash=policy.digest(), by=person())
+    # The id follows from what it replaces: an older policy may come back.
+    said = event_id(Actor.CLI, "policy", policy.digest(), 0 if last is None else last.position)
+    await bus.log.publish(Draft(about=FLEET, data=adopted), said)
+
+
+def _roles(home: Home, both: Servers, agents: Sequence[str], coder: str, slots: int) -> list[RoleSpec]:
+    """Each with what it needs to know and no more: only who reads PostgreSQL holds its password."""
+    nats = {"RIG_NATS_URL": both.nats_url}
+    postgres = {"RIG_POSTGRES_URL": both.postgres_url}
+    place = {"RIG_HOME": str(home.path)}
+    return [
+        _role("conductor", "conductor", nats),
+        _role("local", "local", nats | place),
+        *(
+            _role(name, "dev-e", nats | place | {"RIG_AGENT": name, "RIG_SLOTS": str(slots), "RIG_CODER": coder})
+            for name in agents
+        ),
+        _role("projector", "projector", nats | postgres),
+        _role("query", "query", nats | postgres),
+    ]
+
+
+def _role(name: str, role: str, variables: dict[str, str]) -> RoleSpec:
+    # -P: a directory `agents` or `schemas` where the rig is started is not ours.
+    argv = [sys.executable, "-P", "-m", "deploy.roles", role]
+    lossy = {name: os.environ[name] for name in ("RIG_ALLOW_LOSSY",) if name in os.environ}
+    return RoleSpec(name, argv, process.environment(variables | lossy))
