@@ -59,6 +59,10 @@ class Session:
 
         connection.add_termination_listener(went)
 
+    @property
+    def server_version(self) -> str:
+        return ".".join(str(part) for part in self._connection.get_server_version()[:2])
+
     async def rows(self, name: str, shape: type[T], *arguments: object) -> list[T]:
         """What the named statement finds, each row as a `shape` of its columns."""
         with _away():
@@ -127,6 +131,25 @@ class Session:
 
 async def connect(url: str, *, name: str, statement_seconds: float = STATEMENT_SECONDS) -> Session:
     """A session on a migrated database. Raises PostgresAway, or Misconfigured for a URL that is none."""
+    session = await _open(url, name, statement_seconds)
+    try:
+        await session.migrate()
+    except BaseException:
+        await session.close()
+        raise
+    return session
+
+
+async def server_version(url: str, *, name: str) -> str:
+    """The version of the server, for people; nothing is changed there. Raises PostgresAway, or Misconfigured."""
+    session = await _open(url, name, STATEMENT_SECONDS)
+    try:
+        return session.server_version
+    finally:
+        await session.close()
+
+
+async def _open(url: str, name: str, statement_seconds: float) -> Session:
     try:
         with _away():
             connection: Any = await _connect(
@@ -141,13 +164,7 @@ async def connect(url: str, *, name: str, statement_seconds: float = STATEMENT_S
             )
     except asyncpg.ClientConfigurationError as error:
         raise Misconfigured(f"the PostgreSQL URL does not do: {error}") from None
-    session = Session(connection)
-    try:
-        await session.migrate()
-    except BaseException:
-        await session.close()
-        raise
-    return session
+    return Session(connection)
 
 
 async def keep_session(
