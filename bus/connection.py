@@ -86,7 +86,9 @@ class Connection:
         except (TimeoutError, NoServersError, OSError, NatsError) as error:
             with suppress(NatsError, OSError):
                 await client.close()
-            raise Unavailable(f"no NATS server answers at {_without_secret(url)}: {error or 'timed out'}") from None
+            raise Unavailable(
+                f"no NATS server answers at {_without_secret(url)}: {str(error) or 'timed out'}"
+            ) from None
         try:
             await connection._listen()
             await connection._check_server()

@@ -4,6 +4,8 @@ Rides on the client's micro-services (`nats micro ls` lists them). Requests are 
 questions that need one answerer; facts go to the log.
 """
 
+import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -21,6 +23,8 @@ Answered = TypeVar("Answered", bound=Struct)
 
 VERSION = "1.0.0"
 
+log = logging.getLogger(__name__)
+
 
 class Services:
     """Endpoints offered and asked over one connection."""
@@ -28,6 +32,7 @@ class Services:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._offered: dict[str, Service] = {}
+        self._answering: set[asyncio.Task[None]] = set()
 
     async def serve(
         self, service: str, name: str, request: type[Asked], handler: Callable[[Asked], Awaitable[Struct]]
@@ -45,12 +50,17 @@ class Services:
             except Refused as error:
                 await asked.respond_error("409", _line(str(error)))
             except Exception as error:
+                log.exception("%s.%s failed", service, name)
                 await asked.respond_error("500", _line(f"{type(error).__name__}: {error}"))
-                raise
             else:
                 await asked.respond(msgspec.json.encode(given))
 
-        await self._offered[service].add_endpoint(name=name, subject=_subject(service, name), handler=answer)
+        async def received(asked: Request) -> None:  # noqa: RUF029 - the client awaits its handlers, one at a time
+            answering = asyncio.create_task(answer(asked))
+            self._answering.add(answering)
+            answering.add_done_callback(self._answering.discard)
+
+        await self._offered[service].add_endpoint(name=name, subject=_subject(service, name), handler=received)
         await self._connection.flush()  # from here on the server knows who answers
 
     async def ask(
@@ -69,8 +79,12 @@ class Services:
         return msgspec.json.decode(message.data, type=answer)
 
     async def close(self) -> None:
+        """Takes no more requests, and ends those under way."""
         for service in self._offered.values():
             await service.stop()
+        for answering in self._answering:
+            answering.cancel()
+        await asyncio.gather(*self._answering, return_exceptions=True)
         self._offered.clear()
 
 
