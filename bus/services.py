@@ -55,7 +55,7 @@ class Services:
             else:
                 await asked.respond(msgspec.json.encode(given))
 
-        async def received(asked: Request) -> None:  # noqa: RUF029 - the client awaits its handlers, one at a time
+        async def received(asked: Request) -> None:
             answering = asyncio.create_task(answer(asked))
             self._answering.add(answering)
             answering.add_done_callback(self._answering.discard)
