@@ -61,7 +61,8 @@ class Session:
 
     @property
     def server_version(self) -> str:
-        return ".".join(str(part) for part in self._connection.get_server_version()[:2])
+        """As the server itself writes it: 18.6."""
+        return str(self._connection.get_settings().server_version)
 
     async def rows(self, name: str, shape: type[T], *arguments: object) -> list[T]:
         """What the named statement finds, each row as a `shape` of its columns."""

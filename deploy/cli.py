@@ -1,0 +1,206 @@
+"""The `rig` command: the rooms' own commands, put together, and those that run the rig on this machine.
+
+Every command here checks what was typed, and hands over to a module of its own. Starting is quick: what a command needs
+is imported when it runs. Exit codes: 0 done, 1 failed, 2 asked wrongly, 130 Ctrl-C.
+"""
+
+import asyncio
+import os
+from collections.abc import Coroutine, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from bridges.terminal import BadInput, Failed, NoRig, add_commands
+from bridges.terminal.session import reported, say, say_json
+from schemas import Invalid, IssueState
+
+__all__ = ["app", "main"]
+
+T = TypeVar("T")
+Json = Annotated[bool, typer.Option("--json", help="For programs: JSON on standard output.")]
+Coder = Annotated[
+    str | None, typer.Option(metavar="CODER", help="Who writes code: command:PROGRAM ARGUMENT… or scripted:PATH.")
+]
+
+app = typer.Typer(
+    name="rig",
+    help="A team of software agents that turns approved issues into merged changes.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help, and half the time to print it
+)
+
+
+def main() -> None:
+    """The entry point of the script `rig`."""
+    app()
+
+
+@app.command()
+def demo(
+    keep: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Make the demo's repository here, and leave it. Must be empty.")
+    ] = None,
+    coder: Annotated[
+        str, typer.Option(metavar="CODER", help="scripted (plays the demo's own script), or as for `rig up`.")
+    ] = "scripted",
+    json: Json = False,
+) -> None:
+    """See it work: a small project, one issue, two tries, one merge. Touches no rig of yours."""
+    with _reported():
+        from deploy.demo.play import play
+        from deploy.demo.project import check_free
+        from deploy.demo.show import Show
+
+        place = None if keep is None else keep.expanduser().absolute()
+        if place is not None:
+            check_free(place)
+        line = None if coder == "scripted" else coder
+        if line is not None:
+            _provider(line)
+        with Show(quiet=json) as show:
+            outcome = _run(play(show, keep=place, coder=line))
+        if json:
+            say_json(outcome)
+        else:
+            say(outcome.lines())
+        if outcome.state is not IssueState.DONE:
+            raise typer.Exit(1)
+
+
+@app.command()
+def up(
+    coder: Coder = None,
+    agents: Annotated[int, typer.Option(min=0, max=64, help="How many agents (dev-e-1, dev-e-2, …).")] = 1,
+    slots: Annotated[int | None, typer.Option(help="How many issues each agent works on at once.")] = None,
+    policy: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.toml", help="Adopt this policy, where it differs from the one in force."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Run the whole rig on this machine, until Ctrl-C."""
+    with _reported():
+        from deploy.interrupt import Interrupted
+        from deploy.screen import Screen
+        from deploy.settings import Settings, read_policy
+        from deploy.up import running_rig
+
+        options = {"RIG_CODER": coder, "RIG_SLOTS": None if slots is None else str(slots)}
+        settings = Settings.read(os.environ, options)
+        wanted = None if policy is None else read_policy(policy)
+        provider = None if settings.coder is None else _provider(settings.coder)
+        screen = Screen(as_json=json)
+
+        async def run() -> None:
+            async with running_rig(
+                settings.home,
+                coder=settings.coder,
+                agents=agents,
+                slots=settings.slots,
+                policy=wanted,
+                nats_url=settings.nats_url,
+                postgres_url=settings.postgres_url,
+                report=screen.news,
+            ) as rig:
+                screen.ready(rig, provider)
+                await rig.unless_failed(asyncio.Event().wait())
+
+        try:
+            _run(run())
+        except Interrupted:
+            screen.stopped()
+
+
+@app.command("run")
+def run_role(
+    role: Annotated[str, typer.Argument(metavar="ROLE", help="conductor, projector, query, local or dev-e.")],
+) -> None:
+    """Run one role by itself, until Ctrl-C.
+
+    The servers are those that RIG_NATS_URL and (projector, query) RIG_POSTGRES_URL name; dev-e needs RIG_CODER too,
+    and each of its replicas a name of its own in RIG_AGENT. RIG_HEALTH=HOST:PORT serves /livez and /readyz.
+    """
+    from deploy import roles
+
+    with _reported():
+        if role not in set(roles.Role):
+            raise BadInput(f"{role!r} is no role; there are {', '.join(roles.Role)}")
+    raise typer.Exit(roles.run(roles.Role(role), os.environ))
+
+
+@app.command()
+def doctor(json: Json = False) -> None:
+    """Can the rig run here? What is wrong, how to mend it."""
+    with _reported():
+        from deploy.doctor import examine
+
+        report = _run(examine(os.environ))
+        if json:
+            say_json(report)
+        else:
+            say(report.lines())
+        if not report.well:
+            raise typer.Exit(1)
+
+
+def find_server() -> str:
+    """Where the terminal's commands find the rig: RIG_NATS_URL, else the one that runs on the data directory."""
+    from deploy.home import Home
+    from deploy.settings import nats_url
+
+    if (given := nats_url(os.environ)) is not None:
+        return given
+    home = Home.find(os.environ)
+    if (running := home.running()) is None:
+        raise NoRig(f"nothing runs on {home.path}")
+    return running.nats_url
+
+
+add_commands(app, find_server)
+
+
+def _provider(line: str) -> str:
+    """The name of the coder that a line means. Raises BadInput."""
+    from agents.coder import coder
+
+    try:
+        return coder(line).provider
+    except Invalid as error:
+        raise BadInput.of("--coder", error.problems) from None
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    """Runs it. Ctrl-C ends it in order, and raises Interrupted."""
+    from deploy.interrupt import interruptible
+
+    return asyncio.run(interruptible(work))
+
+
+@contextmanager
+def _reported() -> Generator[None]:
+    """What went wrong and is known becomes one message and an exit code; what is not known stays a traceback."""
+    with reported():
+        try:
+            yield
+        except Exception as error:
+            from deploy.interrupt import Interrupted
+
+            if isinstance(error, Interrupted):
+                raise typer.Exit(error.exit_code) from None
+            if isinstance(error, _known()):
+                raise Failed(*str(error).splitlines()) from None
+            raise
+
+
+def _known() -> tuple[type[Exception], ...]:
+    from bus import BusError
+    from deploy.failures import DeployFailed
+    from machine.git import GitError
+    from machine.process import SpawnFailed
+
+    return DeployFailed, BusError, GitError, SpawnFailed, OSError

@@ -1,0 +1,279 @@
+"""`rig doctor`: can the rig run here, and does it; what is wrong, and how to mend it.
+
+It looks and changes nothing. Where no server is given and no rig runs, it starts the servers for a moment on a
+directory of its own, because that is what shows whether they start here.
+"""
+
+import asyncio
+import os
+import re
+import tempfile
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import asynccontextmanager
+from enum import StrEnum
+from importlib.metadata import packages_distributions
+from importlib.util import find_spec
+from pathlib import Path
+from shutil import disk_usage
+
+import typer
+from msgspec import Struct
+
+from agents.coder import coder
+from agents.driver import CoderUnavailable
+from bridges.terminal.session import person
+from bus import Bus, BusError, TopologyDrift
+from conductor.postgres import PostgresAway, server_version
+from deploy.embedded.nats import embedded_nats
+from deploy.embedded.postgres import embedded_postgres
+from deploy.failures import ServerFailed
+from deploy.home import Home, Running
+from deploy.redact import redacted
+from deploy.settings import Settings
+from machine import process
+from machine.lifecycle import Misconfigured
+from machine.process import Limits, SpawnFailed
+from schemas import Actor, Invalid, Status, StatusRequest, printable
+
+__all__ = ["Finding", "Report", "Verdict", "examine"]
+
+DISTRIBUTION = "rig-choreography"
+ROOMS = ("schemas", "machine", "bus", "conductor", "agents", "bridges", "deploy")
+GIT_NEEDED = (2, 38)
+"""For `git merge-tree --write-tree`, by which the local forge merges."""
+FREE_BYTES = 1024**3
+ANSWER_SECONDS = 3.0
+_LIMITS = Limits(wall_seconds=10, output_bytes=64 * 1024)
+
+
+class Verdict(StrEnum):
+    """What a finding means."""
+
+    OK = "ok"
+    NOTE = "note"
+    """Nothing is wrong, and it is good to know."""
+    PROBLEM = "problem"
+
+
+class Finding(Struct, frozen=True):
+    """One thing that was looked at."""
+
+    what: str
+    verdict: Verdict
+    seen: str
+    mend: str = ""
+    """What to do about it."""
+
+
+class Report(Struct, frozen=True):
+    """All that was looked at."""
+
+    well: bool
+    findings: tuple[Finding, ...]
+
+    def lines(self) -> Iterator[str]:
+        """For people."""
+        width = max(len(finding.what) for finding in self.findings)
+        for finding in self.findings:
+            mark = typer.style(f"{finding.verdict:<7}", fg=_COLOURS[finding.verdict])
+            first, *more = printable(finding.seen).splitlines() or [""]
+            yield f"{mark}  {finding.what:<{width}}  {first}"
+            yield from (f"{'':{width + 11}}{line}" for line in more)
+            if finding.mend:
+                yield f"{'':{width + 11}}→ {finding.mend}"
+        problems = sum(finding.verdict is Verdict.PROBLEM for finding in self.findings)
+        yield "all is well" if self.well else f"{problems} problem{'' if problems == 1 else 's'}"
+
+
+_COLOURS = {Verdict.OK: typer.colors.GREEN, Verdict.NOTE: typer.colors.YELLOW, Verdict.PROBLEM: typer.colors.RED}
+
+
+async def examine(environ: Mapping[str, str]) -> Report:
+    """Looks at everything, in the order in which it is needed."""
+    home = Home.find(environ)
+    findings = [await _git(), *_import_names(), _directory(home), _disk(home)]
+    try:
+        settings = Settings.read(environ)
+    except Invalid as wrong:
+        findings += [
+            Finding("settings", Verdict.PROBLEM, problem, "mend it, and look again") for problem in wrong.problems
+        ]
+    else:
+        findings += [await _coder(settings), *await _servers(settings, lossy=environ.get("RIG_ALLOW_LOSSY") == "1")]
+    findings.append(_boundary())
+    return Report(all(finding.verdict is not Verdict.PROBLEM for finding in findings), tuple(findings))
+
+
+# ── this machine ─────────────────────────────────────────────────────────────
+
+
+async def _git() -> Finding:
+    mend = "install git 2.38 or newer"
+    try:
+        outcome = await process.run(["git", "--version"], cwd=Path("/"), env=process.environment(), limits=_LIMITS)
+    except SpawnFailed as error:
+        return Finding("git", Verdict.PROBLEM, str(error), mend)
+    said = outcome.excerpt(200)
+    found = re.search(r"(\d+)\.(\d+)", said)
+    if found is None or (int(found[1]), int(found[2])) < GIT_NEEDED:
+        return Finding("git", Verdict.PROBLEM, f"{said or 'it says no version'}: too old", mend)
+    return Finding("git", Verdict.OK, said)
+
+
+def _import_names() -> Iterator[Finding]:
+    """Ours are flat names; another distribution in this environment may bring the same."""
+    owners = packages_distributions()
+    here = Path(__file__).parent.parent
+    problems: list[Finding] = []
+    for room in ROOMS:
+        others = sorted(set(owners.get(room, ())) - {DISTRIBUTION})
+        spec = find_spec(room)
+        places = [] if spec is None else [Path(place) for place in spec.submodule_search_locations or ()]
+        if others:
+            seen = f"{room} is installed by {', '.join(others)} too"
+            problems.append(
+                Finding("import names", Verdict.PROBLEM, seen, "install Rig into an environment of its own")
+            )
+        elif places != [here / room]:
+            seen = f"{room} is imported from {', '.join(map(str, places)) or 'nowhere'}, not from {here}"
+            problems.append(Finding("import names", Verdict.PROBLEM, seen, "unset PYTHONPATH, or install Rig anew"))
+    yield from problems or [Finding("import names", Verdict.OK, f"{', '.join(ROOMS)} are ours alone")]
+
+
+def _directory(home: Home) -> Finding:
+    what, path = "data directory", home.path
+    if not path.exists():
+        above = _nearest(path)
+        if above.is_dir() and os.access(above, os.W_OK | os.X_OK):
+            return Finding(what, Verdict.OK, f"{path} is made at the first start")
+        return Finding(what, Verdict.PROBLEM, f"{path} cannot be made in {above}", "set RIG_HOME to another directory")
+    if not (path.is_dir() and os.access(path, os.R_OK | os.W_OK | os.X_OK)):
+        mend = "set RIG_HOME to a directory of your own"
+        return Finding(what, Verdict.PROBLEM, f"{path} is not a directory that can be written", mend)
+    status = path.stat()
+    if status.st_uid != os.geteuid() or status.st_mode & 0o077:
+        seen = f"{path} (mode {status.st_mode & 0o777:o}, owner {status.st_uid}) is open to others: it holds passwords"
+        return Finding(what, Verdict.PROBLEM, seen, f"chown it to yourself and chmod 700 {path}")
+    return Finding(what, Verdict.OK, f"{path}, closed to others")
+
+
+def _disk(home: Home) -> Finding:
+    free = disk_usage(_nearest(home.path)).free
+    seen = f"{free / 1e9:.1f} GB free at {home.path}"
+    if free < FREE_BYTES:
+        return Finding("disk", Verdict.PROBLEM, seen, "make room: the log keeps everything, a full disk stops the rig")
+    return Finding("disk", Verdict.OK, seen)
+
+
+def _nearest(path: Path) -> Path:
+    """The path, or what is above it and exists."""
+    return next(place for place in (path, *path.parents) if place.exists())
+
+
+async def _coder(settings: Settings) -> Finding:
+    if settings.coder is None:
+        seen = "none is configured: `rig up` starts no agent, `rig demo` brings its own"
+        return Finding("coder", Verdict.NOTE, seen, "give one with RIG_CODER or `rig up --coder`")
+    driver = coder(settings.coder)
+    try:
+        version = await driver.check()
+    except CoderUnavailable as error:
+        return Finding("coder", Verdict.PROBLEM, str(error), "install it, or mend RIG_CODER")
+    return Finding("coder", Verdict.OK, f"{driver.provider} {version}".strip())
+
+
+def _boundary() -> Finding:
+    seen = (
+        f"everything here runs as {person()}: the passwords of the servers and the roles are hygiene, not a boundary."
+        "\nA coder without a sandbox could read them, and speak as another role."
+    )
+    return Finding("one user", Verdict.NOTE, seen, "where that matters, run coders in a sandbox or as another user")
+
+
+# ── servers ──────────────────────────────────────────────────────────────────
+
+
+async def _servers(settings: Settings, *, lossy: bool) -> list[Finding]:
+    running = settings.home.running()
+    findings = [_rig(settings.home, running)]
+    nats_url = settings.nats_url or (running.nats_url if running else None)
+    postgres_url = settings.postgres_url or (running.postgres_url if running else None)
+    findings += await asyncio.gather(_nats(nats_url, lossy=lossy), _postgres(postgres_url))
+    if running is not None:
+        findings.append(await _read_side(running, settings.home))
+    return findings
+
+
+def _rig(home: Home, running: Running | None) -> Finding:
+    if running is not None:
+        return Finding(
+            "rig", Verdict.OK, f"runs on {home.path}: process {running.pid}, since {running.since:%F %T} UTC"
+        )
+    if home.held():
+        return Finding("rig", Verdict.NOTE, f"{home.path} is in use: a rig is starting or stopping there")
+    return Finding("rig", Verdict.NOTE, f"none runs on {home.path}; `rig up` starts one")
+
+
+async def _nats(url: str | None, *, lossy: bool) -> Finding:
+    what, where = "nats-server", "started here for this look" if url is None else f"at {redacted(url)}"
+    try:
+        async with _server(url) as at, await _connected(at, create=url is None) as bus:
+            version = bus.connection.client.connected_server_version
+            seen = f"{version.major}.{version.minor}.{version.patch} {where}"
+            if lossy:
+                return Finding(what, Verdict.PROBLEM, f"{seen}; RIG_ALLOW_LOSSY=1 lets it lose events", "unset that")
+            return Finding(what, Verdict.OK, f"{seen}: every acknowledged event is on disk")
+    except TopologyDrift as error:
+        return Finding(
+            what, Verdict.PROBLEM, f"{where}: {error}", "`rig up` makes what is missing, and changes nothing"
+        )
+    except BusError as error:
+        return Finding(what, Verdict.PROBLEM, redacted(str(error)), "see deploy/nats/nats.conf for one that does")
+    except ServerFailed as error:
+        return Finding(what, Verdict.PROBLEM, str(error), "install Rig anew, or set RIG_NATS_URL to a server")
+
+
+async def _postgres(url: str | None) -> Finding:
+    what, where = "PostgreSQL", "started here for this look" if url is None else f"at {redacted(url)}"
+    try:
+        async with _database(url) as at:
+            return Finding(what, Verdict.OK, f"{await server_version(at, name='rig doctor')} {where}")
+    except (PostgresAway, Misconfigured) as error:
+        return Finding(what, Verdict.PROBLEM, redacted(f"{where}: {error}"), "start it, or mend RIG_POSTGRES_URL")
+    except ServerFailed as error:
+        return Finding(what, Verdict.PROBLEM, str(error), "install Rig anew, or set RIG_POSTGRES_URL to a server")
+
+
+async def _read_side(running: Running, home: Home) -> Finding:
+    """Asks as `rig status` does: the whole way from the log through PostgreSQL back to a person."""
+    try:
+        async with await _connected(running.nats_url, create=False) as bus:
+            status = await bus.services.ask("query", "status", StatusRequest(), Status)
+    except BusError as error:
+        return Finding("read side", Verdict.PROBLEM, str(error), f"see query.log and projector.log in {home.logs}")
+    seen = f"position {status.position} of the log, {status.behind} behind, {status.skipped} unreadable"
+    return Finding("read side", Verdict.OK, seen)
+
+
+async def _connected(url: str, *, create: bool) -> Bus:
+    return await Bus.connect(url, actor=Actor.CLI, source="rig doctor", create=create, timeout_seconds=ANSWER_SECONDS)
+
+
+@asynccontextmanager
+async def _server(url: str | None) -> AsyncGenerator[str]:
+    if url is not None:
+        yield url
+        return
+    with tempfile.TemporaryDirectory(prefix="rig-doctor-") as place:
+        async with embedded_nats(Path(place)) as server:
+            yield server.url
+
+
+@asynccontextmanager
+async def _database(url: str | None) -> AsyncGenerator[str]:
+    if url is not None:
+        yield url
+        return
+    with tempfile.TemporaryDirectory(prefix="rig-doctor-") as place:
+        async with embedded_postgres(Path(place)) as server:
+            yield server.url
