@@ -448,6 +448,7 @@ async def test_a_merge_is_not_torn_when_the_forge_and_its_whole_session_are_kill
     pushing, go = tmp_path / "pushing", tmp_path / "go"
     os.mkfifo(pushing)
     os.mkfifo(go)
+    gate = os.open(go, os.O_RDWR | os.O_NONBLOCK)
     hook = Path(await checkout.git.run("rev-parse", "--absolute-git-dir")) / "hooks" / "update"
     hook.write_text(f"#!/bin/sh\necho > {pushing}\nread go < {go}\n")
     hook.chmod(0o755)
@@ -459,10 +460,11 @@ async def test_a_merge_is_not_torn_when_the_forge_and_its_whole_session_are_kill
     await sessions.sweep(forge.pid)
     assert await forge.wait() == -9
     assert await checkout.base() == base
-    await asyncio.to_thread(go.write_text, "go\n")
+    os.write(gate, b"go\n")
     async with asyncio.timeout(10):
         while await find_merge(checkout.path, "main", head) is None:  # noqa: ASYNC110 - no event tells
             await asyncio.sleep(0.01)
+    os.close(gate)
     assert await checkout.git.run("status", "--porcelain") == ""
 
 
