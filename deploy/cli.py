@@ -5,6 +5,7 @@ is imported when it runs. Exit codes: 0 done, 1 failed, 2 asked wrongly, 130 Ctr
 """
 
 import asyncio
+import logging
 import os
 from collections.abc import Coroutine, Generator
 from contextlib import contextmanager
@@ -52,9 +53,7 @@ def demo(
 ) -> None:
     """See it work: a small project, one issue, two tries, one merge. Touches no rig of yours."""
     with _reported():
-        from deploy.demo.play import play
         from deploy.demo.project import check_free
-        from deploy.demo.show import Show
 
         place = None if keep is None else keep.expanduser().absolute()
         if place is not None:
@@ -62,6 +61,9 @@ def demo(
         line = None if coder == "scripted" else coder
         if line is not None:
             _provider(line)
+        from deploy.demo.play import play  # here, since it takes a moment: what is wrong is said at once
+        from deploy.demo.show import Show
+
         with Show(quiet=json) as show:
             outcome = _run(play(show, keep=place, coder=line))
         if json:
@@ -171,13 +173,14 @@ def _provider(line: str) -> str:
     try:
         return coder(line).provider
     except Invalid as error:
-        raise BadInput.of("--coder", error.problems) from None
+        raise BadInput(f"--coder: {str(error).removeprefix('coder: ')}") from None
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
     """Runs it. Ctrl-C ends it in order, and raises Interrupted."""
     from deploy.interrupt import interruptible
 
+    logging.getLogger("bus").addHandler(logging.NullHandler())  # what fails is said once, in words of our own
     return asyncio.run(interruptible(work))
 
 

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import StrEnum
+from typing import cast
 
 from bus import Bus, BusError, TopologyDrift, Unavailable, Unsuitable
 from deploy.redact import redacted
@@ -22,7 +23,7 @@ __all__ = ["Role", "main", "needs", "run"]
 
 CONNECT_SECONDS = 30.0
 """How long the NATS server may take to be there. A role that has waited so long fails, and is started again."""
-WATCH_SECONDS = 3.0
+WATCH_SECONDS = 1.0
 FAILED = 1
 WRONG_USAGE = 2
 
@@ -64,8 +65,13 @@ def run(role: Role, environ: Mapping[str, str]) -> int:
     async def work(life: Lifecycle) -> None:
         try:
             await _live(role, settings, life)
-        except* BusError as group:  # known, so said in one line, without where in the code it happened
-            failures.extend(str(error) for error in _leaves(group))
+        except Exception as error:
+            causes = _causes(error)
+            if hopeless := next((cause for cause in causes if isinstance(cause, Misconfigured)), None):
+                raise hopeless from None
+            if not all(isinstance(cause, BusError) for cause in causes):
+                raise
+            failures.extend(map(str, causes))  # known, so said in a line, without where in the code it happened
 
     code = lifecycle.run(work, health_address=settings.health)
     for failure in failures:
@@ -79,10 +85,17 @@ async def _live(role: Role, settings: Settings, life: Lifecycle) -> None:
         return
     async with bus:
         life.check("nats", ok=True)
-        async with asyncio.TaskGroup() as group:
-            watching = group.create_task(_watch(bus, life))
-            await _start(role, settings)(bus, life)
-            watching.cancel()
+        working = asyncio.ensure_future(_start(role, settings)(bus, life))
+        watching = asyncio.ensure_future(_watch(bus, life))
+        try:
+            await asyncio.wait((working, watching), return_when=asyncio.FIRST_COMPLETED)
+            if watching.done():
+                watching.result()  # raises: it does not end otherwise
+            await working
+        finally:
+            for task in (working, watching):
+                task.cancel()
+            await asyncio.gather(working, watching, return_exceptions=True)
 
 
 def _start(role: Role, settings: Settings) -> Callable[[Bus, Lifecycle], Awaitable[None]]:
@@ -135,7 +148,7 @@ async def _connected(role: Role, settings: Settings) -> Bus:
 
 
 async def _watch(bus: Bus, life: Lifecycle) -> None:
-    """Looks every few seconds how the connection is, for ever. Raises Unavailable once it is closed for good."""
+    """Looks every second how the connection is, for ever. Raises Unavailable once it is closed for good."""
     while True:
         try:
             async with asyncio.timeout(WATCH_SECONDS):
@@ -144,6 +157,9 @@ async def _watch(bus: Bus, life: Lifecycle) -> None:
             pass
         else:
             raise Unavailable("the connection to the NATS server was closed for good")
+        if not bus.connection.connected:
+            life.check("nats", ok=False, detail="the connection is lost; connecting again")
+            continue
         try:
             await bus.connection.check()
         except BusError as error:
@@ -165,11 +181,12 @@ async def _unless_stopped(life: Lifecycle, connecting: Awaitable[Bus]) -> Bus | 
         await asyncio.gather(connection, stopped, return_exceptions=True)
 
 
-def _leaves(group: BaseExceptionGroup[BusError]) -> list[BusError]:
-    found: list[BusError] = []
-    for error in group.exceptions:
-        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
-    return found
+def _causes(error: Exception) -> list[Exception]:
+    """What is in a group of groups; an error that is no group is alone."""
+    if not isinstance(error, ExceptionGroup):
+        return [error]
+    group = cast("ExceptionGroup[Exception]", error)
+    return [cause for inner in group.exceptions for cause in _causes(inner)]
 
 
 # ── the log of the process ───────────────────────────────────────────────────

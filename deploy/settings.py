@@ -130,7 +130,7 @@ class _Reader:
             try:
                 coder(line)
             except Invalid as error:
-                self.problems += [f"{self._name('RIG_CODER')}: {problem}" for problem in error.problems]
+                self.problems.append(f"{self._name('RIG_CODER')}: {str(error).removeprefix('coder: ')}")
         return line
 
     def slots(self) -> int:

@@ -25,6 +25,8 @@ from schemas import FLEET, Actor, Draft, Policy, PolicyAdopted, Recorded, branch
 
 __all__ = ["News", "Rig", "running_rig"]
 
+CONNECT_SECONDS = 5.0
+"""How long a server that was given may take to answer."""
 READY_SECONDS = 60.0
 T = TypeVar("T")
 News: TypeAlias = Report | ServerReport
@@ -80,7 +82,9 @@ async def running_rig(
     began = time.monotonic()
     with home.lock() as lock:
         async with servers(home, nats_url=nats_url, postgres_url=postgres_url) as both:
-            async with await Bus.connect(both.nats_url, actor=Actor.CLI, source="rig up", create=True) as bus:
+            async with await Bus.connect(
+                both.nats_url, actor=Actor.CLI, source="rig up", create=True, timeout_seconds=CONNECT_SECONDS
+            ) as bus:
                 await adopt(bus, policy)
             names = tuple(f"dev-e-{number}" for number in range(1, agents + 1)) if coder is not None else ()
             roles = _roles(home, both, names, coder or "", slots)

@@ -1,0 +1,113 @@
+"""`rig demo` as a user runs it: from nothing to a merge, and nothing left but what was to be kept."""
+
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from machine import sessions
+from tests.support.rig import RIG, at_work_on, environment, rig
+from tests.support.shop import git
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the demo puts what it does not keep."""
+    place = tmp_path / "temporary"
+    place.mkdir()
+    monkeypatch.setenv("TMPDIR", str(place))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    return place
+
+
+def test_two_tries_one_merge_and_the_repository_is_kept(tmp_path: Path, temporary: Path):
+    shop = tmp_path / "kept" / "shop"
+    done = rig(tmp_path / "home", "demo", "--json", "--keep", str(shop))
+    assert done.returncode == 0, done.stderr
+    outcome = json.loads(done.stdout)  # one document and nothing else
+    assert outcome == {
+        "state": "done",
+        "attempts": 2,
+        "merge_sha": git(shop, "rev-parse", "main"),
+        "events": outcome["events"],
+        "seconds": outcome["seconds"],
+        "repository": str(shop),
+        "issue": "demo/shop#1",
+    }
+    assert outcome["events"] > 20
+    assert 0 < outcome["seconds"] <= 20
+    assert git(shop, "log", "-1", "--format=%P").count(" ") == 1, "main is at a merge"
+    assert git(shop, "status", "--porcelain", "--branch") == "## main"
+    subprocess.run([sys.executable, "-m", "unittest"], cwd=shop, capture_output=True, check=True)
+    assert "\033" not in done.stderr, "no colours and no spinner without a terminal"
+    assert not (tmp_path / "home").exists(), "a rig of the user's own is not touched"
+    assert list(temporary.iterdir()) == []
+    assert at_work_on(temporary) == []
+
+
+def test_for_people_it_ends_with_a_timeline(tmp_path: Path, temporary: Path):
+    fix = tmp_path / "fix.py"
+    fix.write_text(
+        "import pathlib, sys\n"
+        "assert 'ten percent of the sum' in sys.stdin.read()\n"
+        "cart = pathlib.Path('cart.py')\n"
+        "cart.write_text(cart.read_text().replace('- discount_percent', '- sum(prices) * discount_percent // 100'))\n"
+    )
+    done = rig(tmp_path / "home", "demo", "--coder", f"command: {sys.executable} {fix}")
+    assert done.returncode == 0, done.stderr
+    told = [line.split() for line in done.stdout.splitlines()]
+    assert [words[0] for words in told[:3]] == ["1", "2", "3"], "the log's own positions"
+    assert any("merged" in words for words in told)
+    assert "demo/shop#1 is done: 1 attempt, merged as " in done.stdout
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_coder_that_cannot_do_it_ends_with_a_failure(tmp_path: Path, temporary: Path):
+    failed = rig(tmp_path / "home", "demo", "--json", "--coder", "command: false")
+    assert failed.returncode == 1, failed.stderr
+    outcome = json.loads(failed.stdout)
+    assert (outcome["state"], outcome["attempts"], outcome["merge_sha"]) == ("escalated", 3, None)
+    assert list(temporary.iterdir()) == []
+
+
+def test_ctrl_c_stops_everything(tmp_path: Path, temporary: Path):
+    process = subprocess.Popen(
+        [RIG, "demo", "--coder", "command: sleep 60"],
+        env=environment(tmp_path / "home"),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stderr is not None
+        assert any("works on it" in line for line in process.stderr)
+        session = [line for line in at_work_on(temporary) if "nats-server" in line]
+        assert len(session) == 1
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+        assert process.wait() == 128 + signal.SIGINT
+    assert "Traceback" not in said
+    assert list(temporary.iterdir()) == []
+    assert at_work_on(temporary) == []
+    assert sessions.members(process.pid) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--keep", "full"], "full: is not empty"),
+        (["--keep", "full/file"], "not a directory"),
+        (["--coder", "scripted:nowhere.toml"], "nowhere.toml: cannot be read"),
+        (["--coder", "nobody"], "'nobody' names no coder"),
+    ],
+)
+def test_what_is_asked_wrongly_is_named_and_nothing_is_started(tmp_path: Path, arguments: list[str], said: str):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    refused = rig(tmp_path / "home", "demo", *arguments)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert said in refused.stderr
+    assert "Traceback" not in refused.stderr

@@ -1,0 +1,132 @@
+"""What a person configures: read from the environment and from a policy file, everything that is wrong at once."""
+
+from pathlib import Path
+
+import pytest
+
+from deploy.home import Home
+from deploy.redact import redacted
+from deploy.settings import Settings, nats_url, read_policy
+from schemas import Invalid, Policy
+
+NATS = "nats://rig:s3cret@127.0.0.1:4222"
+POSTGRES = "postgresql://rig:s3cret@127.0.0.1:5432/rig"
+
+
+def problems(environ: dict[str, str], *, needs: tuple[str, ...] = (), **options: str) -> tuple[str, ...]:
+    with pytest.raises(Invalid) as wrong:
+        Settings.read(environ, options, needs=needs)
+    return wrong.value.problems
+
+
+class TestSettings:
+    def test_nothing_need_be_set(self):
+        settings = Settings.read({"XDG_DATA_HOME": "/data"})
+        assert settings.home == Home(Path("/data/rig"))
+        assert (settings.nats_url, settings.postgres_url, settings.coder, settings.health) == (None, None, None, None)
+        assert (settings.agent, settings.slots) == ("dev-e-1", 1)
+
+    def test_what_is_set_is_taken(self):
+        settings = Settings.read(
+            {
+                "RIG_NATS_URL": NATS,
+                "RIG_POSTGRES_URL": POSTGRES,
+                "RIG_HOME": "/srv/rig",
+                "RIG_AGENT": "dev-e-2",
+                "RIG_SLOTS": "3",
+                "RIG_CODER": "command: true --fast",
+                "RIG_HEALTH": "[::1]:8080",
+            }
+        )
+        assert (settings.nats_url, settings.postgres_url) == (NATS, POSTGRES)
+        assert (settings.home, settings.agent, settings.slots) == (Home(Path("/srv/rig")), "dev-e-2", 3)
+        assert (settings.coder, settings.health) == ("command: true --fast", "[::1]:8080")
+
+    def test_a_variable_that_is_empty_is_not_set(self):
+        settings = Settings.read({"RIG_NATS_URL": "", "RIG_SLOTS": " ", "RIG_CODER": ""})
+        assert (settings.nats_url, settings.slots, settings.coder) == (None, 1, None)
+
+    def test_a_url_may_be_in_a_file_where_secrets_are_kept(self, tmp_path: Path):
+        (tmp_path / "url").write_text(f"{NATS}\n")
+        environ = {"RIG_NATS_URL_FILE": str(tmp_path / "url")}
+        assert Settings.read(environ, needs=("RIG_NATS_URL",)).nats_url == NATS
+        assert nats_url(environ) == NATS
+
+    def test_everything_that_is_wrong_is_said_at_once(self, tmp_path: Path):
+        found = problems(
+            {
+                "RIG_NATS_URL": "http://rig:s3cret@127.0.0.1",
+                "RIG_POSTGRES_URL_FILE": str(tmp_path / "gone"),
+                "RIG_AGENT": "dev e",
+                "RIG_SLOTS": "0",
+                "RIG_CODER": "no-such-kind",
+                "RIG_HEALTH": "8080",
+            }
+        )
+        assert [problem.partition(":")[0] for problem in found] == [
+            "RIG_NATS_URL",
+            "RIG_POSTGRES_URL_FILE",
+            "RIG_CODER",
+            "RIG_SLOTS",
+            "RIG_AGENT",
+            "RIG_HEALTH",
+        ]
+        assert "s3cret" not in "".join(found)
+
+    @pytest.mark.parametrize("url", ["nats://", "127.0.0.1:4222", "nats://host:port", "nats://host:0"])
+    def test_what_is_no_url_is_refused(self, url: str):
+        assert problems({"RIG_NATS_URL": url})[0].startswith("RIG_NATS_URL: not a URL like nats://")
+
+    def test_a_url_given_twice_is_refused(self, tmp_path: Path):
+        both = {"RIG_NATS_URL": NATS, "RIG_NATS_URL_FILE": str(tmp_path / "url")}
+        assert problems(both) == ("RIG_NATS_URL and RIG_NATS_URL_FILE are both set; unset one",)
+
+    def test_what_a_role_needs_and_lacks_is_named(self):
+        found = problems({"RIG_SLOTS": "many"}, needs=("RIG_NATS_URL", "RIG_CODER"))
+        assert [problem.split()[0] for problem in found] == ["RIG_SLOTS:", "RIG_NATS_URL", "RIG_CODER"]
+        assert "nats://USER:PASSWORD@HOST:4222" in found[1]
+
+    def test_the_command_line_goes_first_and_is_called_by_its_own_name(self):
+        assert Settings.read({"RIG_SLOTS": "2"}, {"RIG_SLOTS": "3", "RIG_CODER": None}).slots == 3
+        assert problems({}, RIG_SLOTS="65") == ("--slots: '65' is not a number from 1 to 64",)
+
+
+class TestPolicyFile:
+    def test_it_says_what_differs_from_the_default(self, tmp_path: Path):
+        (tmp_path / "policy.toml").write_text("attempts_max = 5\nack_wait_seconds = 1\n")
+        assert read_policy(tmp_path / "policy.toml") == Policy(attempts_max=5, ack_wait_seconds=1)
+
+    def test_everything_that_is_wrong_is_said_at_once(self, tmp_path: Path):
+        (tmp_path / "policy.toml").write_text('attempts_max = 0\npatience = 3\nrole = 7\nrun_seconds = "long"\n')
+        with pytest.raises(Invalid) as wrong:
+            read_policy(tmp_path / "policy.toml")
+        assert [problem.partition(":")[0] for problem in wrong.value.problems] == [
+            "attempts_max",
+            "patience",
+            "role",
+            "run_seconds",
+        ]
+        assert "a policy has no such key (it has attempts_max, " in wrong.value.problems[1]
+
+    @pytest.mark.parametrize(
+        ("content", "said"), [(None, "cannot be read"), (b"= 1", "is not TOML"), (b"\xff", "TOML")]
+    )
+    def test_a_file_that_is_none_is_named(self, tmp_path: Path, content: bytes | None, said: str):
+        path = tmp_path / "policy.toml"
+        if content is not None:
+            path.write_bytes(content)
+        with pytest.raises(Invalid, match=f"{path}: .*{said}"):
+            read_policy(path)
+
+
+class TestRedacted:
+    @pytest.mark.parametrize(
+        ("text", "shown"),
+        [
+            (f"no answer at {NATS}: refused", "no answer at nats://127.0.0.1:4222: refused"),
+            ("postgresql://rig:p@ss@db/rig?password=x&sslmode=off", "postgresql://db/rig?password=***&sslmode=off"),
+            ("https://example.org/a@b stays", "https://example.org/a@b stays"),
+        ],
+    )
+    def test_logins_are_taken_out_of_urls(self, text: str, shown: str):
+        assert redacted(text) == shown
