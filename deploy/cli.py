@@ -8,15 +8,15 @@ import asyncio
 import logging
 import os
 from collections.abc import Coroutine, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
 
-from bridges.terminal import BadInput, Failed, NoRig, add_commands
+from bridges.terminal import BadInput, Failed, NoRig, TerminalError, add_commands
 from bridges.terminal.session import reported, say, say_json
-from schemas import Invalid, IssueState
+from schemas import Invalid, IssueState, SchemaError
 
 __all__ = ["app", "main"]
 
@@ -87,7 +87,6 @@ def up(
 ) -> None:
     """Run the whole rig on this machine, until Ctrl-C."""
     with _reported():
-        from deploy.interrupt import Interrupted
         from deploy.screen import Screen
         from deploy.settings import Settings, read_policy
         from deploy.up import running_rig
@@ -112,10 +111,9 @@ def up(
                 screen.ready(rig, provider)
                 await rig.unless_failed(asyncio.Event().wait())
 
-        try:
+        with suppress(typer.Exit):  # being asked to stop is how it ends
             _run(run())
-        except Interrupted:
-            screen.stopped()
+        screen.stopped()
 
 
 @app.command("run")
@@ -177,11 +175,14 @@ def _provider(line: str) -> str:
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
-    """Runs it. Ctrl-C ends it in order, and raises Interrupted."""
-    from deploy.interrupt import interruptible
+    """Runs it. SIGINT and SIGTERM end it in order, and the command with the exit code that a shell expects."""
+    from deploy.interrupt import Interrupted, interruptible
 
     logging.getLogger("bus").addHandler(logging.NullHandler())  # what fails is said once, in words of our own
-    return asyncio.run(interruptible(work))
+    try:
+        return asyncio.run(interruptible(work))
+    except Interrupted as signalled:
+        raise typer.Exit(signalled.exit_code) from None
 
 
 @contextmanager
@@ -190,11 +191,9 @@ def _reported() -> Generator[None]:
     with reported():
         try:
             yield
+        except (TerminalError, SchemaError, typer.Exit):
+            raise
         except Exception as error:
-            from deploy.interrupt import Interrupted
-
-            if isinstance(error, Interrupted):
-                raise typer.Exit(error.exit_code) from None
             if isinstance(error, _known()):
                 raise Failed(*str(error).splitlines()) from None
             raise

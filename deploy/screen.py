@@ -61,7 +61,7 @@ class Screen:
                 }
             )
             return
-        agents = f"{', '.join(rig.agents)} with {provider}" if provider else "none"
+        agents = f"{', '.join(rig.agents)} with {provider}" if rig.agents else "none"
         _line(
             sys.stdout,
             f"ready after {rig.seconds:.1f} s · nats {nats} · postgres {postgres} · data {rig.home.path}"

@@ -81,6 +81,7 @@ async def running_rig(
     """
     began = time.monotonic()
     with home.lock() as lock:
+        home.withdraw()  # what one that was killed had announced
         async with servers(home, nats_url=nats_url, postgres_url=postgres_url) as both:
             async with await Bus.connect(
                 both.nats_url, actor=Actor.CLI, source="rig up", create=True, timeout_seconds=CONNECT_SECONDS

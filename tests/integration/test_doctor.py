@@ -1,0 +1,138 @@
+"""`rig doctor`: what it finds on this machine as it is, and what it says of one that is not well."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from deploy import doctor
+from deploy.doctor import Finding, Report, Verdict, examine
+from deploy.embedded.server import Server
+from deploy.failures import ServerFailed
+from deploy.home import Home
+from deploy.up import running_rig
+from schemas import Actor
+from tests.conftest import Connect
+from tests.support.rig import at_work_on, rig
+
+
+def about(report: Report, what: str) -> Finding:
+    return next(finding for finding in report.findings if finding.what == what)
+
+
+def problems(report: Report) -> dict[str, Finding]:
+    return {finding.what: finding for finding in report.findings if finding.verdict is Verdict.PROBLEM}
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path) -> dict[str, str]:
+    """An environment in which no servers are started for a look: they are given, and not there."""
+    return {
+        "RIG_HOME": str(tmp_path / "home"),
+        "RIG_NATS_URL": "nats://rig:s3cret@127.0.0.1:1",
+        "RIG_POSTGRES_URL": "postgresql://rig:s3cret@127.0.0.1:1/rig",
+    }
+
+
+class TestWell:
+    async def test_on_a_new_machine_it_starts_the_servers_for_a_look_and_leaves_nothing(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+        report = await examine({"RIG_HOME": str(tmp_path / "home"), "RIG_CODER": "command: true"})
+        assert report.well, problems(report)
+        assert "every acknowledged event is on disk" in about(report, "nats-server").seen
+        assert about(report, "PostgreSQL").seen.endswith("started here for this look")
+        assert about(report, "coder").seen == "true"
+        assert os.listdir(tmp_path) == []
+        assert at_work_on(tmp_path) == []
+
+    async def test_a_running_rig_is_asked_the_whole_way_round(self, tmp_path: Path):
+        async with running_rig(Home(tmp_path / "home")):
+            report = await examine({"RIG_HOME": str(tmp_path / "home")})
+        assert report.well, problems(report)
+        assert f"process {os.getpid()}" in about(report, "rig").seen
+        assert about(report, "read side").verdict is Verdict.OK
+        assert about(report, "data directory").seen.endswith("closed to others")
+
+    async def test_it_is_honest_about_what_passwords_are_worth_under_one_user(
+        self, nowhere: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr(doctor, "ANSWER_SECONDS", 0.3)
+        finding = about(await examine(nowhere), "one user")
+        assert finding.verdict is Verdict.NOTE
+        assert "hygiene, not a boundary" in finding.seen
+
+
+class TestNotWell:
+    def test_the_exit_code_says_so_and_every_problem_says_how_to_mend_it(self, tmp_path: Path):
+        home = tmp_path / "home"
+        home.mkdir(mode=0o755)
+        done = rig(home, "doctor", "--json", RIG_SLOTS="0")
+        assert done.returncode == 1
+        report = json.loads(done.stdout)
+        assert not report["well"]
+        found = {finding["what"]: finding for finding in report["findings"] if finding["verdict"] == "problem"}
+        assert set(found) == {"data directory", "settings"}
+        assert all(finding["mend"] for finding in found.values())
+        people = rig(home, "doctor", RIG_SLOTS="0")
+        assert people.returncode == 1
+        assert people.stdout.endswith("2 problems\n")
+        assert "\033" not in people.stdout
+
+    async def test_servers_that_are_not_there_are_named_without_their_passwords(
+        self, nowhere: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr(doctor, "ANSWER_SECONDS", 0.3)
+        report = await examine(nowhere)
+        assert set(problems(report)) == {"nats-server", "PostgreSQL"}
+        assert "nats://127.0.0.1:1" in about(report, "nats-server").seen
+        assert "postgresql://127.0.0.1:1/rig" in about(report, "PostgreSQL").seen
+        assert "s3cret" not in "".join(report.lines())
+
+    async def test_a_log_that_is_not_there_yet_is_told_from_a_server_that_is_not(
+        self, nowhere: dict[str, str], nats: Server, connect: Connect
+    ):
+        environ = {**nowhere, "RIG_NATS_URL": nats.url}
+        assert "has no stream RIG" in about(await examine(environ), "nats-server").seen
+        await connect(Actor.CLI)
+        assert about(await examine(environ), "nats-server").verdict is Verdict.OK
+
+    async def test_programs_that_are_missing_are_named(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+        def missing() -> Path:
+            raise ServerFailed("nats-server", "no program")
+
+        monkeypatch.setenv("PATH", str(tmp_path))
+        monkeypatch.setattr("deploy.embedded.nats.nats_server", missing)
+        report = await examine({"RIG_HOME": str(tmp_path / "home")})
+        assert set(problems(report)) == {"git", "nats-server"}
+        assert about(report, "git").mend == "install git 2.38 or newer"
+
+    async def test_a_git_that_is_too_old_is_named(
+        self, tmp_path: Path, nowhere: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    ):
+        (tmp_path / "git").write_text("#!/bin/sh\necho git version 2.37.9\n")
+        (tmp_path / "git").chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+        monkeypatch.setattr(doctor, "ANSWER_SECONDS", 0.3)
+        assert "2.37.9: too old" in problems(await examine(nowhere))["git"].seen
+
+    async def test_another_distribution_with_one_of_our_names_is_named(
+        self, tmp_path: Path, nowhere: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    ):
+        other = tmp_path / "conductor_python-1.0.dist-info"
+        other.mkdir()
+        (other / "METADATA").write_text("Metadata-Version: 2.1\nName: conductor-python\nVersion: 1.0\n")
+        (other / "top_level.txt").write_text("conductor\n")
+        monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+        monkeypatch.setattr(doctor, "ANSWER_SECONDS", 0.3)
+        assert "conductor is installed by conductor-python too" in problems(await examine(nowhere))["import names"].seen
+
+    async def test_a_server_that_may_lose_events_is_a_problem_even_where_that_is_allowed(
+        self, nowhere: dict[str, str], nats: Server, connect: Connect
+    ):
+        await connect(Actor.CLI)
+        report = await examine({**nowhere, "RIG_NATS_URL": nats.url, "RIG_ALLOW_LOSSY": "1"})
+        assert "RIG_ALLOW_LOSSY=1" in problems(report)["nats-server"].seen
