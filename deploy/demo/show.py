@@ -112,7 +112,7 @@ class Show:
         else:
             from rich.text import Text
 
-            self._status.update(Text(line))  # as it is: foreign text is no markup
+            self._status.update(Text(line, no_wrap=True, overflow="ellipsis"))  # as it is: foreign text is no markup
 
     def _clear(self) -> None:
         if self._status is not None:
