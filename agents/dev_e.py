@@ -44,6 +44,7 @@ from schemas import (
     escape,
     event_id,
     everything_about,
+    work_branch,
 )
 from schemas.refs import Name
 
@@ -77,7 +78,7 @@ class Run(Struct, frozen=True, kw_only=True):
 
     @property
     def branch(self) -> str:
-        return f"rig/{self.issue.number}/{self.assigned.epoch}-{self.id}"
+        return work_branch(self.issue.number, self.assigned.epoch, self.id)
 
     @property
     def session(self) -> str:

@@ -150,13 +150,6 @@ class Connection:
     def connected(self) -> bool:
         return self._client.is_connected
 
-    async def flush(self) -> None:
-        """Waits until the server has seen all that was sent. Raises Unavailable."""
-        try:
-            await self._client.flush(timeout=2)
-        except (NatsError, OSError, TimeoutError) as error:
-            raise Unavailable(f"the NATS server does not answer a ping: {error}") from None
-
     async def check(self) -> None:
         """Proof that the read loop lives and JetStream answers. Raises Unavailable or ServerRefused."""
         await self.api("$JS.API.INFO", timeout_seconds=2.0)

@@ -61,7 +61,7 @@ class Services:
             answering.add_done_callback(self._answering.discard)
 
         await self._offered[service].add_endpoint(name=name, subject=_subject(service, name), handler=received)
-        await self._connection.flush()  # from here on the server knows who answers
+        await self._connection.check()  # from here on the server knows who answers
 
     async def ask(
         self, service: str, name: str, request: Struct, answer: type[Answered], *, timeout_seconds: float = 5.0

@@ -137,7 +137,8 @@ def _issue(state: State, ref: IssueRef, event: Envelope, position: int) -> None:
         _deadline(issue, event, event.data)
     else:
         before = issue.state
-        if _apply(issue, event):
+        repository = state.repositories.get(ref.repository)
+        if _apply(issue, event, repository.reviewers if repository is not None else ()):
             issue.cause = event.id
         if issue.state is not before:
             issue.since = event.time
@@ -193,7 +194,7 @@ def _deadline(issue: Issue, event: Envelope, data: DeadlineSet | DeadlinePassed)
             issue.backoff, issue.retry_at = False, None
 
 
-def _apply(issue: Issue, event: Envelope) -> bool:
+def _apply(issue: Issue, event: Envelope, reviewers: tuple[str, ...]) -> bool:
     """True when the event brought the issue somewhere."""
     match event.data:
         case IssueAssigned() | WorkStarted() | WorkPushed() | WorkFailed() | IssueUnassigned():
@@ -204,7 +205,7 @@ def _apply(issue: Issue, event: Envelope) -> bool:
             issue.heard.add(event.id)
             return _wish(issue, event.data)
         case _:
-            return _decision(issue, event.data) or _forge(issue, event)
+            return _decision(issue, event.data) or _forge(issue, event, reviewers)
 
 
 def _wish(issue: Issue, data: IssueEvent) -> bool:
@@ -259,6 +260,8 @@ def _work(issue: Issue, data: IssueEvent) -> bool:
             issue.agent, issue.session = agent, session
             _enter(issue, IssueState.IN_PROGRESS)
         case WorkPushed(head_sha=head):
+            if head == issue.head:
+                issue.checks.pop(head, None)  # pushed again as it was: the forge checks it again and says so
             issue.head, issue.unassignments, issue.forge_retries = head, 0, 0
             _enter(issue, IssueState.IN_REVIEW)
             _judge(issue)
@@ -305,8 +308,11 @@ def _decision(issue: Issue, data: Event) -> bool:
     return True
 
 
-def _forge(issue: Issue, event: Envelope) -> bool:
-    """Facts of a forge and of reviewers. Verdicts are kept by head: one may come before its pull request is known."""
+def _forge(issue: Issue, event: Envelope, reviewers: tuple[str, ...]) -> bool:
+    """Facts of a forge and of reviewers. Verdicts are kept by head: one may come before its pull request is known.
+
+    A review counts when the repository names its reviewer.
+    """
     match event.data:
         case (
             PullRequestOpened(pull_request=number, head_sha=head)
@@ -322,10 +328,12 @@ def _forge(issue: Issue, event: Envelope) -> bool:
             findings = "\n".join(f"{check.name}: {check.conclusion}\n{check.excerpt}".strip() for check in failed)
             if not _hear(issue.checks, head, Verdict(False, event.time, findings, base)):
                 return False
-        case ReviewPassed(head_sha=head, summary=summary):
+        case ReviewPassed(head_sha=head, summary=summary, reviewer=reviewer) if reviewer in reviewers:
             if not _hear(issue.reviews, head, Verdict(True, event.time, summary)):
                 return False
-        case ReviewDisputed(head_sha=head, summary=summary, comments=comments):
+        case ReviewDisputed(head_sha=head, summary=summary, comments=comments, reviewer=reviewer) if (
+            reviewer in reviewers
+        ):
             if not _hear(issue.reviews, head, Verdict(False, event.time, "\n".join((summary, *comments)))):
                 return False
         case MergeConflicted(head_sha=head, paths=paths):

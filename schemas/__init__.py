@@ -2,6 +2,7 @@
 
 from schemas.actors import MAY_SAY, Actor, check_may_say
 from schemas.agent import AgentCapacityChanged, AgentJoined, AgentLeft, LeaveReason
+from schemas.branches import work_branch, work_branches
 from schemas.envelope import MAX_BODY, Draft, Envelope, Recorded, decode, encode, envelope
 from schemas.errors import (
     BadReference,
@@ -216,4 +217,6 @@ __all__ = [
     "repositories_named",
     "summary",
     "unescape",
+    "work_branch",
+    "work_branches",
 ]

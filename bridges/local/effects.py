@@ -35,7 +35,6 @@ from bridges.local.repository import (
     is_pushed,
     move_branch,
     pull_request_branch,
-    work_branch,
 )
 from bridges.local.scratch import Scratch
 from machine.checks import CheckConclusion, CheckOutcome, run_check
@@ -56,6 +55,7 @@ from schemas import (
     PullRequestOpened,
     PullRequestUpdated,
     RepositoryConfigured,
+    work_branch,
 )
 
 log = logging.getLogger(__name__)

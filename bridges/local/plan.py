@@ -10,8 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from bridges.local.fold import Issue, Known, MergeAsked, PullRequest, Push, Repository
-from bridges.local.repository import work_branches
-from schemas import IssueRef, MergeRefusal, RepoRef, RepositoryAdded, RepositoryConfigured
+from schemas import IssueRef, MergeRefusal, RepoRef, RepositoryAdded, RepositoryConfigured, work_branches
 
 
 @dataclass(frozen=True, slots=True)

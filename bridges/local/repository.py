@@ -105,16 +105,6 @@ async def is_pushed(path: Path, branch: str, commit: str) -> bool:
     return head is not None and known is not None and await git.is_ancestor(known, head)
 
 
-def work_branch(number: int, epoch: int, run: str) -> str:
-    """Where the agent of one run pushes its work for an issue."""
-    return f"{work_branches(number)}{epoch}-{run}"
-
-
-def work_branches(number: int) -> str:
-    """What the names of all branches begin with that agents pushed for an issue."""
-    return f"rig/{number}/"
-
-
 def pull_request_branch(number: int, title: str) -> str:
     """The name of an issue's pull request branch, `rig/7-fix-the-total`: a-z, 0-9 and dashes are left of the title."""
     ascii_title = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()

@@ -288,12 +288,13 @@ def _judge(row: IssueRow, reviewers: tuple[str, ...]) -> None:
     if row.state not in _JUDGED or row.head_sha is None:
         return
     checks = row.checks.get(row.head_sha)
-    reviews = row.reviews.get(row.head_sha, {})
+    of_head = row.reviews.get(row.head_sha, {})
+    reviews = {reviewer: found for reviewer, found in of_head.items() if reviewer in reviewers}
     against = [found for found in (checks, *reviews.values()) if found is not None and not found.verdict.passed]
     if against:
         row.findings = _cut("\n\n".join(found.findings for found in against))
         row.state = IssueState.CHANGES_REQUESTED
-    elif checks is not None and all(reviewer in reviews for reviewer in reviewers):
+    elif checks is not None and (reviews or not reviewers):
         row.state = IssueState.READY_TO_MERGE
     else:
         row.state = IssueState.IN_REVIEW

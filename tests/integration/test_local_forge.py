@@ -36,13 +36,13 @@ from bridges.local.repository import (
     is_pushed,
     move_branch,
     pull_request_branch,
-    work_branch,
 )
 from bridges.local.scratch import Scratch
 from machine import sessions
 from machine.checks import CheckConclusion, run_check
 from machine.git import Git
 from machine.process import Limits
+from schemas import work_branch
 from tests.support.project import Project, commit, new_project
 
 AT = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -301,6 +301,9 @@ def test_a_named_reviewer_must_pass_the_current_head() -> None:
     story.check(ref, "h1")
     said = story.rounds()
     assert "MergeRequested" not in kinds(said)
+    passed = ReviewPassed(pull_request=1, head_sha=sha("h1"), reviewer="somebody")
+    story.say(Actor.REVIEW_E, ref, passed)
+    assert "MergeRequested" not in kinds(story.rounds()), "nobody asked that reviewer"
     assert ReviewRequested(epoch=1, pull_request=1, head_sha=sha("h1"), reviewer="review-e", iteration=1) in said
     disputed = ReviewDisputed(pull_request=1, head_sha=sha("h1"), reviewer="review-e", summary="names")
     story.say(Actor.REVIEW_E, ref, disputed)
