@@ -14,6 +14,7 @@ from conductor.evolve import evolve
 from conductor.state import State
 from deploy.demo import project
 from deploy.demo.show import Outcome, Show
+from deploy.failures import DeployFailed
 from deploy.home import Home
 from deploy.logs import tail
 from deploy.up import Rig, running_rig
@@ -29,7 +30,7 @@ LOG_LINES = 8
 async def play(show: Show, *, keep: Path | None, coder: str | None) -> Outcome:
     """Plays the demo, with the repository in `keep` where that is given and a `coder` instead of the demo's script.
 
-    Raises what `running_rig` raises, and TerminalError, GitError or SpawnFailed.
+    Raises what `running_rig` raises, TerminalError, GitError, SpawnFailed, and DeployFailed when nothing moves on.
     """
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="rig-demo-") as scratch:
@@ -47,10 +48,11 @@ async def play(show: Show, *, keep: Path | None, coder: str | None) -> Outcome:
             issue = await rig.unless_failed(_file(bus, repository))
             patience = SCRIPTED_PATIENCE_SECONDS if coder is None else Policy().run_seconds
             told, state = await rig.unless_failed(_follow(bus, issue, show, patience))
-            end, words = state.issues[issue], [item.event.data for item in told]
-            if not end.state.final:
-                show.stalled(f"nothing has moved for {patience:g} s", _ends_of_logs(rig))
             show.timeline(told)
+            end, words = state.issues.get(issue), [item.event.data for item in told]
+            if end is None or not end.state.final:
+                where = "not in the log" if end is None else end.state.replace("_", " ")
+                raise DeployFailed(f"nothing has moved for {patience:g} s; {issue} is {where}{_ends_of_logs(rig)}")
             return Outcome(
                 state=end.state,
                 attempts=max((said.attempt for said in words if isinstance(said, IssueAssigned)), default=0),
@@ -91,4 +93,4 @@ async def _follow(bus: Bus, issue: IssueRef, show: Show, patience: float) -> tup
 def _ends_of_logs(rig: Rig) -> str:
     roles = ("conductor", "local", *rig.agents)
     ends = {role: tail(rig.home.logs / f"{role}.log", lines=LOG_LINES) for role in roles}
-    return "\n".join(f"── {role}\n{end or '(nothing)'}" for role, end in ends.items())
+    return "".join(f"\nthe end of {role}.log:\n{end or '(nothing)'}" for role, end in ends.items())

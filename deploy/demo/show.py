@@ -86,11 +86,6 @@ class Show:
         if not isinstance(item.event.data, BOOK_KEEPING):
             self._tell(self._line(item))
 
-    def stalled(self, what: str, logs: str) -> None:
-        """It does not go on."""
-        self._clear()
-        print(f"{what}; the ends of the logs:\n{logs}", file=sys.stderr)
-
     def timeline(self, told: Sequence[Recorded]) -> None:
         """All that was said, once more and in order."""
         self._clear()

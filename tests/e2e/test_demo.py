@@ -1,6 +1,7 @@
 """`rig demo` as a user runs it: from nothing to a merge, and nothing left but what was to be kept."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -9,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from deploy.demo import play, project
+from deploy.demo.show import Show
+from deploy.failures import DeployFailed
 from machine import sessions
 from tests.support.rig import RIG, at_work_on, environment, rig
 from tests.support.shop import git
@@ -93,6 +97,19 @@ def test_ctrl_c_stops_everything(tmp_path: Path, temporary: Path):
     assert list(temporary.iterdir()) == []
     assert at_work_on(temporary) == []
     assert sessions.members(process.pid) == []
+
+
+async def test_when_nothing_moves_any_more_it_says_so_and_shows_the_logs(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(play, "SCRIPTED_PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(project, "SCRIPT", '[[issue]]\n[[issue.attempt]]\nstep = [{ do = "hang" }]\n')
+    with Show(quiet=True) as show, pytest.raises(DeployFailed) as stalled:
+        await play.play(show, keep=None, coder=None)
+    assert str(stalled.value).startswith("nothing has moved for 0.5 s; demo/shop#1 is in progress\n")
+    assert "the end of dev-e-1.log:" in str(stalled.value)
+    assert "works on it" in capsys.readouterr().err
+    assert os.listdir(temporary) == []
 
 
 @pytest.mark.parametrize(
