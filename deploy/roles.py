@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import cast
 
-from bus import Bus, BusError, TopologyDrift, Unavailable, Unsuitable
+from bus import Bus, BusError, Unavailable
 from deploy.redact import redacted
 from deploy.settings import Settings
 from machine import lifecycle
@@ -141,10 +141,7 @@ async def _connected(role: Role, settings: Settings) -> Bus:
             actor, source = Actor.DEV_E, f"dev-e/{settings.agent}"
         case Role.CONDUCTOR | Role.PROJECTOR | Role.QUERY:
             actor, source = Actor.CONDUCTOR, str(role)
-    try:
-        return await Bus.connect(settings.nats_url or "", actor=actor, source=source, timeout_seconds=CONNECT_SECONDS)
-    except (Unsuitable, TopologyDrift) as error:  # a person must mend the server first
-        raise Misconfigured(str(error)) from None
+    return await Bus.connect(settings.nats_url or "", actor=actor, source=source, timeout_seconds=CONNECT_SECONDS)
 
 
 async def _watch(bus: Bus, life: Lifecycle) -> None:
