@@ -64,8 +64,18 @@ class Connection:
         client = Client()
         connection = cls(client)
 
+        heard = ""
+
         async def said(error: Exception) -> None:
-            log.warning("nats: %s", error)
+            nonlocal heard
+            level = logging.DEBUG if str(error) == heard else logging.WARNING  # a server that is away: said once
+            heard = str(error)
+            log.log(level, "nats: %s", error)
+
+        async def back() -> None:
+            nonlocal heard
+            heard = ""
+            log.info("nats: connected again")
 
         async def closed() -> None:
             connection.closed.set()
@@ -76,6 +86,7 @@ class Connection:
                     url,
                     name=name,
                     error_cb=said,
+                    reconnected_cb=back,
                     closed_cb=closed,
                     max_reconnect_attempts=-1,
                     reconnect_time_wait=0.2,  # pyright: ignore[reportArgumentType] - seconds; the client sleeps on it
