@@ -131,6 +131,8 @@ def _words(state: State, issue: Issue, now: datetime, policy: Policy) -> list[Is
     if kind is None:
         return [*events, *_merge(issue, now, policy)]
     if issue.deadline is None or issue.deadline.kind is not kind:
+        if kind is DeadlineKind.RUN and enough(issue, policy) is not None:
+            return [IssueUnassigned(epoch=issue.ownership.epoch, reason=UnassignReason.STUCK)]
         return [*events, _deadline(kind, issue, now, policy)]
     return [*events, *(_overdue(issue, kind, now, policy) if issue.deadline.passed else [])]
 

@@ -249,6 +249,7 @@ def _start_over(issue: Issue) -> None:
 
 def _work(issue: Issue, data: IssueEvent) -> bool:
     """Assignments, and what their owner says. What a non-owner says changes nothing."""
+    claimed_before = issue.ownership.run is not None
     if not issue.ownership.apply(data):
         return False
     if issue.state.final:
@@ -257,6 +258,8 @@ def _work(issue: Issue, data: IssueEvent) -> bool:
         case IssueAssigned():
             _enter(issue, IssueState.ASSIGNED)
         case WorkStarted(agent=agent, session=session):
+            if claimed_before:
+                issue.unassignments += 1  # a takeover: the run before this one died
             issue.agent, issue.session = agent, session
             _enter(issue, IssueState.IN_PROGRESS)
         case WorkPushed(head_sha=head):

@@ -74,6 +74,7 @@ class Issue(Struct):
     """Runs that failed for a reason of the work."""
     failed_runs: int = 0
     unassignments: int = 0
+    """Claims in a row that never came, fell silent, or died and were taken over."""
     conflicts: int = 0
     review_rounds: int = 0
     forge_retries: int = 0

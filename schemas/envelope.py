@@ -112,7 +112,12 @@ _DOCUMENT = msgspec.json.Decoder(_Document)
 
 
 def encode(event: Envelope) -> bytes:
-    """Envelope → JSON bytes. Raises Undecodable when they would exceed MAX_BODY."""
+    """Envelope → JSON bytes. Raises Undecodable when they would exceed MAX_BODY, or no reader could decode them."""
+    data = _ENCODER.encode(event.data)
+    try:
+        _decoder(type(event.data)).decode(data)
+    except msgspec.DecodeError as error:
+        raise Undecodable(f"{type(event.data).__name__} on {event.subject}: {error}") from None
     body = _ENCODER.encode(
         _Document(
             specversion="1.0",
@@ -125,7 +130,7 @@ def encode(event: Envelope) -> bytes:
             correlationid=event.correlationid,
             causationid=event.causationid,
             traceparent=event.traceparent,
-            data=msgspec.Raw(_ENCODER.encode(event.data)),
+            data=msgspec.Raw(data),
         )
     )
     if len(body) > MAX_BODY:

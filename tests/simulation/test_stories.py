@@ -381,6 +381,18 @@ def test_a_second_claim_of_an_epoch_takes_it_over() -> None:
     assert story.issue(ref).head == sha("by-the-owner")
 
 
+def test_an_assignment_whose_every_run_dies_ends_with_a_person() -> None:
+    story = Story(Policy(unassignments_max=3))
+    ref = story.approve(1)
+    story.rounds()
+    for number in range(1, 4):
+        story.start(ref, f"r-{number}")
+        assert "IssueEscalated" not in kinds(story.rounds())
+    story.start(ref, "r-4")
+    assert kinds(story.rounds()) == ["IssueUnassigned", "IssueEscalated"]
+    assert story.issue(ref).attempts == 0
+
+
 def test_a_timer_early_late_or_twice_does_no_harm() -> None:
     story = Story()
     ref = story.approve(1)

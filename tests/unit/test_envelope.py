@@ -105,6 +105,11 @@ def test_a_body_over_the_limit_is_refused_at_the_edge() -> None:
         encode(said(IssueApproved(title="x", author="a", url="x" * MAX_BODY), Actor.LOCAL))
 
 
+def test_what_no_reader_could_decode_never_leaves() -> None:
+    with pytest.raises(Undecodable, match="title"):
+        encode(said(IssueApproved(title="two\nlines", author="a"), Actor.LOCAL))
+
+
 def test_nobody_speaks_for_another() -> None:
     with pytest.raises(NotAllowed, match="conductor may not say IssueApproved"):
         said(IssueApproved(title="x", author="a"), Actor.CONDUCTOR)
