@@ -7,7 +7,6 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -130,9 +129,8 @@ class Effects:
     async def _check(self, action: Check, policy: Policy) -> Event:
         base = await branch_head(action.path, action.base_branch)
         async with self._scratch.clone(action.path) as clone:
-            at = await _committed_at(clone, action.head)
             message = merge_message(action.title, str(action.about))
-            match await combine(clone, head=action.head, base=base, message=message, at=at):
+            match await combine(clone, head=action.head, base=base, message=message, at=action.at):
                 case Conflict(paths=paths):
                     return MergeConflicted(head_sha=action.head, base_sha=base, paths=paths[:_PATHS_NAMED])
                 case NothingToMerge():
@@ -206,10 +204,6 @@ async def _base_so_far(action: Inspect) -> str | None:
     except NoSuchBranch:
         return None
     return action.known.base_branch
-
-
-async def _committed_at(clone: Git, commit: str) -> datetime:
-    return datetime.fromtimestamp(int(await clone.run("show", "--no-patch", "--format=%ct", commit)), UTC)
 
 
 def _verdict(head: str, base: str, outcome: CheckOutcome) -> Event:

@@ -60,6 +60,13 @@ class PullRequest(Struct, frozen=True):
     open: bool = True
 
 
+class ChecksAsked(Struct, frozen=True):
+    """An event that asks for checks and has no verdict yet."""
+
+    id: str
+    at: datetime
+
+
 class MergeAsked(Struct, frozen=True):
     """A request to merge that has no answer yet."""
 
@@ -83,8 +90,7 @@ class Issue(Struct):
     rejected: str | None = None
     """Id of a push that could not become a pull request."""
     pull_request: PullRequest | None = None
-    check: str | None = None
-    """Id of the event that asks for checks and has no verdict yet."""
+    check: ChecksAsked | None = None
     asked: MergeAsked | None = None
     withdrawn: str | None = None
     """Id of the withdrawal, while it holds."""
@@ -166,7 +172,8 @@ def _issue(issue: Issue, event: Envelope) -> None:
                 event.id, pushed.epoch, pushed.run, pushed.branch, pushed.head_sha, pushed.title, event.source
             )
         case PullRequestOpened(branch=branch, head_sha=head) | PullRequestUpdated(branch=branch, head_sha=head):
-            issue.pull_request, issue.check = PullRequest(branch, head, event.causationid), event.id
+            issue.pull_request = PullRequest(branch, head, event.causationid)
+            issue.check = ChecksAsked(event.id, event.time)
         case PullRequestClosed() if issue.pull_request:
             closed = issue.pull_request
             issue.pull_request, issue.check = PullRequest(closed.branch, closed.head, None, open=False), None
@@ -182,7 +189,7 @@ def _issue(issue: Issue, event: Envelope) -> None:
 
 def _answer(issue: Issue, event: Envelope) -> None:
     cause = event.causationid
-    if issue.check == cause:
+    if issue.check and issue.check.id == cause:
         issue.check = None
     if issue.push and issue.push.id == cause:
         issue.rejected = cause
@@ -191,6 +198,6 @@ def _answer(issue: Issue, event: Envelope) -> None:
     shown = issue.pull_request.head if issue.pull_request and issue.pull_request.open else None
     match event.data:
         case MergeRefused(reason=MergeRefusal.BASE_MOVED, head_sha=head) if head == shown:
-            issue.check = event.id  # what passed was the merge with a base that is no more
+            issue.check = ChecksAsked(event.id, event.time)  # what passed was the merge with a base that is no more
         case _:
             pass

@@ -48,6 +48,8 @@ class Check:
     head: str
     title: str
     command: str
+    at: datetime
+    """When it was asked for: the merge commit's own time. A commit from outside may bear any date, also none at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +144,16 @@ def _due_of_issue(issue: Issue, repository: RepositoryConfigured) -> Action | No
             at=issue.asked.at,
         )
     if issue.check:
-        return Check(issue.check, issue.ref, path, base_branch, push.head, push.title, repository.check)
+        return Check(
+            cause=issue.check.id,
+            about=issue.ref,
+            path=path,
+            base_branch=base_branch,
+            head=push.head,
+            title=push.title,
+            command=repository.check,
+            at=issue.check.at,
+        )
     return None
 
 

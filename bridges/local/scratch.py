@@ -2,19 +2,22 @@
 
 A clone borrows the repository's objects and holds no hooks. It is deleted when its use ends; what a killed process
 left is deleted by the next one that starts. A file lock, which ends with its holder, tells whose directory is whose.
+What cannot be deleted (a container left files of root's in it) is said, and is in nobody's way.
 """
 
 import asyncio
 import fcntl
+import logging
 import os
-import shutil
-import stat
 import tempfile
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from machine.git import Git
+from machine.trees import remove_tree
+
+log = logging.getLogger(__name__)
 
 _CLONE = ("--quiet", "--shared", "--no-checkout", "--template=", "--config=core.hooksPath=/dev/null")
 
@@ -51,7 +54,11 @@ class Scratch:
 
 
 def _remove_if_abandoned(room: Path) -> None:
-    lock = os.open(room, os.O_RDONLY)
+    try:
+        lock = os.open(room, os.O_RDONLY)
+    except OSError as error:  # another user's: so is its removal
+        log.warning("%s is left behind: %s", room, error)
+        return
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -73,11 +80,5 @@ def _locked(directory: Path) -> Generator[None]:
 
 
 def _remove(directory: Path) -> None:
-    try:
-        shutil.rmtree(directory)
-    except PermissionError:  # checks leave read-only directories behind (module caches)
-        for parent, children, _ in os.walk(directory):
-            for child in (Path(parent, name) for name in children):
-                if not child.is_symlink():
-                    child.chmod(stat.S_IRWXU)
-        shutil.rmtree(directory)
+    if error := remove_tree(directory):
+        log.warning("%s is left behind: %s", directory, error)

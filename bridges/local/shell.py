@@ -32,7 +32,7 @@ PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
 
 _RETRIED = (GitError, SpawnFailed, RepositoryError, OSError, BusError)
-"""What the machine or a person can mend. Anything else is a bug, and ends the process where it can be seen."""
+"""What the machine or a person can mend. Anything else is a bug: the same, with its traceback in the log."""
 
 
 async def run(bus: Bus, lifecycle: Lifecycle, *, scratch: Path) -> None:
@@ -157,11 +157,13 @@ class LocalForge:
                 await self._tidy(action.about if isinstance(action.about, RepoRef) else action.about.repository)
         except LogChanged:
             raise
-        except _RETRIED as error:
+        except Exception as error:  # one issue's trouble, also with our own code, is not the others'
             self._failures[action.about] += 1
             pause = min(PAUSE_SECONDS * 2 ** (self._failures[action.about] - 1), LONGEST_PAUSE_SECONDS)
             self._doing[action.about].pausing = True
-            log.warning("%s: %s; again in %g s: %s", action.about, type(action).__name__, pause, error)
+            bug = None if isinstance(error, _RETRIED) else error
+            level = logging.WARNING if bug is None else logging.ERROR
+            log.log(level, "%s: %s; again in %g s: %s", action.about, type(action).__name__, pause, error, exc_info=bug)
             await asyncio.sleep(pause)
         else:
             del self._failures[action.about]

@@ -5,15 +5,18 @@ import os
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
 from bridges.local import shell
+from bridges.local.effects import Effects
 from bridges.local.numbers import ADD_ISSUE, SERVICE
+from bridges.local.plan import Check
 from bridges.local.repository import all_branches
 from bus import Bus, NoService, Refused
 from deploy.embedded.server import Server
+from machine.git import Git
 from machine.lifecycle import Lifecycle
 from schemas import (
     FLEET,
@@ -48,7 +51,7 @@ from schemas import (
     WorkStarted,
 )
 from schemas.queries import AddIssue, IssueAdded
-from tests.support.project import Project, commit, new_project
+from tests.support.project import DEV, Project, commit, new_project
 
 SHOP = RepoRef("demo", "shop")
 ISSUE = IssueRef("demo", "shop", 1)
@@ -169,7 +172,7 @@ class Serving:
         self.task = task
 
     async def kill(self) -> None:
-        """As near to SIGKILL as a task gets: nothing is finished, nothing is said."""
+        """Ends it, and nothing more is said. Not SIGKILL: what is waited for is, a push under way for one."""
         self.task.cancel()
         await asyncio.wait([self.task])
 
@@ -369,6 +372,41 @@ async def test_a_withdrawn_issues_pull_request_is_closed_and_its_check_stopped(r
     await rig.say(Actor.CLI, IssueWithdrawn(by="ada"))
     await rig.hear(PullRequestClosed)
     assert await rig.everything(ChecksFailed) == []
+
+
+# ── trouble ──────────────────────────────────────────────────────────────────
+
+
+async def test_a_commit_of_any_date_is_checked_and_merged(rig: Rig, serving: Serving) -> None:
+    await rig.add_repository("true")
+    rig.project.agent = Git(
+        rig.project.agent.directory, env={**DEV.environment(), "GIT_COMMITTER_DATE": "@99999999999999 +0000"}
+    )
+    await rig.work({"total.py": "fixed\n"})
+    await rig.ask_merge(data(await rig.hear(ChecksPassed), ChecksPassed))
+    await rig.hear(Merged)
+
+
+async def test_a_bug_met_by_one_issue_is_seen_and_tried_again_and_others_are_served(
+    rig: Rig, nats: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(shell, "PAUSE_SECONDS", 0.05)
+    perform, struck = Effects.perform, asyncio.Event()
+
+    async def fails_once(*arguments: Any) -> Event | None:
+        if isinstance(arguments[1], Check) and not struck.is_set():
+            struck.set()
+            raise ZeroDivisionError("a bug")
+        return await perform(*arguments)
+
+    monkeypatch.setattr(Effects, "perform", fails_once)
+    async with forge(rig, nats.url):
+        await rig.add_repository("true")
+        await rig.work({"total.py": "fixed\n"})
+        await rig.hear(ChecksPassed)
+    (said,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert said.exc_info is not None
+    assert said.getMessage() == "demo/shop#1: Check; again in 0.05 s: a bug"
 
 
 # ── crashes ──────────────────────────────────────────────────────────────────

@@ -46,6 +46,7 @@ from schemas import work_branch
 from tests.support.project import Project, commit, new_project
 
 AT = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
+SUCCESS = CheckConclusion.SUCCESS
 MESSAGE = merge_message("Fix the total", "demo/shop#1")
 
 
@@ -263,6 +264,38 @@ async def test_scratch_of_the_dead_is_removed_and_of_the_living_kept(checkout: P
         newcomer.close()
     living.close()
     assert list(under.iterdir()) == []
+
+
+async def test_what_a_check_leaves_may_be_as_deep_as_it_likes(
+    project: Project, scratch: Scratch, tmp_path: Path
+) -> None:
+    head = await project.work("rig/1/1-r", {"a": "1\n"})
+    deep = "import os\nfor _ in range(1500):\n os.mkdir('d')\n os.chdir('d')"
+    assert await check(project, scratch, head, f'{sys.executable} -c "{deep}"', Limits(20, 1_000_000)) is SUCCESS
+    assert list((tmp_path / "scratch").glob("*/*")) == []
+
+
+async def test_scratch_that_cannot_be_removed_is_said_and_is_in_nobodys_way(
+    checkout: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    under = tmp_path / "scratch"
+    stuck = under / "of-a-dead-process"
+    stuck.mkdir(parents=True)
+    (stuck / "roots").write_text("x")
+    unlink = os.unlink
+
+    def refuse(path: str, *, dir_fd: int | None = None) -> None:
+        if path == "roots":
+            raise PermissionError(1, "not permitted", path)
+        unlink(path, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "unlink", refuse)
+    scratch = Scratch(under)
+    async with scratch.clone(checkout.path) as clone:
+        (clone.directory / "roots").write_text("x")
+    assert f"{stuck} is left behind" in caplog.text
+    assert f"{clone.directory} is left behind" in caplog.text
+    scratch.close()
 
 
 # ── merging ──────────────────────────────────────────────────────────────────

@@ -291,6 +291,7 @@ def test_a_pull_request_is_checked_once(log: Log, verdict: Event) -> None:
     action = log.due()
     assert isinstance(action, Check)
     assert (action.cause, action.head, action.command, action.title) == (shown, HEAD, "make test", "Fix it")
+    assert action.at == AT
     log.say(Actor.LOCAL, verdict, cause=shown)
     assert log.due() is None
 
