@@ -17,15 +17,17 @@ from msgspec import Struct
 
 from agents import runtime
 from agents.brief import Brief, NotReady, brief
+from agents.cache import WorkspaceFailed
 from agents.coder import coder as coder_of
 from agents.driver import CoderUnavailable, Driver, Result, Task
 from agents.output import RunOutput
 from agents.prompt import prompt
 from agents.runtime import AgentConfig, Replica
-from agents.workspace import Workspace, WorkspaceFailed, Worktree
+from agents.workspace import Workspace
+from agents.worktree import Worktree
 from bus import Bus, BusError, Done, Drop, Outcome, Retry
 from machine.checks import run_check
-from machine.git import Identity
+from machine.git import GitError, Identity
 from machine.lifecycle import Lifecycle, Misconfigured
 from machine.process import Limits, SpawnFailed
 from schemas import (
@@ -60,6 +62,10 @@ GRACE_SECONDS = 2.0
 """Between TERM and KILL, for a check that is stopped."""
 BUS_AWAY_SECONDS = 2.0
 """After which an assignment is tried again when the bus went away in the middle."""
+
+
+MACHINE_FAILURES = (WorkspaceFailed, GitError, SpawnFailed, OSError)
+"""What says nothing about the work: another run, here or elsewhere, may do better."""
 
 
 class NotOwner(Exception):
@@ -161,7 +167,7 @@ class DevE:
                 report = await self._attempt(run, events, afterwards)
             except (NotOwner, BusError):
                 raise
-            except (NotReady, WorkspaceFailed, SpawnFailed, OSError) as error:
+            except (NotReady, *MACHINE_FAILURES) as error:
                 report = run.failed(FailureKind.SPAWN, str(error))
             except Exception as error:
                 log.exception("%s: %s failed", run.issue, run.id)
@@ -180,17 +186,17 @@ class DevE:
         )
         tree = await afterwards.enter_async_context(checkout)
         result = await self._code(run, what, tree)
-        if unresolved := await tree.unresolved():
-            detail = f"{result.detail}\nConflicts with {what.base_branch} are left in: {', '.join(unresolved)}"
-            return run.failed(result.failure or FailureKind.CHECKS_FAILED, detail.strip())
-        await tree.commit_all(commit_message(what, run))
-        size = await tree.diff_size()
         if result.failure is not None:
-            if size.files:
-                await self._push(run, tree)
-            return run.failed(result.failure, result.detail)
+            return run.failed(result.failure, f"{result.detail}\n{await self._hand_on(run, what, tree)}".strip())
+        if problem := await self._commit(run, what, tree):
+            return run.failed(FailureKind.CHECKS_FAILED, problem)
         if not await tree.has_base():
             return run.failed(FailureKind.CHECKS_FAILED, f"{what.base_branch} was to be merged in, and is not")
+        size = await tree.diff_size()
+        if nested := await tree.nested():
+            if size.files:
+                await self._push(run, tree)
+            return run.failed(FailureKind.CHECKS_FAILED, _about_nested(nested))
         if not size.files:
             return run.failed(FailureKind.NO_CHANGES, "the coder finished and changed nothing")
         head = await tree.head()
@@ -229,6 +235,26 @@ class DevE:
         async with RunOutput.sent(self._bus, run.id) as output:
             return await self._driver.run(task, tree.path, on_output=output.add)
 
+    async def _commit(self, run: Run, what: Brief, tree: Worktree) -> str:
+        """Commits what the coder left. When that cannot be: why, for people; else ""."""
+        tree.take_back()
+        if unresolved := await tree.unresolved():
+            return f"Conflicts with {what.base_branch} are left in: {', '.join(unresolved)}"
+        await tree.commit_all(commit_message(what, run))
+        return ""
+
+    async def _hand_on(self, run: Run, what: Brief, tree: Worktree) -> str:
+        """Pushes what a coder that failed has done, for the next run. What is left out of that, for people; else ""."""
+        try:
+            if problem := await self._commit(run, what, tree):
+                return problem
+            if (await tree.diff_size()).files:
+                await self._push(run, tree)
+            nested = await tree.nested()
+        except MACHINE_FAILURES as error:  # how the coder ended counts for more
+            return f"What it had done could not be pushed: {error}"
+        return _about_nested(nested) if nested else ""
+
     async def _push(self, run: Run, tree: Worktree) -> None:
         await self._still_owner(run)
         await tree.push()
@@ -251,6 +277,11 @@ def commit_message(what: Brief, run: Run) -> str:
     body = what.body.replace("\0", "").strip()[:BODY_CHARACTERS]
     trailers = f"Rig-Issue: {run.issue}\nRig-Run: {run.id}"
     return "\n\n".join(part for part in (what.title, body, trailers) if part) + "\n"
+
+
+def _about_nested(paths: Sequence[str]) -> str:
+    what = "Repositories of their own, whose files cannot be committed here"
+    return f"{what}, are left in: {', '.join(paths)}. Remove them, or their .git, or name them in .gitignore."
 
 
 def _owner(events: Sequence[Recorded]) -> Ownership:

@@ -338,6 +338,39 @@ async def test_a_silent_coder_is_stopped_by_the_policys_clock(rig: Rig) -> None:
     assert await rig.show(f"rig/1/1-{failed.run}", "half.py") == "half"
 
 
+async def test_a_lock_that_a_stopped_coder_left_does_not_hide_why_it_was_stopped(rig: Rig) -> None:
+    await rig.adopt(structs.replace(POLICY, coder_wall_seconds=0.3))
+    await rig.serve()
+    await rig.approve()
+    await rig.assign()
+    lock = '"$(git rev-parse --git-dir)/index.lock"'
+    failed = await rig.failure(f"command: sh -c 'echo half > half.py; touch {lock}; echo ready; sleep 60'")
+    assert (failed.kind, failed.detail.splitlines()[-1]) == (FailureKind.TIMED_OUT, "ready")
+    assert await rig.show(f"rig/1/1-{failed.run}", "half.py") == "half"
+
+
+async def test_a_failed_coder_is_told_of_even_when_its_work_cannot_be_pushed_and_that_is_not_lost(rig: Rig) -> None:
+    await rig.ask()
+    shop = shlex.quote(str(rig.shop.directory))
+    steps = f"test -e half.py && echo a + b > total.py && exit; echo half > half.py; mv {shop} {shop}-away; exit 3"
+    failed = await rig.failure(f"command: sh -c {shlex.quote(steps)}")
+    assert failed.kind is FailureKind.BUG
+    assert failed.detail.startswith("sh ended with exit code 3.")
+    assert "What it had done could not be pushed: cannot push to" in failed.detail
+    rig.tmp_path.joinpath("shop-away").rename(rig.shop.directory)
+    await rig.assign()
+    _, pushed = await rig.until(WorkPushed)
+    assert (await rig.show(pushed.branch), await rig.show(pushed.branch, "half.py")) == ("a + b", "half")
+
+
+async def test_a_repository_made_inside_is_a_finding_that_names_it(rig: Rig) -> None:
+    await rig.ask()
+    failed = await rig.failure("command: sh -c 'echo a + b > total.py; git init --quiet nested'")
+    assert failed.kind is FailureKind.CHECKS_FAILED
+    assert "are left in: nested." in failed.detail
+    assert await rig.show(f"rig/1/1-{failed.run}") == "a + b"
+
+
 async def test_a_check_that_hangs_is_cut_by_the_policys_clock(rig: Rig) -> None:
     await rig.adopt(structs.replace(POLICY, check_wall_seconds=0.2))
     await rig.serve(check="echo looking; sleep 60")
@@ -366,6 +399,13 @@ async def test_a_repository_that_is_not_known_is_no_fault_of_the_work(rig: Rig) 
     failed = await rig.failure(rig.script(RIGHT))
     assert failed.kind is FailureKind.SPAWN
     assert "demo/shop is not under the rig" in failed.detail
+
+
+async def test_git_that_fails_is_no_fault_of_the_work(rig: Rig) -> None:
+    await rig.ask()
+    failed = await rig.failure("command: sh -c 'echo a + b > total.py; rm \"$(git rev-parse --git-dir)/HEAD\"'")
+    assert failed.kind is FailureKind.SPAWN
+    assert "not a git repository" in failed.detail
 
 
 class Broken:

@@ -2,14 +2,17 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 import pytest
 
-from agents.workspace import DiffSize, Workspace, WorkspaceFailed, WorkspaceInUse
+from agents.cache import WorkspaceFailed
+from agents.workspace import Workspace, WorkspaceInUse
+from agents.worktree import DiffSize
 from machine.git import Git, Identity
+from machine.trees import remove_tree
 from schemas import RepoRef
 
 DEV = Identity("dev-e-1", "dev-e-1@rig.invalid")
@@ -214,6 +217,159 @@ async def test_tidying_up_is_finished_even_when_it_is_cancelled(
     assert await cache(tmp_path).run("show", f"refs/kept/{BRANCH}:half.py") == "half"
 
 
+async def kept_refs(tmp_path: Path) -> list[str]:
+    return (await cache(tmp_path).run("for-each-ref", "--format=%(refname)", "refs/kept")).split()
+
+
+async def test_commits_that_head_has_left_behind_are_kept_and_the_next_run_starts_there(
+    project: Project, workspace: Workspace, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with workspace.checkout(SHOP, project.url, base="main", branch=BRANCH) as tree:
+        coder = Git(tree.path, env=DEV.environment())
+        (tree.path / "total.py").write_text("a + b\n")
+        await coder.run("commit", "--quiet", "--all", "--message=The work")
+        work = await tree.head()
+        await coder.run("checkout", "--quiet", "--detach", tree.base_sha)
+    assert await cache(tmp_path).commit_id(f"refs/kept/{BRANCH}-tip") == work
+    assert f"refs/kept/{BRANCH}-tip" in caplog.text
+    async with workspace.checkout(SHOP, project.url, base="main", branch=NEXT, earlier=[BRANCH]) as tree:
+        assert tree.start_sha == work
+    assert await kept_refs(tmp_path) == [f"refs/kept/{BRANCH}-tip"]
+
+
+async def test_the_next_run_starts_at_what_is_kept_of_the_last_when_it_was_never_pushed(
+    project: Project, workspace: Workspace
+) -> None:
+    async with workspace.checkout(SHOP, project.url, base="main", branch=BRANCH) as tree:
+        (tree.path / "half.py").write_text("half\n")
+    base = await project.commit({"README": "A better shop.\n"})
+    async with workspace.checkout(SHOP, project.url, base="main", branch=NEXT, earlier=[BRANCH]) as tree:
+        assert (tree.path / "half.py").read_text() == "half\n"
+        assert (tree.base_sha, await tree.has_base()) == (base, True)
+
+
+async def test_nobody_starts_at_conflicts_that_were_kept(
+    project: Project, workspace: Workspace, tmp_path: Path
+) -> None:
+    async with AsyncExitStack() as stack:
+        conflicted = await Conflicted(project, workspace).checkout(stack)
+    assert await kept_refs(tmp_path) == [f"refs/kept/{NEXT}-conflicted"]
+    checkout = workspace.checkout(SHOP, project.url, base="main", branch="rig/1/3-r-last", earlier=[NEXT, BRANCH])
+    async with checkout as tree:
+        assert (tree.start_sha, tree.conflicts) == (conflicted.tree.start_sha, ("README", "total.py"))
+
+
+async def test_a_worktree_whose_git_file_is_gone_is_still_ours(
+    project: Project, workspace: Workspace, tmp_path: Path
+) -> None:
+    async with workspace.checkout(SHOP, project.url, base="main", branch=BRANCH) as tree:
+        (tree.path / ".git").unlink()
+        (tree.path / "total.py").write_text("a + b\n")
+    assert worktrees(tmp_path) == []
+    assert await cache(tmp_path).run("show", f"refs/kept/{BRANCH}:total.py") == "a + b"
+    async with workspace.checkout(SHOP, project.url, base="main", branch=NEXT) as tree:
+        (tree.path / ".git").unlink()
+        await Git(tree.path).run("init", "--quiet")
+        (tree.path / "total.py").write_text("a + b\n")
+        await tree.commit_all("Fix")
+        await tree.push()
+    assert await project.read(NEXT, "total.py") == "a + b"
+
+
+async def test_a_worktree_that_git_has_forgotten_is_left_and_named(
+    project: Project, workspace: Workspace, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with workspace.checkout(SHOP, project.url, base="main", branch=BRANCH) as tree:
+        (tree.path / "half.py").write_text("half\n")
+        (tree.path / ".git").unlink()
+        await cache(tmp_path).run("worktree", "prune", "--expire=now")
+    assert (tree.path / "half.py").read_text() == "half\n"
+    assert f"{tree.path} is left behind" in caplog.text
+
+
+async def test_a_worktree_that_the_coder_locked_is_not_half_made(
+    project: Project, workspace: Workspace, tmp_path: Path
+) -> None:
+    async with workspace.checkout(SHOP, project.url, base="main", branch=BRANCH) as tree:
+        (tree.path / "half.py").write_text("half\n")
+        await Git(tree.path).run("worktree", "lock", str(tree.path))
+    assert worktrees(tmp_path) == []
+    assert await cache(tmp_path).run("show", f"refs/kept/{BRANCH}:half.py") == "half"
+
+
+async def test_locks_that_a_coder_left_do_not_stop_us(project: Project, workspace: Workspace) -> None:
+    async with workspace.checkout(SHOP, project.url, base="main", branch=BRANCH) as tree:
+        git_dir = Path(await Git(tree.path).run("rev-parse", "--absolute-git-dir"))
+        (git_dir / "index.lock").touch()
+        (tree.path / "total.py").write_text("a + b\n")
+        tree.take_back()
+        await tree.commit_all("Fix")
+        await tree.push()
+    assert await project.read(BRANCH, "total.py") == "a + b"
+
+
+async def test_repositories_inside_are_named_and_left_out(
+    project: Project, workspace: Workspace, tmp_path: Path
+) -> None:
+    async with workspace.checkout(SHOP, project.url, base="main", branch=BRANCH) as tree:
+        for inner in (tree.path / "empty", tree.path / "deep" / "* one"):
+            inner.mkdir(parents=True)
+            await Git(inner).run("init", "--quiet")
+        await Git(inner, env=DEV.environment()).run("commit", "--quiet", "--allow-empty", "--message=Inner")
+        assert await tree.nested() == ("deep/* one", "empty")
+        assert await tree.commit_all("Nothing of ours") is None
+        (tree.path / "deep" / "half.py").write_text("half\n")
+    assert worktrees(tmp_path) == []
+    assert await cache(tmp_path).run("diff", "--name-only", tree.base_sha, f"refs/kept/{BRANCH}") == "deep/half.py"
+
+
+def deep(directory: Path) -> None:
+    """More directories in one another than Python nests calls."""
+    for _ in range(1_200):
+        directory = directory / "d"
+        directory.mkdir()
+
+
+def read_only(directory: Path) -> None:
+    """As Go leaves its module cache."""
+    (directory / "mod").mkdir()
+    (directory / "mod" / "file").touch()
+    (directory / "mod").chmod(0o555)
+
+
+@pytest.mark.parametrize("fill", [deep, read_only])
+async def test_whatever_a_coder_leaves_is_removed(
+    project: Project, workspace: Workspace, tmp_path: Path, fill: Callable[[Path], None]
+) -> None:
+    async with workspace.checkout(SHOP, project.url, base="main", branch=BRANCH) as tree:
+        fill(tree.path)
+    assert list((tmp_path / "agent" / "demo" / "shop" / "worktrees" / "rig" / "1").iterdir()) == []
+
+
+async def test_what_cannot_be_removed_is_named_and_stops_nobody(
+    project: Project, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(path: Path) -> OSError | None:
+        return PermissionError("another user's") if path.suffix == ".gone" else remove_tree(path)
+
+    monkeypatch.setattr("agents.workspace.remove_tree", denied)
+    async with (
+        Workspace.taken(tmp_path / "agent", DEV) as workspace,
+        workspace.checkout(SHOP, project.url, base="main", branch=BRANCH) as tree,
+    ):
+        (tree.path / "half.py").write_text("half\n")
+    gone = tree.path.with_name(f"{tree.path.name}.gone")
+    assert f"{gone} is left behind: another user's" in caplog.text
+    assert await cache(tmp_path).run("for-each-ref", "--format=%(refname)", "refs/heads") == ""
+    caplog.clear()
+    async with Workspace.taken(tmp_path / "agent", DEV):
+        assert f"{gone} is left behind: another user's" in caplog.text
+    monkeypatch.undo()
+    async with Workspace.taken(tmp_path / "agent", DEV):
+        assert worktrees(tmp_path) == []
+    assert await kept_refs(tmp_path) == [f"refs/kept/{BRANCH}"]
+
+
 DIES_AT_WORK = """
 import asyncio, os, signal, sys
 from contextlib import AsyncExitStack
@@ -234,6 +390,9 @@ async def main(root, url, dirty, clean, unfinished):
         (cache / "worktrees" / trees[dirty].path.name / "index.lock").touch()  # of a git that was killed as well
         (cache / "worktrees" / trees[unfinished].path.name / "locked").write_text("initializing")  # git's own way
         (trees[unfinished].path / "README").unlink()  # it had not come so far
+        (cache / "worktrees" / "orphan").mkdir()
+        (cache / "worktrees" / "orphan" / "locked").write_text("initializing")  # not even so far
+        (cache / "refs" / "heads" / "rig" / "1" / "4-r-orphan").write_text(trees[dirty].base_sha + "\\n")
         os.kill(os.getpid(), signal.SIGKILL)
 
 asyncio.run(main(*sys.argv[1:]))
@@ -253,6 +412,7 @@ async def test_what_a_dead_process_left_is_kept_when_it_is_work_and_gone_when_it
         assert await cache(tmp_path).run("show", f"refs/kept/{BRANCH}:half.py") == "half"
         kept = await cache(tmp_path).run("for-each-ref", "--format=%(refname)", "refs/kept", "refs/heads")
         assert kept == f"refs/kept/{BRANCH}"
+        assert not (cache(tmp_path).directory / "worktrees" / "orphan").exists()
         assert "prunable" not in await cache(tmp_path).run("worktree", "list", "--porcelain")
         async with workspace.checkout(SHOP, project.url, base="main", branch=NEXT) as tree:
             assert (tree.path / "total.py").exists()
@@ -300,6 +460,82 @@ async def test_hooks_that_a_coder_configures_do_not_run(project: Project, worksp
         await tree.commit_all("Fix")
         await tree.push()
     assert not (tmp_path / "ran").exists()
+
+
+async def test_what_a_coder_configures_and_hooks_into_the_cache_ends_with_it(
+    project: Project, workspace: Workspace, tmp_path: Path
+) -> None:
+    ran, elsewhere = tmp_path / "ran", Git(tmp_path / "elsewhere.git")
+    elsewhere.directory.mkdir()
+    await elsewhere.run("init", "--quiet", "--bare")
+    async with workspace.checkout(SHOP, project.url, base="main", branch=BRANCH) as tree:
+        hook = cache(tmp_path).directory / "hooks" / "reference-transaction"
+        hook.write_text(f"#!/bin/sh\ntouch {ran}\nexit 1\n")
+        hook.chmod(0o755)
+        coder = Git(tree.path)
+        await coder.run("config", "filter.mine.clean", f"touch {ran}; cat")
+        await coder.run("config", f"url.{elsewhere.directory}.insteadOf", project.url)
+        (tree.path / ".gitattributes").write_text("* filter=mine\n")
+        tree.take_back()
+        await tree.commit_all("Fix")
+        head = await tree.push()
+    async with workspace.checkout(SHOP, project.url, base="main", branch=NEXT, earlier=[BRANCH]) as tree:
+        assert tree.start_sha == head
+    assert not ran.exists()
+    assert await project.git.run("rev-parse", BRANCH) == head
+    assert await elsewhere.run("for-each-ref") == ""
+
+
+async def test_nothing_but_the_branch_is_pushed(project: Project, workspace: Workspace) -> None:
+    async with workspace.checkout(SHOP, project.url, base="main", branch=BRANCH) as tree:
+        coder = Git(tree.path, env=DEV.environment())
+        await coder.run("config", "push.followTags", "true")
+        await coder.run("commit", "--quiet", "--allow-empty", "--message=Mine")
+        await coder.run("tag", "--annotate", "--message=Mine", "v1")
+        await tree.push()
+    assert await project.git.run("tag", "--list") == ""
+
+
+@pytest.mark.parametrize("broken", ["config", "HEAD"])
+async def test_a_broken_cache_is_mended_or_replaced_and_what_it_keeps_is_not_lost(
+    project: Project, workspace: Workspace, tmp_path: Path, caplog: pytest.LogCaptureFixture, broken: str
+) -> None:
+    async with workspace.checkout(SHOP, project.url, base="main", branch=BRANCH) as tree:
+        (tree.path / "half.py").write_text("half\n")
+    (cache(tmp_path).directory / broken).write_text("[broken\n")
+    async with workspace.checkout(SHOP, project.url, base="main", branch=NEXT) as tree:
+        assert (tree.path / "README").exists()
+    if broken == "config":
+        assert await kept_refs(tmp_path) == [f"refs/kept/{BRANCH}"]
+    else:
+        (aside,) = cache(tmp_path).directory.parent.glob("broken-*.git")
+        assert (aside / "refs" / "kept" / BRANCH).exists()
+        assert str(aside) in caplog.text
+
+
+async def test_a_cache_is_not_replaced_because_the_forge_is_away(
+    project: Project, workspace: Workspace, tmp_path: Path
+) -> None:
+    async with workspace.checkout(SHOP, project.url, base="main", branch=BRANCH):
+        pass
+    project.path.rename(project.path.with_name("moved"))
+    with pytest.raises(WorkspaceFailed, match="cannot fetch"):
+        async with workspace.checkout(SHOP, project.url, base="main", branch=NEXT):
+            pass
+    assert [path.name for path in cache(tmp_path).directory.parent.glob("*.git")] == ["cache.git"]
+
+
+async def test_a_cache_that_another_run_works_with_is_not_replaced(
+    project: Project, workspace: Workspace, tmp_path: Path
+) -> None:
+    async with workspace.checkout(SHOP, project.url, base="main", branch=BRANCH):
+        head = cache(tmp_path).directory / "HEAD"
+        good = head.read_text()
+        head.write_text("[broken\n")
+        with pytest.raises(WorkspaceFailed, match="cannot fetch"):
+            async with workspace.checkout(SHOP, project.url, base="main", branch=NEXT):
+                pass
+        head.write_text(good)
 
 
 async def test_runs_of_one_repository_work_side_by_side(project: Project, workspace: Workspace) -> None:

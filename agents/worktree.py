@@ -1,0 +1,138 @@
+"""One run's files and what git says of them. What a coder commits by itself counts as much as what it leaves.
+
+Making and removing it is the workspace's business.
+"""
+
+from hashlib import sha256
+from pathlib import Path
+
+from msgspec import Struct
+
+from agents.cache import Cache, WorkspaceFailed, tracking_ref
+from machine.git import Git, GitError, branch_ref
+
+__all__ = ["DiffSize", "Worktree", "commit_everything", "nested_repositories", "unmerged"]
+
+
+class DiffSize(Struct, frozen=True):
+    """How much a branch changes of its base; lines are those added and those removed, binary files count none."""
+
+    files: int
+    lines: int
+
+
+class Worktree:
+    """A worktree of `cache` on a branch of its own. Its methods raise GitError and SpawnFailed."""
+
+    def __init__(
+        self, path: Path, admin: Path, cache: Cache, clone_url: str, *, branch: str, base_sha: str, start_sha: str
+    ) -> None:
+        self.path = path
+        self.branch = branch
+        self.base_sha = base_sha
+        """The base branch, as it was when this was made."""
+        self.start_sha = start_sha
+        self.conflicts: tuple[str, ...] = ()
+        """What merging the base branch in left to the coder."""
+        self.pushed = False
+        self._admin = admin
+        self._git = cache.git_in(path, admin)
+        self._cache = cache
+        self._clone_url = clone_url
+        self._left_by_merge: dict[str, bytes | None] = {}
+
+    async def merge_base_in(self) -> None:
+        """Merges the base branch into the work; conflicts stay in the files, for the coder."""
+        if await self._git.is_ancestor(self.base_sha, self.start_sha):
+            return
+        message = f"--message=Merge the base branch into {self.branch}"
+        merged = await self._git.outcome("merge", "--quiet", "--ff", "--no-verify", message, self.base_sha)
+        if merged.ok:
+            return
+        self.conflicts = await unmerged(self._git)
+        if not self.conflicts:
+            raise GitError(self.path, ("merge", self.base_sha), merged)
+        self._left_by_merge = {path: _content(self.path / path) for path in self.conflicts}
+
+    def take_back(self) -> None:
+        """To be called when the coder has ended: what it left half-done in git must not stop us."""
+        self._cache.take_back(self._admin, self.branch)
+
+    async def unresolved(self) -> tuple[str, ...]:
+        """The conflicts that the coder left: with markers still in the file, or neither changed nor added."""
+        open_ones = await unmerged(self._git)
+        return tuple(
+            path
+            for path, left in self._left_by_merge.items()
+            if _has_markers(self.path / path) or (path in open_ones and _content(self.path / path) == left)
+        )
+
+    async def nested(self) -> tuple[str, ...]:
+        """Repositories that somebody made inside this one: git cannot take their files."""
+        return await nested_repositories(self._git)
+
+    async def commit_all(self, message: str) -> str | None:
+        """Commits whatever is not committed and ends a merge that is going on; its id, or None for nothing to do."""
+        return await self.head() if await commit_everything(self._git, message) else None
+
+    async def head(self) -> str:
+        """The commit that the worktree is at."""
+        return await self._git.run("rev-parse", "HEAD")
+
+    async def has_base(self) -> bool:
+        """Whether the base branch is part of the work."""
+        return await self._git.is_ancestor(self.base_sha, await self.head())
+
+    async def diff_size(self) -> DiffSize:
+        """What the commits change of the base branch."""
+        listing = await self._git.run("diff", "--numstat", "--no-renames", "-z", f"{self.base_sha}...HEAD", "--")
+        changes = [line.split("\t")[:2] for line in listing.split("\0") if line]
+        return DiffSize(len(changes), sum(int(count) for change in changes for count in change if count != "-"))
+
+    async def push(self) -> str:
+        """Pushes the commits to the run's branch, and nothing else; their head. Raises WorkspaceFailed."""
+        head = await self.head()
+        options = ("--quiet", "--no-verify", "--no-signed", "--no-follow-tags", "--no-recurse-submodules")
+        try:
+            await self._git.run("push", *options, "--", self._clone_url, f"{head}:{branch_ref(self.branch)}")
+        except GitError as error:
+            raise WorkspaceFailed(f"cannot push to {self._clone_url}: {error}") from error
+        self.pushed = True
+        await self._git.run("update-ref", tracking_ref(self.branch), head)
+        return head
+
+
+async def unmerged(git: Git) -> tuple[str, ...]:
+    """The files of a worktree whose conflicts nobody has resolved for git."""
+    listing = await git.run("ls-files", "--unmerged", "-z")  # several lines for a file, "mode id stage<tab>path"
+    return tuple(dict.fromkeys(line.partition("\t")[2] for line in listing.split("\0") if line))
+
+
+async def commit_everything(git: Git, message: str) -> bool:
+    """Commits all but nested repositories, and ends a merge that is going on; False when there was nothing to do."""
+    leave_out = [f":(top,exclude,literal){path}" for path in await nested_repositories(git)]
+    await git.run("add", "--all", "--", ".", *leave_out)
+    merging = await git.outcome("rev-parse", "--verify", "--quiet", "MERGE_HEAD")
+    if not merging.ok and await git.ok("diff", "--cached", "--quiet"):
+        return False
+    # The message as it is: a line that begins with # is no comment.
+    await git.run("commit", "--quiet", "--no-verify", "--cleanup=whitespace", "--file=-", stdin=message.encode())
+    return True
+
+
+async def nested_repositories(git: Git) -> tuple[str, ...]:
+    """The directories of a worktree that are repositories of their own, unless they are ignored or committed."""
+    listing = await git.run("ls-files", "--others", "--exclude-standard", "-z")  # it goes into any other directory
+    return tuple(path[:-1] for path in listing.split("\0") if path.endswith("/"))
+
+
+def _content(path: Path) -> bytes | None:
+    """A fingerprint of a file; None when it is gone."""
+    return sha256(path.read_bytes()).digest() if path.is_file() else None
+
+
+def _has_markers(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    lines = path.read_bytes().splitlines()
+    return all(any(line.startswith(marker) for line in lines) for marker in (b"<<<<<<< ", b">>>>>>> "))
