@@ -9,6 +9,7 @@ import asyncio
 import logging
 import uuid
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Final
 
@@ -28,7 +29,9 @@ log = logging.getLogger(__name__)
 
 BATCH: Final = 500
 HEARTBEAT_SECONDS: Final = 1.0
-"""How often a quiet server says that it is there; two missing beats and the reader opens anew."""
+"""How often a quiet server says that it is there."""
+SILENCE_SECONDS: Final = 3 * HEARTBEAT_SECONDS
+"""After so long without a sign of life the reader opens anew."""
 
 
 class _State(Struct):
@@ -58,6 +61,8 @@ class Reader:
         self._created: str | None = None
         self._order = 0
         self._wanted = 0  # messages still due from the pull in flight
+        self._unread = 0  # deliveries that wait; what else waits (the end of a pull) is no event
+        self._heard = 0.0  # when the server gave its last sign of life
         self.position = after
         """Position of the last event read."""
         self._nothing_pending = False
@@ -65,7 +70,7 @@ class Reader:
     @property
     def caught_up(self) -> bool:
         """Whether nothing more was stored when the last event was handed over, and nothing has come since."""
-        return self._nothing_pending and self._messages.empty()
+        return self._nothing_pending and self._unread == 0
 
     async def __aenter__(self) -> "Reader":
         await self._open()
@@ -87,20 +92,17 @@ class Reader:
                 await self._reopen()
             if self._wanted <= 0:
                 await self._pull()
-            try:
-                message = self._messages.get_nowait()
-            except asyncio.QueueEmpty:
-                try:
-                    async with asyncio.timeout(3 * HEARTBEAT_SECONDS):
-                        message = await self._messages.get()
-                except TimeoutError:
-                    log.info("%s: the server fell silent at %d; opening anew", self._stream.name, self.position)
-                    await self._close()
-                    continue
+            message = await self._message()
+            if message is None:
+                log.info("%s: the server fell silent at %d; opening anew", self._stream.name, self.position)
+                await self._close()
+                continue
             delivery = Delivery.of(message)
             if delivery is None:
                 await self._status(message)
-            elif delivery.order != self._order + 1:
+                continue
+            self._unread -= 1
+            if delivery.order != self._order + 1:
                 log.info("%s: a message was lost behind %d; opening anew", self._stream.name, self.position)
                 await self._close()
             else:
@@ -110,10 +112,20 @@ class Reader:
                 self._nothing_pending = delivery.pending == 0
                 return delivery
 
+    async def _message(self) -> Msg | None:
+        """The next message, or None after a silence. It counts from the last sign of life, whoever waited since."""
+        clock = asyncio.get_running_loop().time
+        while True:
+            with suppress(asyncio.QueueEmpty):
+                return self._messages.get_nowait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(self._heard + SILENCE_SECONDS):
+                    return await self._messages.get()
+            if clock() >= self._heard + SILENCE_SECONDS and self._messages.empty():
+                return None
+
     async def _status(self, message: Msg) -> None:
         match header(message, "Status"):
-            case "100":  # a heartbeat
-                return
             case "404" | "408":  # this pull has ended; the next one asks again
                 self._wanted = 0
             case status:
@@ -134,13 +146,26 @@ class Reader:
                 return
 
     async def _open(self) -> None:
+        try:
+            await self._start()
+        except BaseException:
+            await self._close()
+            raise
+
+    async def _start(self) -> None:
         await self._check_stream()
-        self._messages = asyncio.Queue()
+        messages: asyncio.Queue[Msg] = asyncio.Queue()
+        self._messages, self._unread = messages, 0
         inbox = self._connection.inbox()
-        messages = self._messages
+        clock = asyncio.get_running_loop().time
 
         async def received(message: Msg) -> None:
-            messages.put_nowait(message)
+            if messages is not self._messages:
+                return  # of a consumer that was given up
+            self._heard = clock()
+            if header(message, "Status") != "100":  # a heartbeat
+                self._unread += Delivery.of(message) is not None
+                messages.put_nowait(message)
 
         self._subscription = await self._connection.subscribe(inbox, callback=received)
         self._inbox = inbox
@@ -180,9 +205,10 @@ class Reader:
             msgspec.json.encode(request),
             reply=self._inbox,
         )
-        self._wanted = BATCH
+        self._wanted, self._heard = BATCH, asyncio.get_running_loop().time()
 
     async def _close(self) -> None:
+        self._nothing_pending = False
         consumer, self._consumer = self._consumer, None
         subscription, self._subscription = self._subscription, None
         try:
