@@ -19,10 +19,13 @@ from types import MappingProxyType
 from machine import process
 from machine.process import Limits, Outcome
 
-__all__ = ["Git", "GitError", "Identity", "branch_ref", "sha"]
+__all__ = ["HELD", "Git", "GitError", "Identity", "branch_ref", "sha"]
 
 LIMITS = Limits(wall_seconds=300, output_bytes=64 * 1024 * 1024, kept_bytes=64 * 1024 * 1024)
 """Git's answers are read whole or not at all, hence as much is kept as may be printed."""
+
+HELD = 3
+_HOLDING = ("/bin/sh", "-c", f'exec "$@" {HELD}<&0 </dev/null', "sh")
 
 _SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -114,14 +117,18 @@ class Git:
             raise GitError(self.directory, args, outcome)
         return outcome.ok
 
-    async def outcome(self, *args: str, stdin: bytes = b"") -> Outcome:
-        """How the command ended, for callers that know its exit codes. Raises GitError when it was cut at a limit."""
+    async def outcome(self, *args: str, stdin: bytes = b"", held: int | None = None) -> Outcome:
+        """How the command ended, for callers that know its exit codes. Raises GitError when it was cut at a limit.
+
+        `held` is an open file that git, and what git starts, have as descriptor 3 (`HELD`): the lock on it lasts as
+        long as they do. With it there is no `stdin`.
+        """
         outcome = await process.run(
-            ["git", *args],
+            ["git", *args] if held is None else [*_HOLDING, "git", *args],
             cwd=self.directory,
             env=self._env,
             limits=self._limits,
-            stdin=stdin,
+            stdin=stdin if held is None else held,
             separate_errors=True,
             own_session=self._own_session,
         )

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 async def serve(life: Lifecycle, address: str) -> AsyncGenerator[str]:
     """Serve both at `address` ("host:port", port 0 for any); yields, and logs, where that is.
 
-    Raises Misconfigured when nobody could listen there, OSError when it is taken.
+    Raises Misconfigured when one cannot listen there.
     """
     host, port = _parse(address)
 
@@ -47,7 +47,10 @@ async def serve(life: Lifecycle, address: str) -> AsyncGenerator[str]:
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port).start()
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as error:  # taken, not ours, or no such host
+            raise Misconfigured(f"health address {address!r}: cannot listen there: {error.strerror}") from None
         bound_host, bound_port = runner.addresses[0][:2]
         where = f"http://{f'[{bound_host}]' if ':' in bound_host else bound_host}:{bound_port}"
         log.info("health at %s/livez and %s/readyz", where, where)

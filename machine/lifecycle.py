@@ -22,11 +22,11 @@ from types import MappingProxyType
 
 from machine import sessions
 
-__all__ = ["Check", "Lifecycle", "Misconfigured", "run"]
+__all__ = ["Check", "Lifecycle", "Misconfigured", "ends", "run"]
 
-GRACE_SECONDS = 5.0
+GRACE_SECONDS = 4.5
 """From being asked to stop to being cancelled. With CANCEL_SECONDS it is less than what a supervisor allows."""
-CANCEL_SECONDS = 2.0
+CANCEL_SECONDS = 1.5
 KILL_SECONDS = 1.0
 FAILED = 1
 MISCONFIGURED = 2
@@ -93,7 +93,7 @@ class Lifecycle:
 def run(main: Callable[[Lifecycle], Awaitable[None]], *, health_address: str | None) -> int:
     """Run `main` until it returns; the exit code: 0, 1 when it failed or had to be cancelled, 2 when misconfigured.
 
-    SIGINT and SIGTERM set `stop`, and so does the end of standard input under a supervisor. `health_address`
+    Each of `ends()` sets `stop`, and so does the end of standard input under a supervisor. `health_address`
     ("127.0.0.1:8080", port 0 for any) serves /livez and /readyz: see `health`.
     """
     # Both are taken out of the environment: a program that this role starts must not speak for it.
@@ -112,6 +112,12 @@ def run(main: Callable[[Lifecycle], Awaitable[None]], *, health_address: str | N
             _end_session()
 
 
+def ends() -> tuple[signal.Signals, ...]:
+    """The signals that ask a process to end: Ctrl-C, SIGTERM, and its terminal's end, unless nohup has that ignored."""
+    nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return (signal.SIGINT, signal.SIGTERM) if nohup else (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
 async def _live(
     main: Callable[[Lifecycle], Awaitable[None]],
     notify_socket: str | None,
@@ -120,7 +126,7 @@ async def _live(
 ) -> int:
     life = Lifecycle(notify_socket)
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in ends():
         loop.add_signal_handler(number, life.stop.set)
     if supervised:
         threading.Thread(target=_outlive_nobody, args=(loop, life.stop), daemon=True).start()

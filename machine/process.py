@@ -120,16 +120,17 @@ async def run(
     cwd: Path,
     env: Mapping[str, str],
     limits: Limits,
-    stdin: bytes = b"",
+    stdin: bytes | int = b"",
     on_output: Callable[[bytes], None] | None = None,
     separate_errors: bool = False,
     own_session: bool = False,
 ) -> Outcome:
     """Run `argv` to its end or to a limit; when this returns or raises, its process group is gone.
 
-    `on_output` sees every piece of output as it comes, in the event loop: it must be quick. What it raises stops
-    the program and is raised here. `own_session` is for what must not be stopped half-way when this process dies:
-    whoever sweeps up after us by our session does not reach it, and it ends by itself. Raises SpawnFailed.
+    `stdin` is what the program reads there, or the descriptor of an open file. `on_output` sees every piece of output
+    as it comes, in the event loop: it must be quick. What it raises stops the program and is raised here.
+    `own_session` is for what must not be stopped half-way when this process dies: whoever sweeps up after us by our
+    session does not reach it, and it ends by itself. Raises SpawnFailed.
     """
     began = time.monotonic()
     starting = asyncio.ensure_future(
@@ -191,7 +192,7 @@ async def _spawn(
     cwd: Path,
     env: Mapping[str, str],
     limits: Limits,
-    stdin: bytes,
+    stdin: bytes | int,
     on_output: Callable[[bytes], None] | None,
     separate_errors: bool,
     own_session: bool,
@@ -200,15 +201,16 @@ async def _spawn(
     # A file and not a pipe: complete before anyone reads, never a deadlock, no error when nobody reads. (asyncio's
     # own pipe is a socket on some versions, which a program cannot open as /dev/stdin.)
     with tempfile.TemporaryFile() as given:
-        given.write(stdin)
-        given.seek(0)
+        if isinstance(stdin, bytes):
+            given.write(stdin)
+            given.seek(0)
         try:
             _, child = await loop.subprocess_exec(
                 lambda: _Child(limits, on_output),
                 *argv,
                 cwd=cwd,
                 env=dict(env),
-                stdin=given,
+                stdin=given if isinstance(stdin, bytes) else stdin,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE if separate_errors else subprocess.STDOUT,
                 process_group=None if own_session else 0,

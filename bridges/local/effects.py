@@ -5,7 +5,6 @@ Each effect looks before it acts, so that doing it again after a crash finds wha
 
 import asyncio
 import logging
-from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
@@ -79,7 +78,6 @@ class Effects:
     def __init__(self, scratch: Scratch) -> None:
         self._scratch = scratch
         self._checking = asyncio.Semaphore(CHECKS_AT_ONCE)
-        self._landing: defaultdict[Path, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def perform(self, action: Action, policy: Policy, still_due: Callable[[], bool]) -> Event | None:
         """Do it, and return what to say of it; None: nothing to say.
@@ -96,8 +94,7 @@ class Effects:
                 async with self._checking:
                     return await self._check(action, policy)
             case Merge():
-                async with self._landing[action.path]:
-                    return await self._merge(action, still_due)
+                return await self._merge(action, still_due)
             case Refuse(asked=asked, reason=reason, detail=detail):
                 return MergeRefused(head_sha=asked.head, base_sha=asked.base, reason=reason, detail=detail)
             case Close(about=about):
@@ -166,10 +163,10 @@ class Effects:
                     return refused(MergeRefusal.BASE_MOVED, f"{action.base_branch} has everything already")
                 case MergeCommit(sha=merge):
                     pass
-            if not still_due():
-                return None
-            landed = await land(clone, action.path, action.base_branch, merge=merge, expected=base)
+            landed = await land(clone, action.path, action.base_branch, merge=merge, expected=base, still_due=still_due)
         match landed:
+            case None:
+                return None
             case Landed(sha=merge):
                 return Merged(head_sha=action.head, base_sha=base, merge_sha=merge)
             case BaseMoved(actual=actual):

@@ -5,10 +5,16 @@ it again after a crash makes the same commit. It is always a commit of two paren
 
 Where a work tree has the base branch checked out, git moves first the tree and then the branch. So a push is never
 stopped half-way (it has a session of its own, and a cancelled task waits for it); and should the second step fail (the
-branch moved or is locked just then, the disk is full), the tree is put back.
+branch moved or is locked just then, the disk is full), the tree is put back. Between the two a tree looks as if
+somebody had changed it, so forges take turns: a lock on the repository is held by whoever lands, and by the push
+itself, which may outlive a forge that was killed.
 """
 
 import asyncio
+import fcntl
+import os
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +25,7 @@ from machine.process import Outcome
 
 FORGE = Identity("Rig", "rig@localhost")
 _FILES_NAMED = 10
+_TURN_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +71,7 @@ class BaseMoved:
 
 @dataclass(frozen=True, slots=True)
 class DirtyCheckout:
-    """A work tree has the base branch checked out, with changes that the merge would run over."""
+    """A work tree has the base branch checked out and cannot follow: it has changes of its own, or it is gone."""
 
     detail: str
 
@@ -103,17 +110,43 @@ async def combine(
 
 
 async def land(
-    scratch: Git, repository: Path, branch: str, *, merge: str, expected: str
-) -> Landed | BaseMoved | DirtyCheckout | Protected:
+    scratch: Git,
+    repository: Path,
+    branch: str,
+    *,
+    merge: str,
+    expected: str,
+    still_due: Callable[[], bool] = lambda: True,
+) -> Landed | BaseMoved | DirtyCheckout | Protected | None:
     """Put a merge commit from a scratch clone on the base branch, if that still is at `expected`.
 
-    Why it was refused is read from the repository afterwards, not from git's words. Raises GitError when it failed for
-    another reason (a full disk), NoSuchBranch when the branch is gone.
+    Waits its turn; `still_due` is asked then, and None is the answer when it is not. Why it was refused is read from
+    the repository afterwards, not from git's words. Raises GitError when it failed for another reason (a full disk),
+    NoSuchBranch when the branch is gone.
     """
+    async with _turn(repository) as lock:
+        if not still_due():
+            return None
+        return await _land(scratch, repository, branch, merge=merge, expected=expected, lock=lock)
+
+
+async def _land(
+    scratch: Git, repository: Path, branch: str, *, merge: str, expected: str, lock: int
+) -> Landed | BaseMoved | DirtyCheckout | Protected:
+    before = await branch_head(repository, branch)
+    if before == merge:
+        return Landed(merge)
+    if before != expected:
+        return BaseMoved(before)
     tree = await _work_tree(repository, branch)
+    if tree and not tree.is_dir():
+        return DirtyCheckout(
+            f"the work tree {tree}, which has {branch} checked out, is gone: run `git worktree prune` in {repository}"
+        )
     if tree:
         await _put_back(scratch, tree, merge)  # what an earlier try may have left
-    outcome = await _push_to_its_end(scratch, repository, branch, merge, expected)
+    git = Git(scratch.directory, own_session=True)
+    outcome = await _to_its_end(push(git, repository, branch, source=merge, expected=expected, hooks=True, held=lock))
     actual = await branch_head(repository, branch)
     if actual == merge:
         return Landed(merge)
@@ -147,13 +180,34 @@ async def find_merge(repository: Path, branch: str, head: str) -> Found | None:
     return None
 
 
-async def _push_to_its_end(scratch: Git, repository: Path, branch: str, merge: str, expected: str) -> Outcome:
-    git = Git(scratch.directory, own_session=True)
-    pushing = asyncio.ensure_future(push(git, repository, branch, source=merge, expected=expected, hooks=True))
+@asynccontextmanager
+async def _turn(repository: Path) -> AsyncGenerator[int]:
+    """Alone in landing on this repository, among all forges; the lock that says so is on this open file."""
+    lock = os.open(await Git(repository).run("rev-parse", "--path-format=absolute", "--git-common-dir"), os.O_RDONLY)
+    try:
+        while not _locked(lock):  # noqa: ASYNC110 - a thread that waits for it could not be cancelled
+            await asyncio.sleep(_TURN_SECONDS)
+        yield lock
+    finally:
+        os.close(lock)  # not unlocked: a push that goes on keeps it
+
+
+def _locked(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+async def _to_its_end(push: Coroutine[None, None, Outcome]) -> Outcome:
+    pushing = asyncio.ensure_future(push)
     try:
         return await asyncio.shield(pushing)
     except asyncio.CancelledError:
-        await asyncio.wait([pushing])
+        while not pushing.done():  # however often it is cancelled
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([pushing])
         raise
 
 

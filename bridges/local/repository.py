@@ -1,8 +1,9 @@
 """A repository on this disk, as the forge sees it: may it be served, where are its branches, how do they move.
 
 Every branch moves the way a `git push` would move it: compare-and-swap, and a work tree that has the branch checked
-out follows (`receive.denyCurrentBranch=updateInstead`) or, when it holds changes of its own, stops it. The base branch
-passes the repository's own hooks, as any push to it does; the rig's branches (`rig/…`) are bookkeeping and run none.
+out follows (`receive.denyCurrentBranch=updateInstead`) or, when it holds changes of its own, stops it. A merge onto the
+base branch passes the repository's own hooks, as any push to it does. What the forge itself does to `rig/…` branches is
+bookkeeping and runs none; an agent's push to its work branch is the agent's, and runs them.
 """
 
 import re
@@ -12,11 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from machine import process
-from machine.git import Git, GitError, branch_ref, sha
+from machine.git import HELD, Git, GitError, branch_ref, sha
 from machine.process import Outcome
 
 SLUG_LENGTH = 40
-_RECEIVE = "git -c receive.denyCurrentBranch=updateInstead -c receive.denyDeletes=false"
+_RECEIVE = (
+    "git -c receive.denyCurrentBranch=updateInstead -c receive.denyDeletes=false"
+    " -c gc.autoDetach=false -c receive.autogc=false"
+)
 _WITHOUT_HOOKS = " -c core.hooksPath=/dev/null"
 
 
@@ -26,6 +30,7 @@ class RepositoryError(Exception):
     RepositoryError
     ├── NotARepository   no git repository at this path
     ├── ShallowClone     its history is cut off
+    ├── NameTaken        it has a branch where the rig's branches would be
     └── NoSuchBranch     the base branch is not there: no commit yet, HEAD detached, or gone
     """
 
@@ -36,6 +41,10 @@ class NotARepository(RepositoryError):
 
 class ShallowClone(RepositoryError):
     """The repository's history is cut off, so merges cannot be computed."""
+
+
+class NameTaken(RepositoryError):
+    """A branch called `rig`: beside it git takes none called `rig/…`."""
 
 
 class NoSuchBranch(RepositoryError):
@@ -68,7 +77,7 @@ class PushRefused:
 async def inspect(path: Path, base_branch: str | None = None) -> Inspected:
     """Look at the repository at `path`; `base_branch` None means the one that its HEAD names.
 
-    Raises NotARepository, ShallowClone, NoSuchBranch.
+    Raises NotARepository, ShallowClone, NameTaken, NoSuchBranch.
     """
     if not path.is_absolute():
         raise NotARepository(f"{path} is not an absolute path: processes look at it from different directories")
@@ -76,16 +85,18 @@ async def inspect(path: Path, base_branch: str | None = None) -> Inspected:
         raise NotARepository(f"{path} is not a directory")
     git = Git(path)
     try:
-        facts = await git.run(
-            "rev-parse", "--is-bare-repository", "--is-inside-work-tree", "--is-shallow-repository", "--show-prefix"
-        )
+        facts = await git.run("rev-parse", "--is-bare-repository", "--is-inside-work-tree", "--is-shallow-repository")
     except GitError as error:
         raise NotARepository(f"{path} is not a git repository: {error.detail}") from error
-    bare, work_tree, shallow = (word == "true" for word in facts.splitlines()[:3])
+    bare, work_tree, shallow = (word == "true" for word in facts.splitlines())
     if not bare and not work_tree:
         raise NotARepository(f"{path} is the inside of a git repository: name the directory around it")
     if shallow:
         raise ShallowClone(f"{path} is a shallow clone: run `git fetch --unshallow` in it first")
+    if await git.ok("show-ref", "--verify", "--quiet", branch_ref("rig")):
+        raise NameTaken(
+            f"{path} has a branch called rig, so none can be called rig/…: `git branch -m rig …` in it first"
+        )
     branch = base_branch or await _branch_of_head(git)
     return Inspected(branch, await branch_head(path, branch), bare)
 
@@ -142,11 +153,17 @@ async def all_branches(path: Path) -> list[str]:
     return await _branches(Git(path))
 
 
-async def push(git: Git, path: Path, branch: str, *, source: str, expected: str | None, hooks: bool) -> Outcome:
-    """Push a commit of `git`'s repository to `branch` of the one at `path`, if it is at `expected` (None: nowhere)."""
+async def push(
+    git: Git, path: Path, branch: str, *, source: str, expected: str | None, hooks: bool, held: int | None = None
+) -> Outcome:
+    """Push a commit of `git`'s repository to `branch` of the one at `path`, if it is at `expected` (None: nowhere).
+
+    The lock on `held`, an open file, lasts until the receiving side has ended, whatever becomes of us and of the
+    pushing side. Hooks do not hold it: one may start a server.
+    """
     lease = f"--force-with-lease={branch_ref(branch)}:{expected or ''}"
     target = f"{sha(source)}:{branch_ref(branch)}"
-    return await git.outcome("push", *_push_options(hooks=hooks), lease, "--", str(path), target)
+    return await git.outcome("push", *_push_options(hooks=hooks), lease, "--", str(path), target, held=held)
 
 
 def refusal(outcome: Outcome) -> str:
@@ -157,7 +174,9 @@ def refusal(outcome: Outcome) -> str:
 
 
 def _push_options(*, hooks: bool) -> Sequence[str]:
-    receive = f"{_RECEIVE}{'' if hooks else _WITHOUT_HOOKS} receive-pack"
+    # A function of the shell that git starts for this: the shell waits, and holds what receive-pack's hooks shall not.
+    command = f"{_RECEIVE}{'' if hooks else _WITHOUT_HOOKS} receive-pack"
+    receive = f'receive() {{ {command} "$@" {HELD}<&-; }}; receive'
     return ("--porcelain", "--no-verify", "--no-signed", "--no-follow-tags", f"--receive-pack={receive}")
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,13 +10,14 @@ from typing import Any, TypeVar
 
 import pytest
 
-from bridges.local import shell
+from bridges.local import merging, shell
 from bridges.local.effects import Effects
 from bridges.local.numbers import ADD_ISSUE, SERVICE
 from bridges.local.plan import Check
 from bridges.local.repository import all_branches
 from bus import Bus, NoService, Refused
 from deploy.embedded.server import Server
+from machine import sessions
 from machine.git import Git
 from machine.lifecycle import Lifecycle
 from schemas import (
@@ -477,6 +479,71 @@ async def test_two_forges_say_everything_once(rig: Rig, nats: Server) -> None:
     assert sorted(answer.issue.number for answer in added) == list(range(2, 12))
     for kind in (RepositoryConfigured, PullRequestOpened, ChecksPassed, Merged):
         assert len(await rig.everything(kind)) == 1
+
+
+async def test_two_forges_do_not_take_each_others_merge_for_somebodys_changes(checkout: Rig, nats: Server) -> None:
+    await checkout.project.move_base({f"f{n}": "1\n" * 50 for n in range(400)})
+    async with forge(checkout, nats.url), forge(checkout, nats.url):
+        await checkout.add_repository("true")
+        await checkout.work({f"f{n}": "2\n" * 50 for n in range(400)})
+        await checkout.ask_merge(data(await checkout.hear(ChecksPassed), ChecksPassed))
+        await checkout.hear(Merged)
+    assert await checkout.everything(MergeRefused) == []
+    assert len(await checkout.everything(Merged)) == 1
+    assert await checkout.project.git.run("status", "--porcelain") == ""
+
+
+_FORGE = """
+import asyncio, sys
+from pathlib import Path
+from bridges.local import shell
+from bus import Bus
+from machine.lifecycle import Lifecycle
+from schemas import Actor
+
+async def main(url, scratch):
+    async with await Bus.connect(url, actor=Actor.LOCAL, source="local") as bus:
+        await shell.run(bus, Lifecycle(), scratch=Path(scratch))
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+async def test_a_push_that_outlives_its_forge_is_waited_for_by_the_next(
+    checkout: Rig, nats: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pushing, go, waiting = tmp_path / "pushing", tmp_path / "go", asyncio.Event()
+    os.mkfifo(pushing)
+    os.mkfifo(go)
+    hook = Path(await checkout.project.git.run("rev-parse", "--absolute-git-dir")) / "hooks" / "update"
+    only_once = f"[ $1 = refs/heads/main ] && [ ! -e {tmp_path}/once ]"
+    hook.write_text(f"#!/bin/sh\nif {only_once}; then touch {tmp_path}/once; echo > {pushing}; read go < {go}; fi\n")
+    hook.chmod(0o755)
+    arguments = ("-c", _FORGE, nats.url, str(checkout.scratch))
+    first = await asyncio.create_subprocess_exec(sys.executable, *arguments, start_new_session=True)
+    await checkout.add_repository("true")
+    await checkout.work({"total.py": "fixed\n"})
+    await checkout.ask_merge(data(await checkout.hear(ChecksPassed), ChecksPassed))
+    await asyncio.to_thread(pushing.read_text)
+    await sessions.sweep(first.pid)
+    await first.wait()
+    try_lock = merging._locked  # pyright: ignore[reportPrivateUsage]
+
+    def locked(lock: int) -> bool:
+        got = try_lock(lock)
+        if not got:
+            waiting.set()
+        return got
+
+    monkeypatch.setattr(merging, "_locked", locked)
+    async with forge(checkout, nats.url):
+        await asyncio.wait_for(waiting.wait(), 10)
+        await asyncio.to_thread(go.write_text, "go\n")
+        merged = data(await checkout.hear(Merged), Merged)
+    assert merged.merge_sha == await checkout.project.base()
+    assert len(await checkout.everything(Merged)) == 1
+    assert await checkout.everything(MergeRefused) == []
+    assert await checkout.project.git.run("status", "--porcelain") == ""
 
 
 # ── a repository that changes ────────────────────────────────────────────────

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -25,6 +26,7 @@ from bridges.local.merging import (
 )
 from bridges.local.repository import (
     BranchMoved,
+    NameTaken,
     NoSuchBranch,
     NotARepository,
     PushRefused,
@@ -74,6 +76,14 @@ async def test_a_repository_is_served_from_the_branch_its_head_names(project: Pr
     found = await inspect(project.path)
     assert (found.base_branch, found.base_sha) == ("main", await project.base())
     assert found.bare == (project.path.name == "shop.git")
+
+
+async def test_a_repository_with_a_branch_where_the_rigs_would_be_is_refused(project: Project) -> None:
+    await project.git.run("branch", "rig", "main")
+    with pytest.raises(NameTaken, match="has a branch called rig"):
+        await inspect(project.path)
+    await project.git.run("branch", "-m", "rig", "rigging")
+    await inspect(project.path)
 
 
 async def test_a_repository_is_served_from_the_branch_it_was_added_with(project: Project) -> None:
@@ -307,7 +317,9 @@ async def merge_now(
     async with scratch.clone(project.path) as clone:
         merge = await combine(clone, head=head, base=base, message=MESSAGE, at=AT)
         assert isinstance(merge, MergeCommit)
-        return await land(clone, project.path, "main", merge=merge.sha, expected=base)
+        landed = await land(clone, project.path, "main", merge=merge.sha, expected=base)
+        assert landed is not None
+        return landed
 
 
 async def test_a_merge_lands_on_the_base_branch_and_in_its_checkout(project: Project, scratch: Scratch) -> None:
@@ -366,6 +378,22 @@ async def test_a_dirty_checkout_is_refused_by_name_and_keeps_its_changes(
     (tree / "new.py").unlink()
     assert isinstance(await merge_now(checkout, scratch, head, base), Landed)
     assert (tree / "new.py").read_text() == "new\n"
+
+
+async def test_a_checkout_that_is_gone_is_refused_by_name(checkout: Project, scratch: Scratch, tmp_path: Path) -> None:
+    await checkout.git.run("checkout", "-q", "-b", "other")
+    await checkout.git.run("worktree", "add", "-q", "../linked", "main")
+    shutil.rmtree(tmp_path / "linked")
+    base = await checkout.base()
+    head = await checkout.work("rig/1/1-r", {"total.py": "fixed\n"})
+    refused = await merge_now(checkout, scratch, head, base)
+    assert isinstance(refused, DirtyCheckout)
+    assert refused.detail == (
+        f"the work tree {tmp_path / 'linked'}, which has main checked out, is gone: "
+        f"run `git worktree prune` in {checkout.path}"
+    )
+    await checkout.git.run("worktree", "prune")
+    assert isinstance(await merge_now(checkout, scratch, head, base), Landed)
 
 
 async def test_untracked_files_out_of_the_way_do_not_matter(checkout: Project, scratch: Scratch) -> None:
@@ -501,6 +529,24 @@ async def test_a_merge_is_not_torn_when_the_forge_and_its_whole_session_are_kill
     assert await checkout.git.run("status", "--porcelain") == ""
 
 
+async def test_a_server_that_a_hook_started_keeps_nobody_from_landing(
+    checkout: Project, scratch: Scratch, tmp_path: Path
+) -> None:
+    hook = Path(await checkout.git.run("rev-parse", "--absolute-git-dir")) / "hooks" / "post-receive"
+    end = tmp_path / "end"
+    os.mkfifo(end)
+    gate = os.open(end, os.O_RDWR | os.O_NONBLOCK)
+    serve = f"import os; os.setsid(); open({str(end)!r}).read(1)"
+    hook.write_text(f'#!/bin/sh\n{sys.executable} -c "{serve}" </dev/null >/dev/null 2>&1 &\n')
+    hook.chmod(0o755)
+    async with asyncio.timeout(20):
+        for number in (1, 2):
+            head = await checkout.work(f"rig/{number}/1-r", {f"{number}": "x\n"})
+            assert isinstance(await merge_now(checkout, scratch, head, await checkout.base()), Landed)
+    os.write(gate, b"x" * 8)
+    os.close(gate)
+
+
 async def test_a_cancelled_merge_is_done_or_not_begun(checkout: Project, scratch: Scratch) -> None:
     base = await checkout.base()
     head = await checkout.work("rig/1/1-r", {"total.py": "fixed\n"})
@@ -510,7 +556,9 @@ async def test_a_cancelled_merge_is_done_or_not_begun(checkout: Project, scratch
     (hooks / "pre-receive").chmod(0o755)
     merging = asyncio.create_task(merge_now(checkout, scratch, head, base))
     await asyncio.to_thread((checkout.path.parent / "pushing").read_text)
-    merging.cancel()
+    for _ in range(3):  # however often
+        merging.cancel()
+        await asyncio.wait([merging], timeout=0)
     with pytest.raises(asyncio.CancelledError):
         await merging
     assert await find_merge(checkout.path, "main", head) == Found(await checkout.base(), base)

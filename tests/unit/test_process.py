@@ -84,6 +84,15 @@ async def test_input_can_be_opened_by_its_name(tmp_path: Path) -> None:
     assert (await sh("cat /dev/stdin", tmp_path, stdin=b"hello")).output == b"hello"
 
 
+async def test_standard_input_may_be_an_open_file(tmp_path: Path) -> None:
+    (tmp_path / "given").write_bytes(b"hello")
+    with (tmp_path / "given").open("rb") as given:
+        outcome = await process.run(
+            ["cat"], cwd=tmp_path, env=process.environment(), limits=ROOMY, stdin=given.fileno()
+        )
+    assert outcome.output == b"hello"
+
+
 async def test_output_is_seen_while_the_program_runs(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "go")
 
