@@ -1,15 +1,15 @@
 """What `rig up` tells a person, or as JSON a program: the rig is ready and where things are, and what happens to parts.
 
 For people the one line "ready" is on standard output and the rest on standard error; as JSON every line is one object
-on standard output.
+on standard output. Nobody need listen: the rig runs on when whoever read this has left.
 """
 
 import sys
 from dataclasses import fields
-from typing import TextIO
 
 import msgspec
 
+from bridges.terminal.output import tell
 from deploy.guard import NotStarted
 from deploy.redact import redacted
 from deploy.supervisor import Crashed, Failed, Ready, Restarting, Started, Stopped
@@ -41,7 +41,7 @@ class Screen:
             case Ready() if not self._up:
                 return
             case Ready() | Crashed() | Restarting() | NotStarted():
-                _line(sys.stderr, str(news))
+                tell(sys.stderr, str(news))
 
     def ready(self, rig: Rig, provider: str | None) -> None:
         """Every role is ready. `provider`: the coder's name (its command line may hold secrets)."""
@@ -62,20 +62,20 @@ class Screen:
             )
             return
         agents = f"{', '.join(rig.agents)} with {provider}" if rig.agents else "none"
-        _line(
+        tell(
             sys.stdout,
             f"ready after {rig.seconds:.1f} s · nats {nats} · postgres {postgres} · data {rig.home.path}"
             f" · logs {rig.home.logs} · agents {agents}",
         )
         if provider is None:
-            _line(sys.stderr, NO_CODER)
+            tell(sys.stderr, NO_CODER)
 
     def stopped(self) -> None:
         """All is put away."""
         if self._as_json:
             _object({"state": "stopped"})
         else:
-            _line(sys.stderr, "stopped")
+            tell(sys.stderr, "stopped")
 
 
 def _as_object(news: News) -> dict[str, object]:
@@ -86,8 +86,4 @@ def _as_object(news: News) -> dict[str, object]:
 
 
 def _object(value: dict[str, object]) -> None:
-    _line(sys.stdout, msgspec.json.encode(value).decode())
-
-
-def _line(stream: TextIO, text: str) -> None:
-    print(text, file=stream, flush=True)
+    tell(sys.stdout, msgspec.json.encode(value).decode())

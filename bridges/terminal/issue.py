@@ -8,8 +8,9 @@ from typer.core import TyperGroup
 
 from bridges.terminal import names, reading
 from bridges.terminal.errors import BadInput
+from bridges.terminal.output import say, say_json
 from bridges.terminal.publish import read_text
-from bridges.terminal.session import person, reported, run, say, say_json
+from bridges.terminal.session import person, reported, run
 from bridges.terminal.views import Json
 from schemas import AddIssue, BadReference, Invalid, IssueAdded, IssueApproved, RepoRef, build
 
@@ -22,10 +23,13 @@ FORGE_SECONDS = 15.0
 
 
 class IssueGroup(TyperGroup):
-    """A group whose first word may be an issue instead of a command: `rig issue acme/web#42`."""
+    """A group whose first word may be an issue instead of a command: `rig issue acme/web#42`.
+
+    A repository alone goes the same way, since that is where it is said how to write an issue.
+    """
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # pyright: ignore[reportIncompatibleMethodOverride] - typer.Context is its context
-        if not any(word in self.commands for word in args[:1]) and any("#" in word for word in args):
+        if not any(word in self.commands for word in args[:1]) and any("#" in word or "/" in word for word in args):
             args = ["show", *args]
         return super().parse_args(ctx, args)
 

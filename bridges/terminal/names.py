@@ -3,7 +3,16 @@
 from typing import TYPE_CHECKING
 
 from bridges.terminal.errors import BadInput
-from schemas import BadReference, IssueRef, RepoRef, RepositoryRemoved, repositories_named
+from schemas import (
+    BadReference,
+    IssueRef,
+    Recorded,
+    Ref,
+    RepoRef,
+    RepositoryRemoved,
+    everything_about,
+    repositories_named,
+)
 
 if TYPE_CHECKING:
     from bus import Bus
@@ -22,7 +31,8 @@ def check_issue(typed: str) -> None:
     try:
         IssueRef.parse(typed if "/" in typed else f"owner/{typed}")
     except BadReference:
-        raise BadReference(f"{typed[:60]!r} is not an issue: write OWNER/REPO#NUMBER, like acme/web#42") from None
+        how = "OWNER/REPO#NUMBER, like acme/web#42" if "#" in typed else f"{typed[:60]}#N"
+        raise BadReference(f"{typed[:60]!r} is not an issue: write {how}") from None
 
 
 async def repository(bus: "Bus", typed: str) -> RepoRef:
@@ -41,6 +51,20 @@ async def repository(bus: "Bus", typed: str) -> RepoRef:
             raise BadInput(f"no repository {typed!r} is under this rig; `rig status` lists them")
         case several:
             raise BadInput(f"{typed!r} could be {' or '.join(map(str, several))}: write OWNER/REPO")
+
+
+async def check_under_the_rig(bus: "Bus", about: Ref) -> None:
+    """Raises BadInput for a repository that was never added, or has been removed, and for an issue of one."""
+    match about:
+        case RepoRef() as ref:
+            pass
+        case IssueRef():
+            ref = about.repository
+        case _:
+            return
+    last = await bus.log.last(everything_about(ref))
+    if last is None or (isinstance(last, Recorded) and isinstance(last.event.data, RepositoryRemoved)):
+        raise BadInput(f"{ref} is not under this rig; `rig repo add PATH --name {ref} --check …` puts it there")
 
 
 async def issue(bus: "Bus", typed: str) -> IssueRef:

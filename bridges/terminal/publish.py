@@ -3,14 +3,18 @@
 import sys
 import uuid
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bridges.terminal import reading
+from bridges.terminal import names, reading
 from bridges.terminal.errors import BadInput
-from bridges.terminal.session import reported, run, say
-from schemas import Actor, event_id
+from bridges.terminal.output import say
+from bridges.terminal.session import reported, run
+from schemas import Actor, Draft, RepositoryAdded, event_id
+
+if TYPE_CHECKING:
+    from bus import Bus
 
 
 def publish(
@@ -36,8 +40,15 @@ def publish(
     with reported():
         draft = reading.draft(type, _values(values or [], json))
         known_as = event_id(Actor.CLI, uuid.uuid4().hex) if id is None else reading.event_id(id)
-        position = run(context, lambda bus: bus.log.publish(draft, known_as))
+        position = run(context, lambda bus: _say(bus, draft, known_as))
         say([f"position {position}, id {known_as}"])
+
+
+async def _say(bus: "Bus", draft: Draft, known_as: str) -> int:
+    """Its position. Raises BadInput for a repository that nobody here would hear of."""
+    if not isinstance(draft.data, RepositoryAdded):
+        await names.check_under_the_rig(bus, draft.about)
+    return await bus.log.publish(draft, known_as)
 
 
 def _values(arguments: list[str], json: str | None) -> dict[str, object]:

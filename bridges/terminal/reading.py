@@ -161,7 +161,11 @@ def dependencies(typed: Iterable[str], repository: RepoRef) -> tuple[IssueRef, .
     found: dict[IssueRef, None] = {}
     for one in typed:
         number = one.removeprefix("#")
-        found[IssueRef.parse(f"{repository}#{number}" if number.isascii() and number.isdigit() else one)] = None
+        short = number.isascii() and number.isdigit()
+        try:
+            found[IssueRef.parse(f"{repository}#{number}" if short else one)] = None
+        except BadReference:
+            raise BadReference(f"{one[:60]!r} is not an issue: write N, from 1 on, or OWNER/REPO#N") from None
     return tuple(found)
 
 

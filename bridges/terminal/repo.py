@@ -10,7 +10,8 @@ import typer
 
 from bridges.terminal import reading
 from bridges.terminal.errors import BadInput, Failed
-from bridges.terminal.session import person, reported, run, say, say_json
+from bridges.terminal.output import say, say_json
+from bridges.terminal.session import person, reported, run
 from bridges.terminal.views import Json
 from schemas import (
     Actor,

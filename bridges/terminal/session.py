@@ -7,15 +7,16 @@ import asyncio
 import getpass
 import logging
 import os
-from collections.abc import Awaitable, Callable, Generator, Iterable
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn, TypeAlias, TypeVar, cast
 
-import msgspec
 import typer
-from msgspec import Struct
 
 from bridges.terminal.errors import BadInput, Failed, NoRig, TerminalError
+from machine.git import GitError
+from machine.process import SpawnFailed
 from schemas import Actor, SchemaError, printable
 
 if TYPE_CHECKING:
@@ -23,22 +24,36 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-FindServer: TypeAlias = Callable[[], str]
-"""The URL of the running rig's NATS server. Raises NoRig."""
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Where the rig is."""
+
+    url: str
+    """Of its NATS server."""
+    setting: str | None
+    """Where a person said so, like RIG_NATS_URL; None: the running rig said so itself."""
+
+
+FindServer: TypeAlias = Callable[[], Found]
+"""Raises NoRig."""
 
 CONNECT_SECONDS = 3.0
 
 
 def run(context: typer.Context, work: Callable[["Bus"], Awaitable[T]]) -> T:
     """Connects as the terminal and does the work. Use it inside `reported`."""
-    url = cast("FindServer", context.obj)()
+    found = find_server(context)()
     logging.getLogger().addHandler(logging.NullHandler())  # what fails is said once, in words of our own
-    from bus import Bus, BusError, DuplicateMismatch, Unavailable
+    from bus import Bus, DuplicateMismatch, Unavailable
 
     async def connected() -> T:
         try:
-            bus = await Bus.connect(url, actor=Actor.CLI, source=f"cli/{person()}", timeout_seconds=CONNECT_SECONDS)
+            source = f"cli/{person()}"
+            bus = await Bus.connect(found.url, actor=Actor.CLI, source=source, timeout_seconds=CONNECT_SECONDS)
         except Unavailable as error:
+            if found.setting is not None:
+                raise Failed(f"{error} ({found.setting})") from None
             raise NoRig(str(error)) from None
         async with bus:
             return await work(bus)
@@ -47,30 +62,35 @@ def run(context: typer.Context, work: Callable[["Bus"], Awaitable[T]]) -> T:
         return asyncio.run(connected())
     except DuplicateMismatch as error:
         raise BadInput(str(error)) from None
-    except BusError as error:
-        raise Failed(str(error)) from None
+
+
+def find_server(context: typer.Context) -> FindServer:
+    """What deploy/ has handed in."""
+    return cast("FindServer", context.obj)
 
 
 @contextmanager
-def reported() -> Generator[None]:
-    """Turns what went wrong into a message on standard error and an exit code: 1 failed, 2 asked wrongly."""
+def reported(*known: type[Exception]) -> Generator[None]:
+    """Turns what went wrong into a message on standard error and an exit code: 1 failed, 2 asked wrongly.
+
+    `known` are failures of the caller's own besides those of the rooms below. What nobody knows stays a traceback.
+    """
     try:
         yield
     except TerminalError as error:
         _end(error.exit_code, *error.lines)
     except SchemaError as error:
         _end(BadInput.exit_code, str(error))
+    except BrokenPipeError:
+        raise  # the reader of the output has left: Typer ends the command without a word
+    except (*known, GitError, SpawnFailed, OSError) as error:
+        _end(Failed.exit_code, *str(error).splitlines())
+    except Exception as error:
+        from bus import BusError
 
-
-def say(lines: Iterable[str]) -> None:
-    """Prints lines; without colours where there is no terminal, or where NO_COLOR is set."""
-    for line in lines:
-        typer.echo(line, color=False if os.environ.get("NO_COLOR") else None)
-
-
-def say_json(answer: Struct) -> None:
-    """Prints one JSON document on one line."""
-    typer.echo(msgspec.json.encode(answer).decode(errors="replace"))
+        if not isinstance(error, BusError):
+            raise
+        _end(Failed.exit_code, *str(error).splitlines())
 
 
 def person() -> str:
@@ -81,7 +101,7 @@ def person() -> str:
         return f"user-{os.getuid()}"
 
 
-def _end(exit_code: int, first: str, *more: str) -> NoReturn:
+def _end(exit_code: int, first: str = "", *more: str) -> NoReturn:
     typer.echo(printable(f"rig: {first}"), err=True)
     for line in more:
         typer.echo(printable(f"  {line}"), err=True)

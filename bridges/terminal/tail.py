@@ -1,15 +1,21 @@
 """`rig tail`: the log, event by event, as it is written."""
 
+import asyncio
+import sys
+import time
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeAlias
 
 import msgspec
 import typer
 from msgspec import Struct
 
 from bridges.terminal import names, reading, show
-from bridges.terminal.session import reported, run, say, say_json
+from bridges.terminal.errors import Failed, NoRig
+from bridges.terminal.output import say, say_json, tell
+from bridges.terminal.session import FindServer, find_server, reported, run
 from bridges.terminal.views import Json
 from schemas import Event, IssueRef, Recorded, by_name, everything_about, one_line
 
@@ -19,6 +25,9 @@ if TYPE_CHECKING:
 EventType: TypeAlias = type[Event]
 RECENT = 10
 """Events that are shown first when nobody says since when."""
+LOOK_SECONDS = 0.5
+PATIENCE_SECONDS = 5.0
+"""How long a rig that has stopped, or is being started again, may say nothing of itself."""
 
 
 class TailLine(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -58,13 +67,58 @@ def tail(
                 if not wanted or (isinstance(item, Recorded) and isinstance(item.event.data, wanted)):
                     _show(delivery, item, json=json)
 
+    find = find_server(context)
     with reported():
         wanted: tuple[EventType, ...] = tuple(map(by_name, type or []))
         start = None if since is None else reading.since(since, datetime.now(UTC))
         if issue is not None:
             names.check_issue(issue)
         with suppress(KeyboardInterrupt):
-            run(context, reading_on)
+            run(context, lambda bus: _while_it_lasts(bus, find, reading_on))
+
+
+async def _while_it_lasts(bus: "Bus", find: FindServer, work: Callable[["Bus"], Coroutine[Any, Any, None]]) -> None:
+    """Does the work. Raises Failed once the rig that it is done for is no more."""
+    working = asyncio.ensure_future(work(bus))
+    watching = asyncio.ensure_future(_watch(bus, find))
+    try:
+        await asyncio.wait((working, watching), return_when=asyncio.FIRST_COMPLETED)
+        if watching.done():
+            watching.result()  # raises: it does not end otherwise
+        await working
+    finally:
+        for task in (working, watching):
+            task.cancel()
+        await asyncio.gather(working, watching, return_exceptions=True)
+
+
+async def _watch(bus: "Bus", find: FindServer) -> NoReturn:
+    """Says when the connection is lost and when it is back. Raises Failed when there is no sense in waiting for it.
+
+    A server that a person named may come back at any time. A rig on this machine says where it is as long as it runs:
+    another address, or none for a while, is another rig, or none.
+    """
+    found, lost_at = find(), None
+    while True:
+        await asyncio.sleep(LOOK_SECONDS)
+        if bus.connection.connected:
+            if lost_at is not None:
+                tell(sys.stderr, "rig: connected again")
+            lost_at = None
+            continue
+        if lost_at is None:
+            lost_at = time.monotonic()
+            tell(sys.stderr, "rig: the connection to the rig is lost; waiting for it to come back")
+        if found.setting is not None:
+            continue
+        try:
+            now = find()
+        except NoRig:
+            if time.monotonic() - lost_at > PATIENCE_SECONDS:
+                raise
+        else:
+            if now != found:
+                raise Failed("the rig whose log this was has stopped; another runs here now: `rig tail` shows its log")
 
 
 def _show(delivery: "Delivery", item: "Recorded | Skipped", *, json: bool) -> None:

@@ -7,7 +7,8 @@ from msgspec import Struct
 
 from bridges.terminal import names, show
 from bridges.terminal.errors import BadInput
-from bridges.terminal.session import reported, run, say, say_json
+from bridges.terminal.output import say, say_json
+from bridges.terminal.session import reported, run
 from schemas import (
     PAGE_MAX,
     Agents,

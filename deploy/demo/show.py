@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from bridges.terminal.output import tell
 from deploy.supervisor import Crashed, Failed, Restarting
 from deploy.up import News
 from schemas import DeadlineSet, Decided, IssueState, Recorded, summary
@@ -103,11 +104,13 @@ class Show:
 
     def _tell(self, line: str) -> None:
         if self._status is None:
-            print(line, file=sys.stderr, flush=True)
+            tell(sys.stderr, line)
         else:
             from rich.text import Text
 
-            self._status.update(Text(line, no_wrap=True, overflow="ellipsis"))  # as it is: foreign text is no markup
+            text = Text(line, no_wrap=True)  # as it is: foreign text is no markup
+            text.truncate(self._status.console.width - 2, overflow="ellipsis")  # the spinner stands before it
+            self._status.update(text)
 
     def _clear(self) -> None:
         if self._status is not None:

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+import threading
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from bridges.local import shell
+from bridges.terminal import Found, NoRig, tail
 from bus import Bus
 from conductor.query import run_query
 from deploy.embedded.server import Server
@@ -19,18 +21,19 @@ from machine.lifecycle import Lifecycle
 from schemas import Actor, IssueRef, IssueRevised, Recorded, RepositoryAdded, Stopped
 from tests.support.project import Project, new_project
 from tests.support.readside import ISSUE, projecting, say, until
-from tests.support.terminal import Terminal
+from tests.support.terminal import Said, Terminal
 
 Connect = Callable[..., Awaitable[Bus]]
 
 ROOT = Path(__file__).parents[2]
+SHOP_ADDED = RepositoryAdded(clone_url="/srv", check="true", by="ann")
 
 
-async def program(rig: Terminal, *arguments: str) -> Process:
+async def program(rig: Terminal, *arguments: str, stdout: int = PIPE) -> Process:
     """A command as a process of its own."""
     env = {**os.environ, **rig.env, "PYTHONPATH": str(ROOT)}
     argv = [sys.executable, "-m", "tests.support.terminal", *arguments]
-    return await asyncio.create_subprocess_exec(*argv, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=env)
+    return await asyncio.create_subprocess_exec(*argv, stdin=PIPE, stdout=stdout, stderr=PIPE, env=env)
 
 
 @pytest.fixture
@@ -74,9 +77,10 @@ async def read_side(rig: Terminal, connect: Connect, postgres_url: str) -> Async
 
 
 async def test_an_event_is_published_as_the_terminals_and_its_position_told(rig: Terminal, bus: Bus) -> None:
+    await say(bus, SHOP_ADDED)
     said = await rig("publish", "ISSUE_WITHDRAWN", "issue=demo/shop#1", "by=ann", "--id", "once")
-    assert (said.code, said.out, said.err) == (0, "position 1, id once\n", "")
-    found = await bus.log.at(1)
+    assert (said.code, said.out, said.err) == (0, "position 2, id once\n", "")
+    found = await bus.log.at(2)
     assert isinstance(found, Recorded)
     assert (found.event.actor, found.event.id, str(found.event.about)) == ("cli", "once", "demo/shop#1")
 
@@ -84,13 +88,25 @@ async def test_an_event_is_published_as_the_terminals_and_its_position_told(rig:
 async def test_said_twice_under_one_id_it_is_stored_once_and_a_contradiction_is_refused(
     rig: Terminal, bus: Bus
 ) -> None:
+    await say(bus, SHOP_ADDED)
     first = await rig("publish", "Stopped", "issue=demo/shop#1", "by=ann", "--id", "once")
     again = await rig("publish", "Stopped", "--json", "-", "--id", "once", stdin=b'{"issue":"demo/shop#1","by":"ann"}')
     other = await rig("publish", "Stopped", "issue=demo/shop#1", "by=bob", "--id", "once")
     assert (again.code, again.out) == (0, first.out)
     assert other.code == 2
     assert "once" in other.err
-    assert len(await bus.log.history(["rig.>"])) == 1
+    assert len(await bus.log.history(["rig.issue.>"])) == 1
+
+
+async def test_about_a_repository_that_is_not_under_the_rig_nothing_is_published(rig: Terminal, bus: Bus) -> None:
+    for about in (("Stopped", "issue=demo/shop#1"), ("RepositoryRemoved", "repo=demo/shop")):
+        said = await rig("publish", *about, "by=ann")
+        assert (said.code, said.err[:39]) == (2, "rig: demo/shop is not under this rig; `")
+    assert await bus.log.last() is None
+    await rig("publish", "RepositoryAdded", "repo=demo/shop", "clone_url=/srv", "check=true", "by=ann")
+    assert (await rig("publish", "Stopped", "issue=demo/shop#1", "by=ann")).code == 0
+    await rig("publish", "RepositoryRemoved", "repo=demo/shop", "by=ann")
+    assert (await rig("publish", "Stopped", "issue=demo/shop#2", "by=ann")).code == 2
 
 
 async def test_wrong_input_publishes_nothing(rig: Terminal, bus: Bus) -> None:
@@ -269,6 +285,97 @@ async def test_the_tail_follows_until_ctrl_c(rig: Terminal, bus: Bus) -> None:
     process.send_signal(signal.SIGINT)
     out, err = await process.communicate()
     assert (process.returncode, out, err) == (0, b"", b"")
+
+
+async def following(rig: Terminal, bus: Bus, monkeypatch: pytest.MonkeyPatch) -> "asyncio.Task[Said]":
+    """`rig tail` that has shown an event."""
+    shown = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(tail, "_show", lambda *_, **__: loop.call_soon_threadsafe(shown.set))
+    monkeypatch.setattr(tail, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(tail, "PATIENCE_SECONDS", 0.2)
+    await say(bus, Stopped(by="ann"))
+    task = asyncio.create_task(rig("tail"))
+    await shown.wait()
+    return task
+
+
+async def test_the_tail_of_a_rig_that_has_stopped_ends(nats: Server, bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+    stopped = threading.Event()
+
+    def find() -> Found:
+        if stopped.is_set():
+            raise NoRig("nothing runs on ~/rig")
+        return Found(nats.url, None)
+
+    task = await following(Terminal(nats.url, find), bus, monkeypatch)
+    await nats.stop()
+    stopped.set()
+    said = await task
+    assert said.code == 1
+    assert said.err.splitlines() == [
+        "rig: the connection to the rig is lost; waiting for it to come back",
+        "rig: no rig is running here: nothing runs on ~/rig; start one with `rig up`",
+    ]
+
+
+async def test_the_tail_of_a_rig_in_whose_place_another_runs_ends(
+    nats: Server, bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = [Found(nats.url, None)]
+    task = await following(Terminal(nats.url, lambda: there[-1]), bus, monkeypatch)
+    await nats.stop()
+    there.append(Found("nats://127.0.0.1:1", None))
+    said = await task
+    assert said.code == 1
+    assert "another runs here now" in said.err
+
+
+async def test_the_tail_of_a_server_that_a_person_named_waits_until_it_is_back(
+    rig: Terminal, nats: Server, bus: Bus
+) -> None:
+    process = await program(rig, "tail")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    await say(bus, Stopped(by="ann"))
+    await process.stdout.readline()
+    await nats.stop()
+    assert b"is lost; waiting" in await process.stderr.readline()
+    await nats.start()
+    assert await process.stderr.readline() == b"rig: connected again\n"
+    await say(bus, Stopped(by="bob"), id="second")
+    assert b"stopped by bob" in await process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    await process.communicate()
+
+
+# ── what goes wrong ──────────────────────────────────────────────────────────
+
+
+async def test_a_server_that_a_person_named_and_that_is_not_there_is_no_rig_to_start() -> None:
+    said = await Terminal("nats://127.0.0.1:1")("status")
+    assert said.code == 1
+    assert "nats://127.0.0.1:1" in said.err
+    assert said.err.endswith(" (RIG_NATS_URL)\n")
+    said = await Terminal("", lambda: Found("nats://127.0.0.1:1", None))("status")
+    assert said.err.startswith("rig: no rig is running here: ")
+
+
+async def test_without_git_adding_a_repository_says_so(
+    rig: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    said = await rig("repo", "add", str(tmp_path), "--check", "true")
+    assert said.code == 1
+    assert said.err.startswith("rig: cannot start git: ")
+
+
+async def test_an_answer_that_cannot_be_written_is_a_failure_in_one_line(rig: Terminal, bus: Bus) -> None:
+    await say(bus, Stopped(by="ann"))
+    with Path("/dev/full").open("wb") as full:
+        process = await program(rig, "tail", "--no-follow", stdout=full.fileno())
+        _, err = await process.communicate()
+    assert (process.returncode, err) == (1, b"rig: cannot write to standard output: No space left on device\n")
 
 
 async def test_a_reader_of_the_tail_may_leave(rig: Terminal, bus: Bus) -> None:

@@ -9,20 +9,20 @@ from typing import Any
 import typer
 from typer.testing import CliRunner
 
-from bridges.terminal import NoRig, add_commands
+from bridges.terminal import FindServer, Found, NoRig, add_commands
 
 
-def application() -> typer.Typer:
+def application(find_server: FindServer | None = None) -> typer.Typer:
     """The terminal's commands alone; deploy/ adds its own."""
     app = typer.Typer(name="rig", rich_markup_mode=None, pretty_exceptions_enable=False)
-    add_commands(app, _find_server)
+    add_commands(app, find_server or _find_server)
     return app
 
 
-def _find_server() -> str:
+def _find_server() -> Found:
     if (url := os.environ.get("RIG_NATS_URL")) is None:
         raise NoRig("RIG_NATS_URL is not set")
-    return url
+    return Found(url, "RIG_NATS_URL")
 
 
 @dataclass
@@ -42,9 +42,9 @@ class Said:
 class Terminal:
     """Somebody types, one command after the other, in a thread and so with an event loop of its own."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, find_server: FindServer | None = None) -> None:
         self.env = {"RIG_NATS_URL": url, "TZ": "UTC"}
-        self._app = application()
+        self._app = application(find_server)
 
     async def __call__(self, *arguments: str, stdin: bytes = b"") -> Said:
         def invoke() -> Said:

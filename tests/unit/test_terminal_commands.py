@@ -38,6 +38,11 @@ def app() -> typer.Typer:
         (["issue", "add", "a/b", "--title", "t", "--priority", "now"], "priority: expected one of critical, high"),
         (["issue", "add", "a/b", "--title", "t", "--depends-on", "x"], "rig: issue: depends_on: 'x' is not an issue"),
         (["issue", "add", "a/b"], "Missing option '--title'"),
+        (
+            ["issue", "add", "a/b", "--title", "t", "--depends-on", "0"],
+            "depends_on: '0' is not an issue: write N, from",
+        ),
+        (["issue", "acme/shop"], "rig: 'acme/shop' is not an issue: write acme/shop#N"),
         (["issue", "a/b#x"], "rig: 'a/b#x' is not an issue: write OWNER/REPO#NUMBER"),
         (["issue", "nonsense"], "No such command 'nonsense'"),
         (["issues", "--state", "lost"], "rig: --state: 'lost' is none of queued, assigned"),

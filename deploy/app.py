@@ -1,0 +1,182 @@
+"""The `rig` command: the rooms' own commands, put together, and those that run the rig on this machine.
+
+Every command here checks what was typed, and hands over to a module of its own. Starting is quick: what a command needs
+is imported when it runs. Exit codes: 0 done, 1 failed, 2 asked wrongly, 130 Ctrl-C.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import Coroutine
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from bridges.terminal import BadInput, Found, NoRig, add_commands
+from bridges.terminal.output import say, say_json
+from bridges.terminal.session import reported
+from deploy.failures import DeployFailed
+from schemas import Invalid, IssueState
+
+__all__ = ["app"]
+
+T = TypeVar("T")
+Json = Annotated[bool, typer.Option("--json", help="For programs: JSON on standard output.")]
+Coder = Annotated[
+    str | None, typer.Option(metavar="CODER", help="Who writes code: command:PROGRAM ARGUMENT… or scripted:PATH.")
+]
+
+app = typer.Typer(
+    name="rig",
+    help="A team of software agents that turns approved issues into merged changes.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help, and half the time to print it
+)
+
+
+@app.command()
+def demo(
+    keep: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Make the demo's repository here, and leave it. Must be empty.")
+    ] = None,
+    coder: Annotated[
+        str, typer.Option(metavar="CODER", help="scripted (plays the demo's own script), or as for `rig up`.")
+    ] = "scripted",
+    json: Json = False,
+) -> None:
+    """See it work: a small project, one issue, two tries, one merge. Touches no rig of yours."""
+    with reported(DeployFailed):
+        from deploy.demo.project import check_free
+
+        place = None if keep is None else keep.expanduser().absolute()
+        if place is not None:
+            check_free(place)
+        line = None if coder == "scripted" else coder
+        if line is not None:
+            _provider(line)
+        from deploy.demo.play import play  # here, since it takes a moment: what is wrong is said at once
+        from deploy.demo.show import Show
+
+        with Show(quiet=json) as show:
+            outcome = _run(play(show, keep=place, coder=line))
+        if json:
+            say_json(outcome)
+        else:
+            say(outcome.lines())
+        if outcome.state is not IssueState.DONE:
+            raise typer.Exit(1)
+
+
+@app.command()
+def up(
+    coder: Coder = None,
+    agents: Annotated[int, typer.Option(min=0, max=64, help="How many agents (dev-e-1, dev-e-2, …).")] = 1,
+    slots: Annotated[int | None, typer.Option(help="How many issues each agent works on at once.")] = None,
+    policy: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.toml", help="Adopt this policy, where it differs from the one in force."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Run the whole rig on this machine, until Ctrl-C."""
+    with reported(DeployFailed):
+        from deploy.screen import Screen
+        from deploy.settings import Settings, read_policy
+        from deploy.up import running_rig
+
+        options = {"RIG_CODER": coder, "RIG_SLOTS": None if slots is None else str(slots)}
+        settings = Settings.read(os.environ, options)
+        wanted = None if policy is None else read_policy(policy)
+        provider = None if settings.coder is None else _provider(settings.coder)
+        screen = Screen(as_json=json)
+
+        async def run() -> None:
+            async with running_rig(
+                settings.home,
+                coder=settings.coder,
+                agents=agents,
+                slots=settings.slots,
+                policy=wanted,
+                nats_url=settings.nats_url,
+                postgres_url=settings.postgres_url,
+                report=screen.news,
+            ) as rig:
+                screen.ready(rig, provider)
+                await rig.unless_failed(asyncio.Event().wait())
+
+        with suppress(typer.Exit):  # being asked to stop is how it ends
+            _run(run())
+        screen.stopped()
+
+
+@app.command("run")
+def run_role(
+    role: Annotated[str, typer.Argument(metavar="ROLE", help="conductor, projector, query, local or dev-e.")],
+) -> None:
+    """Run one role by itself, until Ctrl-C.
+
+    The servers are those that RIG_NATS_URL and (projector, query) RIG_POSTGRES_URL name; dev-e needs RIG_CODER too,
+    and each of its replicas a name of its own in RIG_AGENT. RIG_HEALTH=HOST:PORT serves /livez and /readyz.
+    """
+    from deploy import roles
+
+    with reported(DeployFailed):
+        if role not in set(roles.Role):
+            raise BadInput(f"{role!r} is no role; there are {', '.join(roles.Role)}")
+    raise typer.Exit(roles.run(roles.Role(role), os.environ))
+
+
+@app.command()
+def doctor(json: Json = False) -> None:
+    """Can the rig run here? What is wrong, how to mend it."""
+    with reported(DeployFailed):
+        from deploy.doctor import examine
+
+        report = _run(examine(os.environ))
+        if json:
+            say_json(report)
+        else:
+            say(report.lines())
+        if not report.well:
+            raise typer.Exit(1)
+
+
+def find_server() -> Found:
+    """Where the terminal's commands find the rig: RIG_NATS_URL, else the one that runs on the data directory."""
+    from deploy.home import Home
+    from deploy.settings import nats_url
+
+    if (given := nats_url(os.environ)) is not None:
+        return Found(given, "RIG_NATS_URL")
+    home = Home.find(os.environ)
+    if (running := home.running()) is None:
+        raise NoRig(f"nothing runs on {home.path}")
+    return Found(running.nats_url, None)
+
+
+add_commands(app, find_server)
+
+
+def _provider(line: str) -> str:
+    """The name of the coder that a line means. Raises BadInput."""
+    from agents.coder import coder
+
+    try:
+        return coder(line).provider
+    except Invalid as error:
+        raise BadInput(f"--coder: {str(error).removeprefix('coder: ')}") from None
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    """Runs it. SIGINT and SIGTERM end it in order, and the command with the exit code that a shell expects."""
+    from deploy.interrupt import Interrupted, interruptible
+
+    logging.getLogger("bus").addHandler(logging.NullHandler())  # what fails is said once, in words of our own
+    try:
+        return asyncio.run(interruptible(work))
+    except Interrupted as signalled:
+        raise typer.Exit(signalled.exit_code) from None
