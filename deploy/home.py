@@ -7,12 +7,13 @@
 One directory is one rig. Not configuration: what the rig does is policy, and policy is in the log.
 """
 
+import asyncio
 import fcntl
 import os
 import sys
 import time
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -86,8 +87,8 @@ class Home:
 
     # who holds it
 
-    @contextmanager
-    def lock(self) -> Generator[int]:
+    @asynccontextmanager
+    async def lock(self) -> AsyncGenerator[int]:
         """Hold the directory, made if need be; yields the lock's file descriptor.
 
         Roles are given that descriptor too (`Supervisor(keep_open=…)`): were this process killed, the directory
@@ -95,8 +96,8 @@ class Home:
         short time waits. Raises HomeInUse.
         """
         self.create()
-        with open(self.path / "lock", "a+", opener=_private) as file:
-            _take(file, self.path)
+        with _lock_file(self.path) as file:
+            await _take(file, self.path)
             file.truncate(0)
             file.write(f"{os.getpid()} {sessions.command_line(os.getpid()) or sys.argv[0]}")
             file.flush()
@@ -106,14 +107,14 @@ class Home:
                 file.truncate(0)
 
     def held(self) -> bool:
-        """Someone has locked the directory."""
+        """Someone has locked the directory. Not where one cannot look: `rig doctor` says what is wrong with that."""
         try:
             with (self.path / "lock").open() as file:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except FileNotFoundError:
-            return False
         except BlockingIOError:
             return True
+        except OSError:
+            return False
         return False
 
     # where the running rig is
@@ -130,19 +131,26 @@ class Home:
         (self.path / "rig.json").unlink(missing_ok=True)
 
     def running(self) -> Running | None:
-        """The rig that runs here; None when there is none, also when one was killed and left its file."""
+        """The rig that runs here; None when there is none, also when one was killed and left its file.
+
+        None too where no rig's file can be read: `rig doctor` says what is wrong with such a directory.
+        """
         try:
-            content = (self.path / "rig.json").read_bytes()
-        except FileNotFoundError:
+            found = msgspec.json.decode((self.path / "rig.json").read_bytes(), type=Running)
+        except (OSError, msgspec.DecodeError):
             return None
-        return msgspec.json.decode(content, type=Running) if self.held() else None
+        return found if self.held() else None
 
 
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def _take(file: TextIO, path: Path) -> None:
+def _lock_file(home: Path) -> TextIO:
+    return open(home / "lock", "a+", encoding="utf-8", errors="replace", opener=_private)
+
+
+async def _take(file: TextIO, path: Path) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
@@ -150,13 +158,13 @@ def _take(file: TextIO, path: Path) -> None:
         except BlockingIOError:
             file.seek(0)
             written, _, command = file.read().partition(" ")
-            # Nothing written: taken this very moment, or someone looks whether it is held. Both pass.
-            if written and sessions.command_line(int(written)) is not None:
-                raise HomeInUse(str(path), int(written), command) from None
+            pid = int(written) if written.isascii() and written.isdigit() else 0
+            # Nothing to read: taken this very moment, or someone looks whether it is held. Both pass.
+            if pid and sessions.command_line(pid) is not None:
+                raise HomeInUse(str(path), pid, command) from None
             if time.monotonic() > deadline:
-                raise HomeInUse(
-                    str(path), int(written or 0), f"{command}; killed, but roles of its still run"
-                ) from None
-            time.sleep(PAUSE_SECONDS)
+                who = f"{command}; killed, but roles of its still run" if pid else "its file `lock` does not say which"
+                raise HomeInUse(str(path), pid, who) from None
+            await asyncio.sleep(PAUSE_SECONDS)
         else:
             return

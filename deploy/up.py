@@ -19,6 +19,7 @@ from bus import Bus
 from deploy.embedded.servers import Servers, servers
 from deploy.guard import ServerReport, guard
 from deploy.home import Home, Running
+from deploy.logs import keep_bounded
 from deploy.supervisor import Report, RoleSpec, Supervisor
 from machine import process
 from schemas import FLEET, Actor, Draft, Policy, PolicyAdopted, Recorded, branch, event_id
@@ -80,7 +81,7 @@ async def running_rig(
     quick. Raises HomeInUse, ServerFailed, RoleFailed, BusError.
     """
     began = time.monotonic()
-    with home.lock() as lock:
+    async with home.lock() as lock:
         home.withdraw()  # what one that was killed had announced
         async with servers(home, nats_url=nats_url, postgres_url=postgres_url) as both:
             async with await Bus.connect(
@@ -97,6 +98,7 @@ async def running_rig(
                 )
                 if given is None
             ]
+            guards.append(asyncio.create_task(keep_bounded(home.logs)))
             try:
                 async with Supervisor(roles, home.logs, report=report, keep_open=[lock]) as supervisor:
                     await supervisor.wait_ready(READY_SECONDS)

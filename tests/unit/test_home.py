@@ -1,5 +1,7 @@
 """The data directory: where it is, that one process at a time holds it, and how others find the running rig."""
 
+import asyncio
+import os
 import signal
 import stat
 import subprocess
@@ -13,14 +15,16 @@ from deploy.failures import HomeInUse
 from deploy.home import Home, Running
 
 HOLDER = """
-import subprocess, sys
+import asyncio, subprocess, sys
 from pathlib import Path
 from deploy.home import Home
-with Home(Path(sys.argv[1])).lock() as descriptor:
-    if "with-a-role" in sys.argv:
-        role = subprocess.Popen([sys.executable, "-c", "input()"], stdin=0, stdout=2, pass_fds=[descriptor])
-    print("held", flush=True)
-    sys.stdin.read()
+async def hold():
+    async with Home(Path(sys.argv[1])).lock() as descriptor:
+        if "with-a-role" in sys.argv:
+            role = subprocess.Popen([sys.executable, "-c", "input()"], stdin=0, stdout=2, pass_fds=[descriptor])
+        print("held", flush=True)
+        sys.stdin.read()
+asyncio.run(hold())
 """
 
 
@@ -40,6 +44,12 @@ def holder(path: Path, *more: str) -> subprocess.Popen[bytes]:
     assert process.stdout is not None
     assert process.stdout.readline() == b"held\n"
     return process
+
+
+async def locked(path: Path) -> None:
+    """Takes the directory, and lets go of it."""
+    async with Home(path).lock():
+        pass
 
 
 def mode(path: Path) -> int:
@@ -67,49 +77,73 @@ class TestWhere:
 
 
 class TestLock:
-    def test_a_second_holder_is_told_who_the_first_is(self, tmp_path: Path) -> None:
+    async def test_a_second_holder_is_told_who_the_first_is(self, tmp_path: Path) -> None:
         with holder(tmp_path) as first:
-            with pytest.raises(HomeInUse) as refused, Home(tmp_path).lock():
-                pass
+            with pytest.raises(HomeInUse) as refused:
+                async with Home(tmp_path).lock():
+                    pass
             assert refused.value.pid == first.pid
             assert "deploy.home" in refused.value.command  # its command line
             assert f"{tmp_path} is in use by process {first.pid} (" in str(refused.value)
             first.kill()
 
-    def test_it_is_free_again_when_the_holder_is_killed(self, tmp_path: Path) -> None:
+    async def test_it_is_free_again_when_the_holder_is_killed(self, tmp_path: Path) -> None:
         with holder(tmp_path) as first:
             first.kill()
-        with Home(tmp_path).lock():
+        async with Home(tmp_path).lock():
             assert Home(tmp_path).held()
         assert not Home(tmp_path).held()
 
-    def test_a_start_waits_for_the_roles_of_a_holder_that_was_killed(self, tmp_path: Path) -> None:
+    async def test_a_start_waits_for_the_roles_of_a_holder_that_was_killed(self, tmp_path: Path) -> None:
         with holder(tmp_path, "with-a-role") as first:
             first.send_signal(signal.SIGKILL)
             first.wait()
             assert Home(tmp_path).held()  # by the role alone, which ends with its standard input
             assert first.stdin is not None
+            locking = asyncio.create_task(locked(tmp_path))
+            await asyncio.sleep(0)
+            assert not locking.done()  # and the event loop, which is to hear a Ctrl-C, is free meanwhile
             first.stdin.close()
-            with Home(tmp_path).lock():
-                pass
+            await locking
+
+    @pytest.mark.parametrize("damage", ["", "rubbish", "\udcff 1"])
+    async def test_a_lock_that_does_not_say_whose_it_is_is_waited_for_and_then_refused(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+    ) -> None:
+        monkeypatch.setattr("deploy.home.PATIENCE_SECONDS", 0.1)
+        with holder(tmp_path) as first:
+            (tmp_path / "lock").write_bytes(os.fsencode(damage))
+            with pytest.raises(HomeInUse, match="is in use by process"):
+                await locked(tmp_path)
+            first.kill()
 
 
 class TestRunning:
-    def test_others_find_the_running_rig(self, tmp_path: Path) -> None:
+    async def test_others_find_the_running_rig(self, tmp_path: Path) -> None:
         home = Home(tmp_path)
-        with home.lock():
+        async with home.lock():
             home.announce(running())
             assert home.running() == running()
             assert mode(tmp_path / "rig.json") == 0o600
             home.withdraw()
             assert home.running() is None
 
-    def test_what_a_killed_rig_left_is_not_believed(self, tmp_path: Path) -> None:
+    async def test_what_a_killed_rig_left_is_not_believed(self, tmp_path: Path) -> None:
         home = Home(tmp_path)
-        with home.lock():
+        async with home.lock():
             home.announce(running())
         assert (tmp_path / "rig.json").exists()
         assert home.running() is None
 
     def test_a_directory_that_never_was_has_no_rig(self, tmp_path: Path) -> None:
         assert Home(tmp_path / "nowhere").running() is None
+
+    @pytest.mark.parametrize("path", [__file__, "/dev/null/rig"])
+    def test_nor_has_what_is_no_directory(self, path: str) -> None:
+        assert Home(Path(path)).running() is None
+        assert not Home(Path(path)).held()
+
+    async def test_nor_one_whose_announcement_cannot_be_read(self, tmp_path: Path) -> None:
+        async with Home(tmp_path).lock():
+            (tmp_path / "rig.json").write_text("{")
+            assert Home(tmp_path).running() is None
