@@ -6,7 +6,6 @@ directory of its own, because that is what shows whether they start here.
 
 import asyncio
 import os
-import re
 import tempfile
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -22,28 +21,24 @@ from msgspec import Struct
 from agents.coder import coder
 from agents.driver import CoderUnavailable
 from bridges.terminal.session import person
-from bus import Bus, BusError, TopologyDrift
+from bus import Bus, BusError, NoStream, TopologyDrift, Unavailable
 from conductor.postgres import PostgresAway, server_version
 from deploy.embedded.nats import embedded_nats
 from deploy.embedded.postgres import embedded_postgres
-from deploy.failures import ServerFailed
+from deploy.failures import NoGit, ServerFailed
 from deploy.home import Home, Running
 from deploy.redact import redacted
 from deploy.settings import Settings
-from machine import process
+from deploy.tools import GET_GIT, git_version
 from machine.lifecycle import Misconfigured
-from machine.process import Limits, SpawnFailed
 from schemas import Actor, Invalid, Status, StatusRequest, printable
 
 __all__ = ["Finding", "Report", "Verdict", "examine"]
 
 DISTRIBUTION = "rig-choreography"
 ROOMS = ("schemas", "machine", "bus", "conductor", "agents", "bridges", "deploy")
-GIT_NEEDED = (2, 38)
-"""For `git merge-tree --write-tree`, by which the local forge merges."""
 FREE_BYTES = 1024**3
 ANSWER_SECONDS = 3.0
-_LIMITS = Limits(wall_seconds=10, output_bytes=64 * 1024)
 
 
 class Verdict(StrEnum):
@@ -108,16 +103,10 @@ async def examine(environ: Mapping[str, str]) -> Report:
 
 
 async def _git() -> Finding:
-    mend = "install git 2.38 or newer"
     try:
-        outcome = await process.run(["git", "--version"], cwd=Path("/"), env=process.environment(), limits=_LIMITS)
-    except SpawnFailed as error:
-        return Finding("git", Verdict.PROBLEM, str(error), mend)
-    said = outcome.excerpt(200)
-    found = re.search(r"(\d+)\.(\d+)", said)
-    if found is None or (int(found[1]), int(found[2])) < GIT_NEEDED:
-        return Finding("git", Verdict.PROBLEM, f"{said or 'it says no version'}: too old", mend)
-    return Finding("git", Verdict.OK, said)
+        return Finding("git", Verdict.OK, await git_version())
+    except NoGit as error:
+        return Finding("git", Verdict.PROBLEM, str(error), GET_GIT)
 
 
 def _import_names() -> Iterator[Finding]:
@@ -142,7 +131,7 @@ def _import_names() -> Iterator[Finding]:
 
 def _directory(home: Home) -> Finding:
     what, path = "data directory", home.path
-    if not path.exists():
+    if not os.path.exists(path):
         above = _nearest(path)
         if above.is_dir() and os.access(above, os.W_OK | os.X_OK):
             return Finding(what, Verdict.OK, f"{path} is made at the first start")
@@ -167,7 +156,7 @@ def _disk(home: Home) -> Finding:
 
 def _nearest(path: Path) -> Path:
     """The path, or what is above it and exists."""
-    return next(place for place in (path, *path.parents) if place.exists())
+    return next(place for place in (path, *path.parents) if os.path.exists(place))
 
 
 async def _coder(settings: Settings) -> Finding:
@@ -198,7 +187,8 @@ async def _servers(settings: Settings, *, lossy: bool) -> list[Finding]:
     findings = [_rig(settings.home, running)]
     nats_url = settings.nats_url or (running.nats_url if running else None)
     postgres_url = settings.postgres_url or (running.postgres_url if running else None)
-    findings += await asyncio.gather(_nats(nats_url, lossy=lossy), _postgres(postgres_url))
+    given = settings.nats_url is not None
+    findings += await asyncio.gather(_nats(nats_url, given=given, lossy=lossy), _postgres(postgres_url))
     if running is not None:
         findings.append(await _read_side(running, settings.home))
     return findings
@@ -214,23 +204,29 @@ def _rig(home: Home, running: Running | None) -> Finding:
     return Finding("rig", Verdict.NOTE, f"none runs on {home.path}; `rig up` starts one")
 
 
-async def _nats(url: str | None, *, lossy: bool) -> Finding:
+async def _nats(url: str | None, *, given: bool, lossy: bool) -> Finding:
     what, where = "nats-server", "started here for this look" if url is None else f"at {redacted(url)}"
     try:
         async with _server(url) as at, await _connected(at, create=url is None) as bus:
             version = bus.connection.client.connected_server_version
             seen = f"{version.major}.{version.minor}.{version.patch} {where}"
-            if lossy:
-                return Finding(what, Verdict.PROBLEM, f"{seen}; RIG_ALLOW_LOSSY=1 lets it lose events", "unset that")
-            return Finding(what, Verdict.OK, f"{seen}: every acknowledged event is on disk")
+            well = Finding(what, Verdict.OK, f"{seen}: every acknowledged event is on disk")
+    except NoStream:
+        seen = f"{where}: it will do, and is empty"
+        well = Finding(what, Verdict.NOTE, seen, "`rig up` makes the streams")
     except TopologyDrift as error:
-        return Finding(
-            what, Verdict.PROBLEM, f"{where}: {error}", "`rig up` makes what is missing, and changes nothing"
-        )
+        mend = "`rig up` changes no stream that is there: compare with bus/topology.py"
+        return Finding(what, Verdict.PROBLEM, f"{where}: {error}", mend)
+    except Unavailable as error:
+        mend = "start it, or mend RIG_NATS_URL" if given else "see nats.log in the rig's logs"
+        return Finding(what, Verdict.PROBLEM, redacted(str(error)), mend)
     except BusError as error:
         return Finding(what, Verdict.PROBLEM, redacted(str(error)), "see deploy/nats/nats.conf for one that does")
     except ServerFailed as error:
         return Finding(what, Verdict.PROBLEM, str(error), "install Rig anew, or set RIG_NATS_URL to a server")
+    if lossy:
+        return Finding(what, Verdict.PROBLEM, f"{seen}; RIG_ALLOW_LOSSY=1 lets it lose events", "unset that")
+    return well
 
 
 async def _postgres(url: str | None) -> Finding:

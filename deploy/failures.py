@@ -2,13 +2,14 @@
 
     DeployFailed
     ├── HomeInUse       the data directory belongs to a running rig
+    ├── NoGit           git is missing, or too old
     ├── ServerFailed    a server (nats-server, PostgreSQL) did not start
     └── RoleFailed      a role did not become ready, or never will
 
 Each message says what happened, to what, and shows the end of the log where there is one.
 """
 
-__all__ = ["DeployFailed", "HomeInUse", "RoleFailed", "ServerFailed"]
+__all__ = ["DeployFailed", "HomeInUse", "NoGit", "RoleFailed", "ServerFailed"]
 
 
 class DeployFailed(Exception):
@@ -24,6 +25,10 @@ class HomeInUse(DeployFailed):
         )
         self.pid = pid
         self.command = command
+
+
+class NoGit(DeployFailed):
+    """Git is missing, or too old."""
 
 
 class ServerFailed(DeployFailed):

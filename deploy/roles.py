@@ -13,8 +13,10 @@ from enum import StrEnum
 from typing import cast
 
 from bus import Bus, BusError, Unavailable
+from deploy.failures import NoGit
 from deploy.redact import redacted
 from deploy.settings import Settings
+from deploy.tools import GET_GIT, git_version
 from machine import lifecycle
 from machine.lifecycle import Lifecycle, Misconfigured
 from schemas import Actor, Invalid
@@ -80,6 +82,8 @@ def run(role: Role, environ: Mapping[str, str]) -> int:
 
 
 async def _live(role: Role, settings: Settings, life: Lifecycle) -> None:
+    if role in (Role.LOCAL, Role.DEV_E):
+        await _check_git()
     bus = await _unless_stopped(life, _connected(role, settings))
     if bus is None:
         return
@@ -96,6 +100,14 @@ async def _live(role: Role, settings: Settings, life: Lifecycle) -> None:
             for task in (working, watching):
                 task.cancel()
             await asyncio.gather(working, watching, return_exceptions=True)
+
+
+async def _check_git() -> None:
+    """Before such a role says that it is ready: it could do nothing."""
+    try:
+        await git_version()
+    except NoGit as error:
+        raise Misconfigured(f"{error}; {GET_GIT}") from None
 
 
 def _start(role: Role, settings: Settings) -> Callable[[Bus, Lifecycle], Awaitable[None]]:
