@@ -65,12 +65,15 @@ class Connection:
         connection = cls(client)
 
         heard = ""
+        refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         async def said(error: Exception) -> None:
             nonlocal heard
             level = logging.DEBUG if str(error) == heard else logging.WARNING  # a server that is away: said once
             heard = str(error)
             log.log(level, "nats: %s", error)
+            if "authorization violation" in heard.lower() and not refused.done():
+                refused.set_result(None)
 
         async def back() -> None:
             nonlocal heard
@@ -80,26 +83,36 @@ class Connection:
         async def closed() -> None:
             connection.closed.set()
 
+        connecting = asyncio.ensure_future(
+            client.connect(
+                url,
+                name=name,
+                error_cb=said,
+                reconnected_cb=back,
+                closed_cb=closed,
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=0.2,  # pyright: ignore[reportArgumentType] - seconds; the client sleeps on it
+                ping_interval=10,
+                max_outstanding_pings=2,
+                pending_size=16 * 1024 * 1024,
+            )
+        )
         try:
-            async with asyncio.timeout(timeout_seconds):
-                await client.connect(
-                    url,
-                    name=name,
-                    error_cb=said,
-                    reconnected_cb=back,
-                    closed_cb=closed,
-                    max_reconnect_attempts=-1,
-                    reconnect_time_wait=0.2,  # pyright: ignore[reportArgumentType] - seconds; the client sleeps on it
-                    ping_interval=10,
-                    max_outstanding_pings=2,
-                    pending_size=16 * 1024 * 1024,
-                )
-        except (TimeoutError, NoServersError, OSError, NatsError) as error:
+            # No patience helps against a wrong password; a server that is not there may come.
+            await asyncio.wait((connecting, refused), timeout=timeout_seconds, return_when=asyncio.FIRST_COMPLETED)
+            if not connecting.done():
+                raise Unavailable(heard or f"nobody answered within {timeout_seconds:g} s")
+            connecting.result()
+        except (Unavailable, NoServersError, OSError, NatsError) as error:
+            reason = "it refuses the login" if refused.done() else str(error) or heard
+            connecting.cancel()
+            await asyncio.gather(connecting, return_exceptions=True)
             with suppress(NatsError, OSError):
                 await client.close()
-            raise Unavailable(
-                f"no NATS server answers at {_without_secret(url)}: {str(error) or 'timed out'}"
-            ) from None
+            raise Unavailable(f"no NATS server for us at {_without_secret(url)}: {reason}") from None
+        except asyncio.CancelledError:
+            connecting.cancel()
+            raise
         try:
             await connection._listen()
             await connection._check_server()

@@ -26,6 +26,8 @@ from bus.topology import SECOND, Stream
 
 log = logging.getLogger(__name__)
 
+COPY_BYTES: Final = 524_288
+"""Of a body that is buried: its letter, in base64, must fit into one message."""
 _PULL_SECONDS: Final = 5.0
 _BACKOFF: Final = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 
@@ -166,11 +168,14 @@ class _Worker:
         finally:
             alive.cancel()
         settling = asyncio.create_task(self._settle(delivery, outcome))
-        try:
-            await asyncio.shield(settling)
-        except asyncio.CancelledError:
-            await settling  # a handler's outcome is never lost to an orderly stop
-            raise
+        cancelled = False
+        while not settling.done():  # a handler's outcome is never lost to an orderly stop
+            try:
+                await asyncio.shield(settling)
+            except asyncio.CancelledError:
+                cancelled = True
+        if cancelled:
+            raise asyncio.CancelledError
 
     async def _keep_alive(self, delivery: Delivery) -> None:
         while True:
@@ -197,5 +202,7 @@ class _Worker:
 
     async def _bury(self, delivery: Delivery, reason: str) -> None:
         log.error("%s: position %d is dead: %s", self.durable, delivery.position, reason)
-        letter = DeadLetter(self.stream.name, self.durable, delivery.position, delivery.subject, reason, delivery.body)
+        letter = DeadLetter(
+            self.stream.name, self.durable, delivery.position, delivery.subject, reason, delivery.body[:COPY_BYTES]
+        )
         await self.connection.api(f"dead.{self.stream.name}.{self.durable}", letter)

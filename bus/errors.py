@@ -4,6 +4,7 @@ BusError
 ├── Unavailable         the server did not answer within the caller's deadline
 ├── Unsuitable          a server that would quietly drop a promise: too old, not durable, JetStream off
 ├── TopologyDrift       a stream that is not configured as it must be
+│   └── NoStream        a stream that is not there yet
 ├── LogChanged          the log was recreated, cut or rolled back under a reader
 ├── ServerRefused       the server answered with an error of its API
 │   └── Conflict        an expectation did not hold: somebody else wrote first
@@ -27,6 +28,10 @@ class Unsuitable(BusError):
 
 class TopologyDrift(BusError):
     """A stream that is not configured as it must be."""
+
+
+class NoStream(TopologyDrift):
+    """A stream that is not there yet."""
 
 
 class LogChanged(BusError):

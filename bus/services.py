@@ -76,7 +76,10 @@ class Services:
         refusal = header(message, ERROR_HEADER)
         if refusal is not None:
             raise Refused(refusal)
-        return msgspec.json.decode(message.data, type=answer)
+        try:
+            return msgspec.json.decode(message.data, type=answer)
+        except msgspec.DecodeError as error:
+            raise Refused(f"the {service} service answers as another version does: {error}") from None
 
     async def close(self) -> None:
         """Takes no more requests, and ends those under way."""

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from bus.connection import Connection
-from bus.errors import ServerRefused, TopologyDrift
+from bus.errors import NoStream, ServerRefused, TopologyDrift
 
 DAY: Final = 86_400_000_000_000
 """Nanoseconds, JetStream's unit of time."""
@@ -112,13 +112,13 @@ async def ensure(connection: Connection) -> None:
 
 
 async def verify(connection: Connection, stream: Stream = LOG) -> None:
-    """Refuses a stream that is not as it must be. Raises TopologyDrift, also when it does not exist yet."""
+    """Refuses a stream that is not as it must be. Raises TopologyDrift, NoStream when it does not exist yet."""
     try:
         answer = await connection.api(f"$JS.API.STREAM.INFO.{stream.name}")
     except ServerRefused as error:
         if error.code != STREAM_NOT_FOUND:
             raise
-        raise TopologyDrift(f"the server has no stream {stream.name}; `rig up` creates it") from None
+        raise NoStream(f"the server has no stream {stream.name}; `rig up` creates it") from None
     problems = _differences(stream, msgspec.json.decode(answer, type=_Info).config)
     if problems:
         raise TopologyDrift("; ".join(problems))

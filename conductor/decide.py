@@ -37,6 +37,16 @@ ROUND_MAX: Final = 999
 """Decisions of one round: with its Decided they fill one atomic batch."""
 
 
+def may_decide(state: State) -> bool:
+    """Whether this prefix of the log may be decided on: it ends no batch in the middle, and its rules are not newer."""
+    return state.batch_complete and state.policy is not None and state.rules <= RULES
+
+
+def moment(state: State, clock: datetime) -> datetime:
+    """The `now` of a round: the later of the clock and the last round's."""
+    return clock if state.decided_now is None else max(clock, state.decided_now)
+
+
 def decide(state: State, now: datetime, policy: Policy) -> list[Draft]:
     """Everything that is due, issue by issue, at most ROUND_MAX drafts; what does not fit comes next round."""
     drafts: list[Draft] = []
@@ -117,6 +127,8 @@ def _words(state: State, issue: Issue, now: datetime, policy: Policy) -> list[Is
         return _wanting(state, issue, repository, now, policy)
     reviewers = repository.reviewers if repository is not None else ()
     kind = awaits(issue, reviewers)
+    if repository is None and kind not in (DeadlineKind.CLAIM, DeadlineKind.RUN):
+        return [_escalation(issue, EscalationReason.REPOSITORY_REMOVED)]
     events: list[IssueEvent] = []
     if review_due(issue, reviewers) and issue.head is not None and issue.pull_request is not None:
         events.append(
@@ -162,18 +174,18 @@ def _wanting(
         return [_deadline(kind, issue, now, policy)]
     if not issue.deadline.passed:
         return []
-    waiting = IssueWaiting(
-        reasons=tuple(_obstacles(state, issue, policy)) or (WaitingReason.CAPACITY,),
-        since=issue.since,
-        waits_for=tuple(state.unmet(issue)),
-    )
-    return [waiting, _deadline(kind, issue, now, policy)]
+    reasons = tuple(_obstacles(state, issue, policy)) or (WaitingReason.CAPACITY,)
+    waits_for = tuple(state.unmet(issue))
+    deadline = _deadline(kind, issue, now, policy)
+    if issue.waiting == (reasons, waits_for):
+        return [deadline]  # nothing new to say of it
+    return [IssueWaiting(reasons=reasons, since=issue.since, waits_for=waits_for), deadline]
 
 
 def _merge(issue: Issue, now: datetime, policy: Policy) -> list[IssueEvent]:
     """Every verdict that is needed has passed for the current head: ask for exactly that merge."""
     checks = issue.checks.get(issue.head) if issue.head is not None else None
-    if issue.head is None or issue.pull_request is None or checks is None or checks.base is None:
+    if issue.head is None or issue.pull_request is None or checks is None or checks.base is None or not checks.passed:
         return []
     return [
         MergeRequested(

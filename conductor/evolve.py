@@ -6,6 +6,7 @@ A failure of the state machine is a failure of the rig: nothing here raises for 
 """
 
 from collections import deque
+from datetime import datetime
 
 from msgspec import UNSET
 
@@ -109,7 +110,14 @@ def _repository(state: State, ref: RepoRef, data: RepoEvent) -> None:
         if issue.ref.repository == ref:
             if issue.state is IssueState.REFUSED and not issue.cycle:
                 _enter(issue, IssueState.QUEUED)  # it was refused for want of this repository
+            if issue.state is IssueState.MERGING and _lacks_review(state, issue):
+                _enter(issue, IssueState.IN_REVIEW)  # a reviewer was named after the merge was asked for
             _index(state, issue)
+
+
+def _lacks_review(state: State, issue: Issue) -> bool:
+    repository = state.repositories.get(issue.ref.repository)
+    return repository is not None and bool(repository.reviewers) and not issue.reviews.get(issue.head or "")
 
 
 def _agent(state: State, name: str, data: object) -> None:
@@ -143,7 +151,8 @@ def _issue(state: State, ref: IssueRef, event: Envelope, position: int) -> None:
         if issue.state is not before:
             issue.since = event.time
     if isinstance(event.data, IssueApproved | IssueRevised):
-        issue.cycle = _find_cycle(state, issue)
+        state.named.update(issue.depends_on)
+        issue.cycle = _find_cycle(state, issue) if ref in state.named else ()
     _index(state, issue)
 
 
@@ -176,7 +185,7 @@ def _member(index: set[IssueRef], ref: IssueRef, belongs: bool) -> None:
 
 def _enter(issue: Issue, state: IssueState) -> None:
     """Leaving a state voids its deadline."""
-    issue.state, issue.deadline = state, None
+    issue.state, issue.deadline, issue.waited, issue.waiting = state, None, 0, None
 
 
 def _deadline(issue: Issue, event: Envelope, data: DeadlineSet | DeadlinePassed) -> None:
@@ -192,6 +201,8 @@ def _deadline(issue: Issue, event: Envelope, data: DeadlineSet | DeadlinePassed)
         issue.cause = event.id
         if live.kind is DeadlineKind.BACKOFF:
             issue.backoff, issue.retry_at = False, None
+        elif live.kind is DeadlineKind.WAITING:
+            issue.waited += 1
 
 
 def _apply(issue: Issue, event: Envelope, reviewers: tuple[str, ...]) -> bool:
@@ -265,7 +276,7 @@ def _work(issue: Issue, data: IssueEvent) -> bool:
         case WorkPushed(head_sha=head):
             if head == issue.head:
                 issue.checks.pop(head, None)  # pushed again as it was: the forge checks it again and says so
-            issue.head, issue.unassignments, issue.forge_retries = head, 0, 0
+            issue.head, issue.unassignments, issue.forge_retries, issue.base_moved = head, 0, 0, None
             _enter(issue, IssueState.IN_REVIEW)
             _judge(issue)
         case WorkFailed(kind=kind, detail=detail, retry_at=retry_at):
@@ -291,8 +302,8 @@ def _decision(issue: Issue, data: Event) -> bool:
     match data:
         case IssueRefused() if issue.wants_work:
             _enter(issue, IssueState.REFUSED)
-        case IssueWaiting():
-            issue.deadline = None
+        case IssueWaiting(reasons=reasons, waits_for=waits_for):
+            issue.waiting = (reasons, waits_for)
             return False
         case ReviewRequested(head_sha=head) if issue.review_asked != head:
             issue.review_asked = head
@@ -325,19 +336,21 @@ def _forge(issue: Issue, event: Envelope, reviewers: tuple[str, ...]) -> bool:
                 return False
             issue.pull_request, issue.pull_request_head = number, head
         case ChecksPassed(head_sha=head, base_sha=base):
-            if not _hear(issue.checks, head, Verdict(True, event.time, "", base)):
+            verdict = Verdict(True, event.time, "", base)
+            if _outdated(issue, head, event.time) or not _hear(issue.checks, head, verdict):
                 return False
         case ChecksFailed(head_sha=head, base_sha=base, failed=failed):
             findings = "\n".join(f"{check.name}: {check.conclusion}\n{check.excerpt}".strip() for check in failed)
             if not _hear(issue.checks, head, Verdict(False, event.time, findings, base)):
                 return False
         case ReviewPassed(head_sha=head, summary=summary, reviewer=reviewer) if reviewer in reviewers:
-            if not _hear(issue.reviews, head, Verdict(True, event.time, summary)):
+            if not _hear(issue.reviews.setdefault(head, {}), reviewer, Verdict(True, event.time, summary)):
                 return False
         case ReviewDisputed(head_sha=head, summary=summary, comments=comments, reviewer=reviewer) if (
             reviewer in reviewers
         ):
-            if not _hear(issue.reviews, head, Verdict(False, event.time, "\n".join((summary, *comments)))):
+            findings = "\n".join((summary, *comments))
+            if not _hear(issue.reviews.setdefault(head, {}), reviewer, Verdict(False, event.time, findings)):
                 return False
         case MergeConflicted(head_sha=head, paths=paths):
             if head != issue.head or issue.state not in (IssueState.IN_REVIEW, IssueState.MERGING):
@@ -347,8 +360,8 @@ def _forge(issue: Issue, event: Envelope, reviewers: tuple[str, ...]) -> bool:
             issue.reason = AssignReason.MERGE_CONFLICTED
             _enter(issue, IssueState.MERGE_CONFLICT)
             return True
-        case MergeRefused(head_sha=head, base_sha=base, reason=reason, detail=detail):
-            return _refused(issue, head, base, reason, detail)
+        case MergeRefused() as refused:
+            return _refused(issue, refused, event.time)
         case Merged(merge_sha=merge_sha):
             if issue.merge_sha == merge_sha:
                 return False
@@ -361,39 +374,48 @@ def _forge(issue: Issue, event: Envelope, reviewers: tuple[str, ...]) -> bool:
     return True
 
 
-def _hear(verdicts: dict[str, Verdict], head: str, verdict: Verdict) -> bool:
+def _hear(verdicts: dict[str, Verdict], facet: str, verdict: Verdict) -> bool:
     """Of two facts of one facet the source's later time wins; at equal time the later position."""
-    known = verdicts.get(head)
+    known = verdicts.get(facet)
     if known is not None and (known == verdict or known.time > verdict.time):
         return False
-    verdicts[head] = verdict
+    verdicts[facet] = verdict
     return True
+
+
+def _outdated(issue: Issue, head: str, time: datetime) -> bool:
+    """Whether a verdict on the current head is older than the forge's word that its base has moved."""
+    return head == issue.head and issue.base_moved is not None and time < issue.base_moved
 
 
 def _judge(issue: Issue) -> None:
     """Sends the issue back to work when a verdict on its current head is against it."""
     if issue.head is None:
         return
-    checks, review = issue.checks.get(issue.head), issue.reviews.get(issue.head)
+    checks = issue.checks.get(issue.head)
+    disputes = [review for review in issue.reviews.get(issue.head, {}).values() if not review.passed]
     if checks is not None and not checks.passed:
         issue.attempts += 1
         issue.findings, issue.reason = checks.findings, AssignReason.CHECKS_FAILED
-    elif review is not None and not review.passed:
+    elif disputes:
         issue.review_rounds += 1
-        issue.findings, issue.reason = review.findings, AssignReason.REVIEW_DISPUTED
+        issue.findings = "\n\n".join(review.findings for review in disputes)
+        issue.reason = AssignReason.REVIEW_DISPUTED
     else:
         return
     _enter(issue, IssueState.CHANGES_REQUESTED)
 
 
-def _refused(issue: Issue, head: str, base: str, reason: MergeRefusal, detail: str) -> bool:
+def _refused(issue: Issue, refused: MergeRefused, time: datetime) -> bool:
+    head = refused.head_sha
     if head != issue.head or issue.state is not IssueState.MERGING:
         return False
-    issue.findings = f"merge refused: {reason}" + (f": {detail}" if detail else "")
-    known = issue.checks.get(head)
-    if reason is MergeRefusal.BASE_MOVED:
-        if known is not None and known.base == base:
+    issue.findings = f"merge refused: {refused.reason}" + (f": {refused.detail}" if refused.detail else "")
+    if refused.reason is MergeRefusal.BASE_MOVED:
+        known = issue.checks.get(head)
+        if known is not None and known.base == refused.base_sha:
             del issue.checks[head]  # they were of a base that is no more; the forge checks again and says so
+        issue.base_moved = time
         _enter(issue, IssueState.IN_REVIEW)
     else:
         issue.deadline = None  # a person must mend it; the request is made again after a while

@@ -4,22 +4,28 @@ The numbers themselves are schemas.Policy; they reach the conductor through the 
 """
 
 from datetime import datetime, timedelta
+from typing import Final
 
 from conductor.state import Issue
 from schemas import DeadlineKind, EscalationReason, Policy
+
+LONGEST_REST: Final = timedelta(days=7)
+"""However far away an agent says that its quota resets."""
+WAITS_DOUBLED: Final = 6
+"""How often the pause doubles before it is looked at again why an issue waits."""
 
 
 def deadline_at(kind: DeadlineKind, issue: Issue, now: datetime, policy: Policy) -> datetime:
     """When a wait of this kind that begins now must have ended."""
     if kind is DeadlineKind.BACKOFF and issue.retry_at is not None and issue.retry_at > now:
-        return issue.retry_at
+        return min(issue.retry_at, now + LONGEST_REST)
     return now + timedelta(seconds=_seconds(kind, issue, policy))
 
 
 def _seconds(kind: DeadlineKind, issue: Issue, policy: Policy) -> float:
     match kind:
         case DeadlineKind.WAITING:
-            return policy.waiting_seconds
+            return policy.waiting_seconds * 2 ** min(issue.waited, WAITS_DOUBLED)
         case DeadlineKind.BACKOFF:
             return policy.failed_run_backoff_seconds
         case DeadlineKind.CLAIM:

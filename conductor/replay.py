@@ -4,10 +4,12 @@ The log is folded to each `through`, decided again under the policy in force and
 is compared with the batch that stands there, as decoded values and with causes, trace context aside.
 """
 
+from collections import deque
 from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
+from bus import Skipped
 from conductor.decide import RULES, decide
 from conductor.evolve import evolve
 from conductor.state import State
@@ -39,14 +41,14 @@ def replay(history: Sequence[tuple[int, Envelope | None]]) -> Replayed:
     state = State()
     rounds = other = 0
     differences: list[Difference] = []
-    folded = iter(history)
+    unfolded = deque(history)
     for position, event in history:
         if event is None or not isinstance(event.data, Decided):
             continue
         if event.data.rules != RULES:
             other += 1
             continue
-        _fold_to(state, folded, event.data.through)
+        _fold_to(state, unfolded, event.data.through)
         rounds += 1
         batch = (events.get(position + index) for index in range(1, event.data.count + 1))
         recorded = tuple(_draft(decision) for decision in batch if decision is not None)
@@ -56,18 +58,15 @@ def replay(history: Sequence[tuple[int, Envelope | None]]) -> Replayed:
     return Replayed(rounds, other, tuple(differences))
 
 
-def history_of(items: Iterable[Recorded | object]) -> list[tuple[int, Envelope | None]]:
-    """Recorded events → what `replay` takes."""
-    return [(item.position, item.event) for item in items if isinstance(item, Recorded)]
+def history_of(items: Iterable[Recorded | Skipped]) -> list[tuple[int, Envelope | None]]:
+    """What a reader gives → what `replay` takes."""
+    return [(item.position, item.event if isinstance(item, Recorded) else None) for item in items]
 
 
-def _fold_to(state: State, events: Iterable[tuple[int, Envelope | None]], through: int) -> None:
-    if state.position >= through:
-        return
-    for position, event in events:
+def _fold_to(state: State, unfolded: deque[tuple[int, Envelope | None]], through: int) -> None:
+    while unfolded and unfolded[0][0] <= through:
+        position, event = unfolded.popleft()
         evolve(state, event, position)
-        if position >= through:
-            return
 
 
 def _draft(event: Envelope) -> Draft:

@@ -13,8 +13,8 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from bus import Bus, BusError, Delivery, Done, Expect, Outcome, Reader, Skipped
-from conductor.decide import RULES, decide
+from bus import Bus, BusError, Delivery, Done, Drop, Expect, Outcome, Reader, Skipped
+from conductor.decide import RULES, decide, may_decide, moment
 from conductor.evolve import evolve
 from conductor.state import State
 from machine.lifecycle import Lifecycle
@@ -56,9 +56,9 @@ async def run_conductor(bus: Bus, lifecycle: Lifecycle) -> None:
     async with asyncio.TaskGroup() as group:
         conductor = Conductor(bus, lifecycle)
         tasks = [group.create_task(conductor.rounds()), group.create_task(conductor.mirror())]
-        timers = group.create_task(bus.timers.fired(conductor.fired, stop=lifecycle.stop))
+        group.create_task(bus.timers.fired(conductor.fired, stop=lifecycle.stop))
         await lifecycle.stop.wait()
-        for task in (*tasks, timers):
+        for task in tasks:
             task.cancel()
 
 
@@ -77,8 +77,10 @@ class Conductor:
         considered = 0  # the prefix that was decided on last
         async with self._bus.log.follow() as reader:
             while True:
-                policy = self._policy_to_decide_by() if reader.caught_up and self._state.batch_complete else None
-                if policy is not None:
+                policy = self._state.policy
+                if reader.caught_up:
+                    self._tell()
+                if policy is not None and reader.caught_up and may_decide(self._state):
                     self._lifecycle.ready()
                     if self._fresh:
                         self._to_mirror.set()
@@ -111,20 +113,18 @@ class Conductor:
         if isinstance(item.event.data, DeadlineSet) and isinstance(item.event.about, IssueRef):
             self._fresh.add(item.event.about)
 
-    def _policy_to_decide_by(self) -> Policy | None:
+    def _tell(self) -> None:
         """Without a policy, or under newer rules than its own, a conductor stands by and says so."""
         state = self._state
-        self._lifecycle.check("policy", state.policy is not None, "no policy adopted yet; `rig up` says it first")
-        newer = state.rules > RULES
-        self._lifecycle.check("rules", not newer, f"the log was decided under rules {state.rules}, these are {RULES}")
-        return None if newer else state.policy
+        missing = "" if state.policy is not None else "no policy adopted yet; `rig up` says it first"
+        newer = "" if state.rules <= RULES else f"the log was decided under rules {state.rules}, these are {RULES}"
+        self._lifecycle.check("policy", not missing, missing)
+        self._lifecycle.check("rules", not newer, newer)
 
     async def _round(self, policy: Policy) -> bool:
         """One round on the state as it stands. False when the batch did not land: read on, decide again."""
         state = self._state
-        now = datetime.now(UTC)
-        if state.decided_now is not None and state.decided_now > now:
-            now = state.decided_now
+        now = moment(state, datetime.now(UTC))
         drafts = decide(state, now, policy)
         if not drafts:
             return True
@@ -161,9 +161,16 @@ class Conductor:
 
     async def fired(self, delivery: Delivery) -> Outcome:
         """A firing becomes a DeadlinePassed; whether it still counts is for the fold to say."""
-        timer = msgspec.json.decode(delivery.body, type=Timer)
+        try:
+            timer = msgspec.json.decode(delivery.body, type=Timer)
+        except msgspec.DecodeError as error:
+            return Drop(f"not a timer of a deadline: {error}")
         draft = Draft(about=timer.issue, data=DeadlinePassed(kind=timer.kind, at=timer.at), cause=timer.id)
         await self._bus.log.publish(draft, event_id(Actor.CONDUCTOR, "passed", timer.id))
+        issue = self._state.issues.get(timer.issue)
+        if issue is not None and issue.deadline is not None and issue.deadline.id != timer.id:
+            self._fresh.add(timer.issue)  # a conductor that lagged may have set the older timer over the newer one
+            self._to_mirror.set()
         return Done()
 
 

@@ -17,6 +17,7 @@ from schemas import (
     Policy,
     Priority,
     RepoRef,
+    WaitingReason,
 )
 
 
@@ -66,6 +67,10 @@ class Issue(Struct):
     backoff: bool = False
     """Whether it rests before it may be assigned again."""
     retry_at: datetime | None = None
+    waited: int = 0
+    """Waiting deadlines that have passed since it came into its state."""
+    waiting: tuple[tuple[WaitingReason, ...], tuple[IssueRef, ...]] | None = None
+    """What was last said of why it waits, and for what."""
     cycle: tuple[IssueRef, ...] = ()
     """The dependencies that lead from this issue back to it; empty: none."""
     deadline: Deadline | None = None
@@ -89,7 +94,10 @@ class Issue(Struct):
     review_asked: str | None = None
     """The head that a review was asked for."""
     checks: dict[str, Verdict] = field(default_factory=dict[str, Verdict])
-    reviews: dict[str, Verdict] = field(default_factory=dict[str, Verdict])
+    reviews: dict[str, dict[str, Verdict]] = field(default_factory=dict[str, dict[str, Verdict]])
+    """By head, then by reviewer."""
+    base_moved: datetime | None = None
+    """When the forge last said that the base had moved: a verdict from before that is about another base."""
     merge_refused: bool = False
     """Whether the forge refused the last request for a reason that a person must mend."""
     merge_sha: str | None = None
@@ -97,7 +105,8 @@ class Issue(Struct):
     @property
     def wants_work(self) -> bool:
         """Whether the next word should be an assignment."""
-        return self.state in (IssueState.QUEUED, IssueState.CHANGES_REQUESTED, IssueState.MERGE_CONFLICT)
+        waiting = (IssueState.QUEUED, IssueState.CHANGES_REQUESTED, IssueState.MERGE_CONFLICT)
+        return self.state in waiting and self.merge_sha is None
 
     @property
     def age(self) -> tuple[int, int]:
@@ -136,6 +145,8 @@ class State(Struct):
     repositories: dict[RepoRef, Repository] = field(default_factory=dict[RepoRef, Repository])
     agents: dict[str, Agent] = field(default_factory=dict[str, Agent])
 
+    named: set[IssueRef] = field(default_factory=set[IssueRef])
+    """Issues that some issue named as a dependency: only these can close a cycle."""
     unsettled: set[IssueRef] = field(default_factory=set[IssueRef])
     """Issues of which something may be due beyond an assignment; see `settled`."""
     wanting: set[IssueRef] = field(default_factory=set[IssueRef])
@@ -174,7 +185,7 @@ def awaits(issue: Issue, reviewers: tuple[str, ...]) -> DeadlineKind | None:
                 return DeadlineKind.PULL_REQUEST
             if issue.head not in issue.checks:
                 return DeadlineKind.CHECKS
-            return DeadlineKind.REVIEW if reviewers and issue.head not in issue.reviews else None
+            return DeadlineKind.REVIEW if reviewers and not issue.reviews.get(issue.head) else None
         case IssueState.MERGING:
             return DeadlineKind.MERGE
         case _:
@@ -200,6 +211,6 @@ def review_due(issue: Issue, reviewers: tuple[str, ...]) -> bool:
         and issue.state is IssueState.IN_REVIEW
         and issue.head is not None
         and issue.pull_request_head == issue.head
-        and issue.head not in issue.reviews
+        and not issue.reviews.get(issue.head)
         and issue.review_asked != issue.head
     )

@@ -149,6 +149,8 @@ def decode(body: bytes, *, subject: str | None = None) -> Envelope:
         where = parse(document.subject)
         time = document.time.astimezone(UTC)
         data = _decoder(event_type).decode(document.data)
+    except RecursionError:
+        raise Undecodable("not an event: nested too deeply") from None
     except msgspec.DecodeError as error:
         raise Undecodable(f"not an event: {error}") from None
     except (BadSubject, OverflowError) as error:

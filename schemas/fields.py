@@ -11,7 +11,7 @@ Line: TypeAlias = Annotated[
     Meta(
         min_length=1,
         max_length=300,
-        pattern=r"\A[^\x00-\x1f\x7f]*\Z",
+        pattern=r"\A(?=.*\S)[^\x00-\x1f\x7f\u202a-\u202e\u2066-\u2069]*\Z",
         description="one line of 1 to 300 printable characters",
     ),
 ]
@@ -47,4 +47,7 @@ class Priority(StrEnum):
 
     @property
     def rank(self) -> int:
-        return list(Priority).index(self)
+        return _RANKS[self]
+
+
+_RANKS = {priority: rank for rank, priority in enumerate(Priority)}

@@ -183,6 +183,7 @@ class EscalationReason(StrEnum):
     FORGE_SILENT = "forge_silent"
     """The forge does not answer, or refuses again and again."""
     REVIEW_SILENT = "review_silent"
+    REPOSITORY_REMOVED = "repository_removed"
     RUNS = "runs"
     """Runs failed too often for reasons that are not the work's (quota, login, spawn …)."""
 

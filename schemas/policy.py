@@ -1,6 +1,7 @@
 """The rig's numbers, in one typed place. They enter the log as `PolicyAdopted`; everybody reads them from there.
 
-A key that an old log lacks takes its default here, so a default added later must change nothing for old logs.
+A key that an old log lacks takes its default here, so a default added later must change nothing for old logs. A key of
+a newer log is tolerated; what a person writes is checked for unknown keys at the edge.
 """
 
 from hashlib import sha256
@@ -14,7 +15,7 @@ Count: TypeAlias = Annotated[int, Meta(ge=1, le=1_000)]
 Size: TypeAlias = Annotated[int, Meta(ge=1_024, le=1_073_741_824)]
 
 
-class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Policy(Struct, frozen=True, kw_only=True):
     """How patient, how stubborn and how generous the rig is."""
 
     # How often before a person is asked.

@@ -12,7 +12,10 @@ from msgspec import Meta, Struct
 
 from schemas.errors import BadReference
 
-Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"\A[A-Za-z0-9._-]+\Z")]
+NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
+Name: TypeAlias = Annotated[
+    str, Meta(pattern=rf"\A{NAME.pattern}\Z", description="a name: 1 to 100 letters, digits, . _ -")
+]
 """An owner, a repository, an agent: letters, digits, dot, dash and underscore, as GitHub allows."""
 
 _REPO = re.compile(r"([^/#\s]+)/([^/#\s]+)")

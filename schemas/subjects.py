@@ -15,7 +15,7 @@ from functools import lru_cache
 from msgspec import Struct
 
 from schemas.errors import BadSubject
-from schemas.refs import FLEET, AgentRef, FleetRef, IssueRef, Ref, RepoRef
+from schemas.refs import FLEET, NAME, AgentRef, FleetRef, IssueRef, Ref, RepoRef
 
 MAX_TOKEN = 300
 """Characters of one escaped token; a longer one is refused at the edge."""
@@ -113,9 +113,9 @@ def parse(text: str) -> Subject:
         case ["rig", "issue", owner, repo, number, actor, event, role]:
             return Subject(_issue(owner, repo, number), unescape(actor), _event(event), unescape(role))
         case ["rig", "repo", owner, repo, actor, event]:
-            return Subject(RepoRef(unescape(owner), unescape(repo)), unescape(actor), _event(event))
+            return Subject(RepoRef(_name(owner), _name(repo)), unescape(actor), _event(event))
         case ["rig", "agent", agent, actor, event]:
-            return Subject(AgentRef(unescape(agent)), unescape(actor), _event(event))
+            return Subject(AgentRef(_name(agent)), unescape(actor), _event(event))
         case ["rig", "fleet", actor, event]:
             return Subject(FLEET, unescape(actor), _event(event))
         case _:
@@ -125,7 +125,14 @@ def parse(text: str) -> Subject:
 def _issue(owner: str, repo: str, number: str) -> IssueRef:
     if not re.fullmatch(r"[1-9][0-9]{0,8}", number):
         raise BadSubject(f"{number[:40]!r} is not an issue number")
-    return IssueRef(unescape(owner), unescape(repo), int(number))
+    return IssueRef(_name(owner), _name(repo), int(number))
+
+
+def _name(token: str) -> str:
+    name = unescape(token)
+    if not NAME.fullmatch(name):
+        raise BadSubject(f"{name[:40]!r} is not a name: up to 100 letters, digits, dots, dashes and underscores")
+    return name
 
 
 def _event(token: str) -> str:

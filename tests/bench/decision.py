@@ -42,6 +42,7 @@ WARM_UP = 20
 
 
 async def measure(directory: Path) -> list[Row]:
+    began = time.monotonic()
     async with embedded_nats(directory) as server:
         local = await Bus.connect(server.url, actor=Actor.LOCAL, source="local", create=True)
         cli = await Bus.connect(server.url, actor=Actor.CLI, source="cli")
@@ -61,6 +62,7 @@ async def measure(directory: Path) -> list[Row]:
         Row("bare_publish_p50_ms", percentile(bare, 50), "ms"),
         Row("bare_publish_p99_ms", percentile(bare, 99), "ms"),
         Row("decision_vs_bare_publish_p50", percentile(decided, 50) / percentile(bare, 50), "×"),
+        Row("whole_run_seconds", time.monotonic() - began, "s", bar=45.0),
     ]
 
 

@@ -1,11 +1,12 @@
 """The bus against a real server: what is promised of publishing, reading, working, timers and services."""
 
 import asyncio
+from base64 import b64decode
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from msgspec import Struct, to_builtins
+from msgspec import Struct, json, to_builtins
 
 from bus import (
     Bus,
@@ -27,6 +28,8 @@ from bus import (
     Unsuitable,
 )
 from bus.connection import Connection, raise_refusal
+from bus.consume import DeadLetter
+from bus.follow import HEARTBEAT_SECONDS
 from bus.topology import DEAD, LOG, ensure
 from deploy.embedded.nats import Nats
 from deploy.embedded.server import Server
@@ -43,6 +46,7 @@ from schemas import (
     NotAllowed,
     Recorded,
     assignments_of,
+    decode,
     envelope,
 )
 from tests.conftest import Connect
@@ -169,6 +173,32 @@ async def test_a_reader_goes_on_where_it_stood_after_a_restart_of_the_server(con
         assert (await reader.next()).position == 2
 
 
+async def test_a_heartbeat_is_no_event_and_hides_none(connect: Connect) -> None:
+    bus = await connect(Actor.LOCAL)
+    async with bus.log.follow() as reader:
+        await bus.log.publish(approved(), "local:1")
+        await reader.next()
+        await asyncio.sleep(1.5 * HEARTBEAT_SECONDS)  # nobody reads, and the server says that it is there
+        assert reader.caught_up
+
+
+async def test_a_caller_that_gives_up_early_does_not_hide_a_silence(connect: Connect, nats: Server) -> None:
+    bus = await connect(Actor.LOCAL)
+    async with bus.log.follow() as reader:
+        await nats.kill()
+        await nats.start()
+        await bus.log.publish(approved(), "local:1")
+        position = 0
+        for _ in range(20):  # a lost pull is noticed although no single wait is as long as a silence
+            try:
+                async with asyncio.timeout(0.5):
+                    position = (await reader.next()).position
+                    break
+            except TimeoutError:
+                continue
+    assert position == 1
+
+
 async def test_a_recreated_log_is_refused(connect: Connect) -> None:
     bus = await connect(Actor.LOCAL)
     await bus.log.publish(approved(), "local:1")
@@ -180,12 +210,21 @@ async def test_a_recreated_log_is_refused(connect: Connect) -> None:
             await reader.next()
 
 
-async def test_what_is_no_event_is_skipped_with_its_reason(connect: Connect) -> None:
+@pytest.mark.parametrize(
+    ("subject", "body"),
+    [
+        ("rig.fleet.local.noise", b"not json"),
+        ("rig.fleet.local.noise", b'{"x":' + b"[" * 2_000 + b"]" * 2_000 + b"}"),
+        ("rig.issue.acme%20corp.web.1.local.approved", b"{}"),
+        ("rig.nonsense", b"{}"),
+    ],
+)
+async def test_what_is_no_event_is_skipped_with_its_reason(connect: Connect, subject: str, body: bytes) -> None:
     bus = await connect(Actor.LOCAL)
-    await bus.connection.request("rig.fleet.local.noise", b"not json")
+    await bus.connection.request(subject, body)
     item = await bus.log.at(1)
     assert isinstance(item, Skipped)
-    assert "not an event" in item.reason
+    assert item.reason
     assert await bus.log.history(["rig.>"]) == []
 
 
@@ -218,8 +257,11 @@ async def test_what_can_never_be_handled_is_buried_with_its_reason(connect: Conn
     conductor, worker = await connect(Actor.CONDUCTOR), await connect(Actor.DEV_E)
     await conductor.log.append(decision(1), expect=Expect(DECIDED, 0))
     await work(worker, [Drop("makes no sense")], asyncio.Event())
-    letter = await worker.connection.api(f"$JS.API.STREAM.MSG.GET.{DEAD.name}", {"last_by_subj": "dead.>"})
-    assert b"message" in letter
+    found = await worker.connection.api(f"$JS.API.STREAM.MSG.GET.{DEAD.name}", {"last_by_subj": "dead.>"})
+    letter = json.decode(b64decode(json.decode(found)["message"]["data"]), type=DeadLetter)
+    assert (letter.stream, letter.consumer, letter.position) == ("RIG", "dev-e", 2)
+    assert letter.reason == "makes no sense"
+    assert decode(letter.body).data == IssueAssigned(epoch=1, role="dev-e", attempt=1, reason=AssignReason.NEW)
 
 
 async def test_a_message_of_a_handler_that_raises_or_is_cancelled_comes_again(connect: Connect) -> None:
@@ -340,6 +382,13 @@ async def test_a_stream_that_drifted_is_named_field_by_field(connect: Connect, n
 async def test_a_role_does_not_start_on_a_server_without_the_log(nats: Server) -> None:
     with pytest.raises(TopologyDrift, match="rig up"):
         await Bus.connect(nats.url, actor=Actor.CONDUCTOR, source="conductor")
+
+
+async def test_a_wrong_password_is_said_at_once(nats: Server) -> None:
+    scheme, _, rest = nats.url.partition("://")
+    with pytest.raises(Unavailable, match="refuses the login"):
+        async with asyncio.timeout(5):
+            await Connection.connect(f"{scheme}://rig:wrong@{rest.partition('@')[2]}", name="test", timeout_seconds=30)
 
 
 async def test_no_server_is_said_without_the_password(nats: Server) -> None:

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from bus import Bus
+from bus import Bus, Expect, Unavailable
 from conductor.replay import history_of, replay
 from conductor.shell import run_conductor
+from deploy.embedded.server import Server
 from machine.lifecycle import Lifecycle
 from schemas import (
     FLEET,
@@ -15,6 +17,7 @@ from schemas import (
     AgentRef,
     ChecksPassed,
     Draft,
+    Envelope,
     IssueApproved,
     IssueAssigned,
     IssueDone,
@@ -140,3 +143,36 @@ async def test_fifty_issues_and_three_slots(connect: Connect) -> None:
     assert again.rounds > 0
     assert {item.event.source for item in log if item.event.actor == "conductor"} == {"conductor/1", "conductor/2"}
     assert log[0].stored_at <= datetime.now(UTC)
+
+
+async def test_a_conductor_goes_on_when_the_server_dies_under_its_round(connect: Connect, nats: Server) -> None:
+    """The batch landed, its acknowledgement and the reader's pull are lost: nobody may wait for ever."""
+    cli, local, agent = await connect(Actor.CLI), await connect(Actor.LOCAL), await connect(Actor.DEV_E)
+    await set_the_scene(cli, local, agent)
+    bus = await connect(Actor.CONDUCTOR, "conductor/1")
+    append, died = bus.log.append, False
+
+    async def append_and_die(events: Sequence[Envelope], *, expect: Expect) -> int:
+        nonlocal died
+        position = await append(events, expect=expect)
+        if not died:
+            died = True
+            await nats.kill()
+            await nats.start()
+            raise Unavailable("the acknowledgement was lost")
+        return position
+
+    bus.log.append = append_and_die
+    life = Lifecycle()
+    conductor = asyncio.create_task(run_conductor(bus, life))
+    async with local.log.follow(["rig.issue.*.*.*.conductor.assigned.>"]) as assigned:
+        for number in (1, 2):
+            approval = Draft(about=IssueRef("demo", "shop", number), data=IssueApproved(title="t", author="ada"))
+            await local.log.publish(approval, event_id("local", number))
+            async with asyncio.timeout(20):
+                item = (await assigned.next()).decoded()
+            assert isinstance(item, Recorded)
+            assert item.event.about == approval.about
+    life.stop.set()
+    await conductor
+    assert died

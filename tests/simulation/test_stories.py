@@ -1,11 +1,14 @@
 """The conductor's decisions, told as stories: the whole path, every loop, every way out."""
 
+from datetime import datetime, timedelta, timezone
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conductor.decide import ROUND_MAX, decide
+from conductor.decide import ROUND_MAX, RULES, decide, may_decide
 from conductor.evolve import evolve
+from conductor.replay import Replayed, replay
 from conductor.shell import compose
 from conductor.state import State
 from schemas import (
@@ -17,6 +20,7 @@ from schemas import (
     DeadlinePassed,
     DeadlineSet,
     Decided,
+    Envelope,
     EscalationReason,
     FailureKind,
     IssueApproved,
@@ -33,6 +37,7 @@ from schemas import (
     IssueWithdrawn,
     LeaveReason,
     MergeConflicted,
+    Merged,
     MergeRefusal,
     MergeRefused,
     MergeRequested,
@@ -41,6 +46,7 @@ from schemas import (
     PriorityChanged,
     Refusal,
     RepoRef,
+    RepositoryRemoved,
     RetryRequested,
     ReviewDisputed,
     ReviewPassed,
@@ -48,6 +54,7 @@ from schemas import (
     Stopped,
     UnassignReason,
     WaitingReason,
+    WorkFailed,
 )
 from tests.support.story import BASE, SHOP, Story, sha
 
@@ -516,12 +523,117 @@ def test_no_clock_goes_back_over_the_last_decision() -> None:
     story = Story()
     story.approve(1)
     story.rounds()
-    decided = [event.data for event in story.log if isinstance(event.data, Decided)]
-    assert story.state.decided_now == decided[-1].now
+    first = story.state.decided_now
+    story.later(-3_600)
+    story.approve(2)
+    story.start(IssueRef("demo", "shop", 1))
+    story.rounds()
+    assert [event.data.now for event in story.log if isinstance(event.data, Decided)] == [first, first]
+
+
+def test_nothing_is_decided_in_the_middle_of_a_batch_or_under_newer_rules_or_without_a_policy() -> None:
+    story = Story()
+    story.approve(1)
+    decided, *rest = story.decision()[1]
+    story.append(decided)
+    assert not may_decide(story.state), "the batch is not read to its end"
+    for event in rest:
+        story.append(event)
+    assert may_decide(story.state)
+    assert not may_decide(State())
+    story.state.rules = RULES + 1
+    assert not may_decide(story.state)
+
+
+def test_a_replay_stops_exactly_at_through_whatever_cannot_be_read() -> None:
+    """Events that landed between `through` and the batch were not decided on, and an unreadable position counts."""
+    story = Story(slots=2)
+    story.approve(1)
+    _, batch = story.decision()
+    story.approve(2)
+    for event in batch:
+        story.append(event)
+    story.rounds()
+    assert story.replayed() == Replayed(2, 0, ())
+    unreadable: list[tuple[int, Envelope | None]] = [(1, None)]
+    assert replay(unreadable + [(position + 1, event) for position, event in enumerate(story.log, 1)]).rounds == 2
+
+
+def test_a_removed_repository_merges_nothing_and_its_issue_goes_to_a_person() -> None:
+    story = Story(reviewers=("review-e",))
+    ref = story.approve(1)
+    to_review(story, ref)
+    story.check(ref, "h1")
+    story.say(Actor.CLI, SHOP, RepositoryRemoved(by="ada"))
+    (escalated,) = story.rounds()
+    assert isinstance(escalated, IssueEscalated)
+    assert escalated.reason is EscalationReason.REPOSITORY_REMOVED
+
+
+def test_a_reviewer_named_while_a_merge_is_asked_for_is_heard_before_it_is_asked_for_again() -> None:
+    story = Story()
+    ref = story.approve(1)
+    to_merging(story, ref)
+    story.add(SHOP, ("review-e",))
+    assert "ReviewRequested" in kinds(story.rounds())
+    story.deadline_passes(ref)
+    assert "MergeRequested" not in kinds(story.rounds())
+
+
+def test_of_two_reviewers_one_that_disputes_counts_whoever_passes_later() -> None:
+    story = Story(reviewers=("alice", "bob"))
+    ref = story.approve(1)
+    to_review(story, ref)
+    story.check(ref, "h1")
+    story.rounds()
+    story.later(1)
+    disputed = ReviewDisputed(pull_request=1, head_sha=sha("h1"), reviewer="bob", summary="names")
+    story.say(Actor.REVIEW_E, ref, disputed)
+    story.later(1)
+    story.say(Actor.REVIEW_E, ref, ReviewPassed(pull_request=1, head_sha=sha("h1"), reviewer="alice"))
+    assert "MergeRequested" not in kinds(story.rounds())
+
+
+def test_why_it_waits_is_said_again_only_when_it_changes_and_looked_at_ever_more_rarely() -> None:
+    story = Story(slots=0)
+    ref = story.approve(1)
+    story.rounds()
+    pauses: list[float] = []
+    for _ in range(3):
+        story.deadline_passes(ref)
+        said = story.rounds()
+        deadline = said[-1]
+        assert isinstance(deadline, DeadlineSet)
+        pauses.append((deadline.at - story.now).total_seconds())
+        assert ("IssueWaiting" in kinds(said)) == (len(pauses) == 1)
+    assert pauses == [1_200, 2_400, 4_800]
+
+
+def test_a_far_reset_of_a_quota_does_not_park_an_issue_for_ever() -> None:
+    story = Story()
+    ref = story.approve(1)
+    story.rounds()
+    story.start(ref)
+    never = datetime(9999, 12, 31, 23, 59, tzinfo=timezone(timedelta(hours=-10)))
+    failed = WorkFailed(epoch=1, run="r-1", kind=FailureKind.QUOTA, detail="", retry_at=never)
+    story.say(Actor.DEV_E, ref, failed)
+    story.rounds()
+    deadline = story.issue(ref).deadline
+    assert deadline is not None
+    assert deadline.at - story.now == timedelta(days=7)
+
+
+def test_a_merged_issue_is_done_and_not_assigned() -> None:
+    story = Story(slots=2)
+    ref = story.approve(1)
+    to_merging(story, ref)
+    story.say(Actor.LOCAL, ref, MergeConflicted(head_sha=sha("h1"), base_sha=BASE))
+    story.merge(ref)
+    assert kinds(story.rounds()) == ["IssueDone"]
 
 
 STEPS = st.lists(
-    st.tuples(st.one_of(st.just(0), st.integers(0, 13)), st.integers(1, 4), st.integers(0, 2)),
+    st.tuples(st.one_of(st.just(0), st.integers(0, 18)), st.integers(1, 4), st.integers(0, 2)),
     min_size=20,
     max_size=120,
 )
@@ -584,8 +696,29 @@ def _step(story: Story, step: int, number: int, detail: int) -> None:
             story.say(Actor.LOCAL, ref, MergeConflicted(head_sha=sha(head), base_sha=BASE))
         case 12 if story.issue(ref).deadline is not None:
             story.deadline_passes(ref)
+        case 13:
+            overtaken(story, ref)
+        case 14:
+            data = (ReviewPassed, ReviewDisputed)[detail % 2]
+            review = data(pull_request=number, head_sha=sha(head), reviewer="review-e", summary="")
+            story.say(Actor.REVIEW_E, ref, review)
+        case 15:
+            story.say(Actor.CLI, SHOP, RepositoryRemoved(by="ada"))
+        case 16:
+            story.add(SHOP, ("review-e",) if detail else ())
+        case 17:
+            story.say(Actor.LOCAL, ref, Merged(head_sha=sha(head), base_sha=BASE, merge_sha=sha("m")))
         case _:
             story.rounds()
+
+
+def overtaken(story: Story, ref: IssueRef) -> None:
+    """A decision, and events that landed between its `through` and its batch."""
+    _, batch = story.decision()
+    story.say(Actor.CLI, ref, IssueWithdrawn(by="ada"))
+    story.say(Actor.LOCAL, ref, IssueApproved(title="Again", author="ada"))
+    for event in batch:
+        story.append(event)
 
 
 @settings(max_examples=150, deadline=None, derandomize=True)

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from conductor.decide import decide
+from conductor.decide import decide, may_decide, moment
 from conductor.evolve import evolve
 from conductor.replay import Replayed, replay
 from conductor.shell import compose
@@ -96,13 +96,19 @@ class Story:
 
     def round(self) -> list[IssueEvent]:
         """One round of the conductor: what it says, in order; nothing when it has nothing to say."""
+        drafts, batch = self.decision()
+        for event in batch:
+            self.append(event)
+        return [draft.data for draft in drafts if isinstance(draft.data, IssueEvent)]
+
+    def decision(self) -> tuple[list[Draft], list[Envelope]]:
+        """What a round would append, as the shell makes it; nothing when there is nothing to say."""
         policy = self.state.policy
         assert policy is not None
-        drafts = decide(self.state, self.now, policy)
-        if drafts:
-            for event in compose(drafts, self.state, self.now, "conductor"):
-                self.append(event)
-        return [draft.data for draft in drafts if isinstance(draft.data, IssueEvent)]
+        assert may_decide(self.state)
+        now = moment(self.state, self.now)
+        drafts = decide(self.state, now, policy)
+        return drafts, compose(drafts, self.state, now, "conductor") if drafts else []
 
     def rounds(self) -> list[IssueEvent]:
         """Rounds until there is nothing more to say."""
