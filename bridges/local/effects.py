@@ -64,6 +64,8 @@ CHECK_GRACE_SECONDS = 2.0
 CHECK = "check"
 """What the one check of this forge is called."""
 _PATHS_NAMED = 50
+_PATH_LENGTH = 300
+_DETAIL_LENGTH = 4000
 
 _CONCLUSIONS = {
     CheckConclusion.FAILURE: Conclusion.FAILURE,
@@ -100,11 +102,11 @@ class Effects:
             case Close(about=about):
                 return PullRequestClosed(pull_request=about.number)
 
-    async def tidy(self, path: Path, chosen: Callable[[list[str]], list[str]]) -> None:
+    async def tidy(self, path: Path, chosen: Callable[[dict[str, str]], dict[str, str]]) -> None:
         """Delete the branches of a repository that `chosen` picks."""
         if unneeded := chosen(await all_branches(path)):
             for kept in await delete_branches(path, unneeded):
-                log.info("%s: branch %s is checked out somewhere and stays", path, kept)
+                log.info("%s: branch %s is checked out somewhere, or has just moved, and stays", path, kept)
 
     async def _show(self, action: ShowPush) -> Event:
         push, number = action.push, action.about.number
@@ -113,9 +115,21 @@ class Effects:
             base = await branch_head(action.path, action.base_branch)
             missing = f"commit {push.head} is not on branch {expected} of the repository: push it there"
             return _failed(push.head, base, "push", Conclusion.STARTUP_FAILURE, missing)
+        if merged := await _merged_by_hand(action.path, action.base_branch, push.head):
+            return merged
+        base = await branch_head(action.path, action.base_branch)
+        if await Git(action.path).is_ancestor(push.head, base):
+            return _failed(push.head, base, "changes", Conclusion.FAILURE, _nothing(action.base_branch))
         branch = action.shown.branch if action.shown else pull_request_branch(number, push.title)
         at_present = await Git(action.path).commit_id(branch_ref(branch))
-        if obstacle := await move_branch(action.path, branch, push.head, at_present):
+        if await _is_somebodys(action, at_present) and not action.shown:
+            branch = f"{branch}-{push.epoch}-{push.run}"
+            at_present = await Git(action.path).commit_id(branch_ref(branch))
+        if await _is_somebodys(action, at_present):
+            obstacle = f"commit {at_present} on it is somebody else's"
+        else:
+            obstacle = await move_branch(action.path, branch, push.head, at_present)
+        if obstacle:
             # People look at this branch, the merge does not: that takes the head itself.
             log.warning("%s: branch %s stays behind %s: %s", action.path, branch, push.head, obstacle)
         if action.shown:
@@ -124,15 +138,16 @@ class Effects:
         return PullRequestOpened(pull_request=number, url=url, branch=branch, head_sha=push.head, author=push.author)
 
     async def _check(self, action: Check, policy: Policy) -> Event:
+        if merged := await _merged(action.path, action.base_branch, action.head):
+            return merged
         base = await branch_head(action.path, action.base_branch)
         async with self._scratch.clone(action.path) as clone:
             message = merge_message(action.title, str(action.about))
             match await combine(clone, head=action.head, base=base, message=message, at=action.at):
                 case Conflict(paths=paths):
-                    return MergeConflicted(head_sha=action.head, base_sha=base, paths=paths[:_PATHS_NAMED])
+                    return _conflicted(action.head, base, paths)
                 case NothingToMerge():
-                    text = f"{action.base_branch} has everything already that this work would bring"
-                    return _failed(action.head, base, "changes", Conclusion.FAILURE, text)
+                    return _failed(action.head, base, "changes", Conclusion.FAILURE, _nothing(action.base_branch))
                 case MergeCommit(sha=merge):
                     await clone.run("checkout", "--quiet", "--detach", merge)
             limits = Limits(policy.check_wall_seconds, policy.check_output_bytes, CHECK_GRACE_SECONDS)
@@ -144,12 +159,13 @@ class Effects:
         if said is None or isinstance(said, Merged):
             return said
         # What stands in the way may be this very merge: done before a crash, by a second forge, by a person.
-        found = await find_merge(action.path, action.base_branch, action.head)
-        return said if found is None else Merged(head_sha=action.head, base_sha=found.base, merge_sha=found.sha)
+        return await _merged(action.path, action.base_branch, action.head) or said
 
     async def _try_to_merge(self, action: Merge, still_due: Callable[[], bool]) -> Event | None:
         def refused(reason: MergeRefusal, detail: str) -> MergeRefused:
-            return MergeRefused(head_sha=action.head, base_sha=action.base, reason=reason, detail=detail)
+            return MergeRefused(
+                head_sha=action.head, base_sha=action.base, reason=reason, detail=detail[:_DETAIL_LENGTH]
+            )
 
         base = await branch_head(action.path, action.base_branch)
         if base != action.base:
@@ -158,9 +174,9 @@ class Effects:
             message = merge_message(action.title, str(action.about))
             match await combine(clone, head=action.head, base=base, message=message, at=action.at):
                 case Conflict(paths=paths):
-                    return MergeConflicted(head_sha=action.head, base_sha=base, paths=paths[:_PATHS_NAMED])
+                    return _conflicted(action.head, base, paths)
                 case NothingToMerge():
-                    return refused(MergeRefusal.BASE_MOVED, f"{action.base_branch} has everything already")
+                    return refused(MergeRefusal.BASE_MOVED, _nothing(action.base_branch))
                 case MergeCommit(sha=merge):
                     pass
             landed = await land(clone, action.path, action.base_branch, merge=merge, expected=base, still_due=still_due)
@@ -201,6 +217,43 @@ async def _base_so_far(action: Inspect) -> str | None:
     except NoSuchBranch:
         return None
     return action.known.base_branch
+
+
+async def _merged_by_hand(path: Path, base_branch: str, head: str) -> Merged | None:
+    """The merge commit that brought `head` to the base branch: a crash, a second forge or a person was before us."""
+    found = await find_merge(path, base_branch, head)
+    return None if found is None else Merged(head_sha=head, base_sha=found.base, merge_sha=found.sha)
+
+
+async def _merged(path: Path, base_branch: str, head: str) -> Merged | None:
+    """The same, also when the base branch was moved up to `head` or past it (`git merge --ff`).
+
+    For a head that was not on the base branch when its pull request was opened.
+    """
+    if merged := await _merged_by_hand(path, base_branch, head):
+        return merged
+    base = await branch_head(path, base_branch)
+    on_base = await Git(path).is_ancestor(head, base)
+    return Merged(head_sha=head, base_sha=base, merge_sha=head) if on_base else None
+
+
+async def _is_somebodys(action: ShowPush, commit: str | None) -> bool:
+    """Whether a branch at this commit is not the rig's to move: a commit that the log does not know would be lost."""
+    if commit is None or commit in action.heads:
+        return False
+    return not await Git(action.path).is_ancestor(commit, action.push.head)
+
+
+def _nothing(base_branch: str) -> str:
+    return (
+        f"{base_branch} has everything already that this work would bring. "
+        f"If somebody put it there in other commits (a squash, a cherry-pick), withdraw the issue: it is done"
+    )
+
+
+def _conflicted(head: str, base: str, paths: tuple[str, ...]) -> MergeConflicted:
+    named = tuple(path[:_PATH_LENGTH] for path in paths[:_PATHS_NAMED])
+    return MergeConflicted(head_sha=head, base_sha=base, paths=named)
 
 
 def _verdict(head: str, base: str, outcome: CheckOutcome) -> Event:

@@ -35,6 +35,8 @@ from schemas import (
     RepositoryRemoved,
     Stopped,
     WorkPushed,
+    WorkStarted,
+    work_branch,
 )
 
 
@@ -95,6 +97,10 @@ class Issue(Struct):
     withdrawn: str | None = None
     """Id of the withdrawal, while it holds."""
     merged: bool = False
+    branches: set[str] = field(default_factory=set[str])
+    """Work branches of its runs: of all `rig/…` branches only these are this rig's, whatever others are called."""
+    heads: set[str] = field(default_factory=set[str])
+    """Commits that its runs pushed: a pull request branch at one of these is where the forge put it."""
 
 
 class Repository(Struct):
@@ -157,6 +163,13 @@ def _repository(repository: Repository, event: Envelope) -> None:
 
 def _issue(issue: Issue, event: Envelope) -> None:
     effective = issue.ownership.apply(event.data)
+    match event.data:
+        case WorkStarted(epoch=epoch, run=run):
+            issue.branches.add(work_branch(issue.ref.number, epoch, run))
+        case WorkPushed(head_sha=head):
+            issue.heads.add(head)
+        case _:
+            pass
     match event.data:
         case IssueApproved(base_branch=base_branch):
             issue.approval = issue.approval or event.id

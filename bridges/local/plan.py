@@ -4,13 +4,13 @@ Level-triggered, as a controller is: the same fold gives the same answer however
 changes when the log says more. Nothing is done here; effects.py does it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from bridges.local.fold import Issue, Known, MergeAsked, PullRequest, Push, Repository
-from schemas import IssueRef, MergeRefusal, RepoRef, RepositoryAdded, RepositoryConfigured, work_branches
+from schemas import IssueRef, MergeRefusal, RepoRef, RepositoryAdded, RepositoryConfigured
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,8 @@ class ShowPush:
     push: Push
     shown: PullRequest | None
     """The pull request to move; None: open one."""
+    heads: frozenset[str]
+    """Commits of this issue: a branch at any other may be somebody's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +109,21 @@ def look_again(repository: Repository) -> Inspect | None:
     return Inspect(repository.newest, repository.ref, repository.added, repository.configured)
 
 
-def leftovers(known: Known, repository: RepoRef, branches: Iterable[str]) -> list[str]:
-    """Which of a repository's branches are the rig's own for issues that are merged: nobody needs them any more."""
+def leftovers(known: Known, repository: RepoRef, branches: Mapping[str, str]) -> dict[str, str]:
+    """Which of a repository's branches (name → commit) this rig made for issues that are merged: nobody needs them.
+
+    A branch that the log does not name, and a pull request branch with a commit that it does not name, is somebody's.
+    """
     merged = [issue for ref, issue in known.issues.items() if ref.repository == repository and issue.merged]
-    prefixes = tuple(work_branches(issue.ref.number) for issue in merged)
-    shown = {issue.pull_request.branch for issue in merged if issue.pull_request}
-    return [branch for branch in branches if branch in shown or branch.startswith(prefixes)]
+    unneeded: dict[str, str] = {}
+    for issue in merged:
+        shown = issue.pull_request.branch if issue.pull_request else None
+        unneeded |= {
+            branch: head
+            for branch, head in branches.items()
+            if branch in issue.branches or (branch == shown and head in issue.heads)
+        }
+    return unneeded
 
 
 def _due_of_repository(repository: Repository | None) -> Inspect | None:
@@ -131,7 +142,15 @@ def _due_of_issue(issue: Issue, repository: RepositoryConfigured) -> Action | No
     if push is None or push.id == issue.rejected:
         return None
     if shown is None or shown.shows != push.id:
-        return ShowPush(push.id, issue.ref, path, base_branch, push, shown if shown and shown.open else None)
+        return ShowPush(
+            cause=push.id,
+            about=issue.ref,
+            path=path,
+            base_branch=base_branch,
+            push=push,
+            shown=shown if shown and shown.open else None,
+            heads=frozenset(issue.heads),
+        )
     if issue.asked:
         return Merge(
             cause=issue.asked.id,

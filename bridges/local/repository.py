@@ -8,7 +8,7 @@ bookkeeping and runs none; an agent's push to its work branch is the agent's, an
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -138,19 +138,23 @@ async def move_branch(path: Path, branch: str, commit: str, expected: str | None
     return BranchMoved(actual) if actual != expected else PushRefused(refusal(outcome))
 
 
-async def delete_branches(path: Path, branches: Iterable[str]) -> list[str]:
-    """Delete branches of the rig; one that a work tree has checked out stays. Returns what is left of them."""
-    wanted = set(branches)
-    git = Git(path)
-    if present := wanted & set(await _branches(git)):
+async def delete_branches(path: Path, branches: Mapping[str, str]) -> list[str]:
+    """Delete `rig/…` branches that are at the commit given for them; returns what is left of them.
+
+    One that has moved stays, and so does one that a work tree has checked out.
+    """
+    present = branches.keys() & (await all_branches(path)).keys()
+    if present:
+        leases = [f"--force-with-lease={branch_ref(branch)}:{branches[branch]}" for branch in sorted(present)]
         deletions = [f":{branch_ref(branch)}" for branch in sorted(present)]
-        await git.outcome("push", *_push_options(hooks=False), "--", str(path), *deletions)
-    return sorted(wanted & set(await _branches(git)))
+        await Git(path).outcome("push", *_push_options(hooks=False), *leases, "--", str(path), *deletions)
+    return sorted(branches.keys() & (await all_branches(path)).keys())
 
 
-async def all_branches(path: Path) -> list[str]:
-    """The rig's branches in a repository, in order."""
-    return await _branches(Git(path))
+async def all_branches(path: Path) -> dict[str, str]:
+    """The `rig/…` branches in a repository, in order, and the commits that they are at."""
+    listed = await Git(path).run("for-each-ref", "--format=%(objectname) %(refname:lstrip=2)", "refs/heads/rig/")
+    return {branch: head for head, _, branch in (line.partition(" ") for line in listed.splitlines())}
 
 
 async def push(
@@ -185,7 +189,3 @@ async def _branch_of_head(git: Git) -> str:
     if not outcome.ok:
         raise NoSuchBranch(f"HEAD of {git.directory} is detached: switch to the branch that work is merged into")
     return outcome.output.decode("utf-8", "replace").strip()
-
-
-async def _branches(git: Git) -> list[str]:
-    return (await git.run("for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads/rig/")).splitlines()

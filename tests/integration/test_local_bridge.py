@@ -319,6 +319,51 @@ async def test_only_the_owners_current_head_is_merged(rig: Rig, serving: Serving
     assert await rig.project.base() == base
 
 
+# ── merged by hand ───────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("how", ["--ff", "--no-ff"])
+@pytest.mark.parametrize("seen", ["when checking", "when merging"])
+async def test_what_a_person_merged_is_merged(checkout: Rig, nats: Server, how: str, seen: str) -> None:
+    alive = checkout.project.path.parent / "alive"
+    os.mkfifo(alive)
+    async with forge(checkout, nats.url) as first:
+        passed = None
+        if seen == "when checking":
+            await checkout.add_repository(f"echo > {alive}; sleep 60")
+            await checkout.work({"total.py": "fixed\n"})
+            await asyncio.to_thread(alive.read_text)
+        else:
+            await checkout.add_repository("true")
+            await checkout.work({"total.py": "fixed\n"})
+            passed = data(await checkout.hear(ChecksPassed), ChecksPassed)
+        await first.kill()
+    base = await checkout.project.base()
+    await checkout.project.git.run("merge", "-q", how, "-m", "by hand", "rig/1/1-r1")
+    now = await checkout.project.base()
+    if passed:
+        await checkout.ask_merge(passed)
+    async with forge(checkout, nats.url):
+        merged = data(await checkout.hear(Merged), Merged)
+    assert merged.merge_sha == now == await checkout.project.base()
+    assert merged.base_sha == (now if how == "--ff" else base)
+
+
+async def test_what_a_person_squashed_is_told_plainly(checkout: Rig, nats: Server) -> None:
+    async with forge(checkout, nats.url):
+        await checkout.add_repository("true")
+        await checkout.project.work("rig/1/1-r1", {"total.py": "fixed\n"})
+        await checkout.project.move_base({"total.py": "fixed\n", "other": "x\n"})
+        head = (await all_branches(checkout.project.path))["rig/1/1-r1"]
+        await checkout.say(Actor.CONDUCTOR, IssueAssigned(epoch=1, role="dev-e", attempt=1, reason=AssignReason.NEW))
+        started = WorkStarted(epoch=1, run="r1", agent="a", branch="rig/1/1-r1", session="s", provider="scripted")
+        await checkout.say(Actor.DEV_E, started)
+        await checkout.push(head)
+        (check,) = data(await checkout.hear(ChecksFailed), ChecksFailed).failed
+    assert check.name == "changes"
+    assert "(a squash, a cherry-pick), withdraw the issue" in check.excerpt
+
+
 # ── what stands in the way of a merge ────────────────────────────────────────
 
 
@@ -362,6 +407,22 @@ async def test_a_dirty_checkout_is_refused_by_name_until_it_is_clean(checkout: R
         await checkout.ask_merge(passed)
         await checkout.hear(Merged)
     assert (checkout.project.path / "total.py").read_text() == "fixed\n"
+
+
+async def test_what_stands_in_the_way_is_told_however_long_its_names_are(checkout: Rig, nats: Server) -> None:
+    long = "/".join(["n" * 200] * 5)
+    async with forge(checkout, nats.url):
+        await checkout.add_repository("true")
+        await checkout.project.move_base({f"{long}/f{n}": "x\n" for n in range(10)})
+        await checkout.work({"total.py": "fixed\n"})
+        passed = data(await checkout.hear(ChecksPassed), ChecksPassed)
+        for n in range(10):
+            (checkout.project.path / long / f"f{n}").write_text("mine\n")
+        (checkout.project.path / "total.py").write_text("mine\n")
+        await checkout.ask_merge(passed)
+        refused = data(await checkout.hear(MergeRefused), MergeRefused)
+    assert refused.reason is MergeRefusal.DIRTY_CHECKOUT
+    assert f"{checkout.project.path} has changes of its own" in refused.detail
 
 
 async def test_a_withdrawn_issues_pull_request_is_closed_and_its_check_stopped(rig: Rig, serving: Serving) -> None:
@@ -462,11 +523,29 @@ async def test_branches_that_a_dead_forge_left_are_deleted_at_the_start(rig: Rig
         await rig.work({"total.py": "fixed\n"})
         await rig.ask_merge(data(await rig.hear(ChecksPassed), ChecksPassed))
         await rig.hear(Merged)
-    await rig.project.work("rig/1/1-late", {"late": "x\n"})
+    await rig.project.work("rig/1/1-r1", {"late": "x\n"})
+    await rig.project.work("rig/1/1-of-a-former-rig", {"other": "x\n"})
     await rig.project.work("rig/2/1-other", {"other": "x\n"})
     async with forge(rig, nats.url):
-        await until(rig.has_no_branch("rig/1/"))
+        await until(rig.has_no_branch("rig/1/1-r1"))
+    assert not await rig.has_no_branch("rig/1/1-of-a-former-rig")()
     assert not await rig.has_no_branch("rig/2/")()
+
+
+async def test_a_branch_that_the_log_does_not_know_is_nobodys_to_move(rig: Rig, serving: Serving) -> None:
+    await rig.add_repository("true")
+    former = await rig.project.work("rig/1-fix-the-total", {"total.py": "of a former rig\n"})
+    await rig.work({"total.py": "fixed\n"})
+    opened = data(await rig.hear(PullRequestOpened), PullRequestOpened)
+    assert opened.branch == "rig/1-fix-the-total-1-r1"
+    branches = await all_branches(rig.project.path)
+    assert (branches["rig/1-fix-the-total"], branches[opened.branch]) == (former, opened.head_sha)
+    persons = await rig.project.work(opened.branch, {"mine": "x\n"}, on=opened.branch)
+    await rig.ask_merge(data(await rig.hear(ChecksPassed), ChecksPassed))
+    await rig.hear(Merged)
+    await until(rig.has_no_branch("rig/1/1-r1"))
+    branches = await all_branches(rig.project.path)
+    assert branches == {"rig/1-fix-the-total": former, opened.branch: persons}
 
 
 async def test_two_forges_say_everything_once(rig: Rig, nats: Server) -> None:

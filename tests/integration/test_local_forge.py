@@ -166,14 +166,17 @@ async def test_somebody_looking_at_the_branch_sees_it_move_or_keeps_his_changes(
     assert isinstance(refused, PushRefused)
     assert "unstaged changes" in refused.detail
     assert (checkout.path / "a").read_text() == "mine\n"
-    assert await delete_branches(checkout.path, ["rig/1-x"]) == ["rig/1-x"], "a branch in use stays"
+    assert await delete_branches(checkout.path, {"rig/1-x": second}) == ["rig/1-x"], "a branch in use stays"
 
 
-async def test_the_branches_of_an_issue_go_and_no_others(project: Project) -> None:
-    for branch in ("rig/1/1-r1", "rig/1/2-r2", "rig/1-fix", "rig/11/1-r1", "rig/11-fix"):
-        await project.work(branch, {"a": branch})
-    assert await delete_branches(project.path, ["rig/1/1-r1", "rig/1/2-r2", "rig/1-fix", "rig/gone"]) == []
-    assert await all_branches(project.path) == ["rig/11-fix", "rig/11/1-r1"]
+async def test_the_branches_of_an_issue_go_unless_they_have_moved_and_no_others(project: Project) -> None:
+    names = ("rig/1/1-r1", "rig/1/2-r2", "rig/1-fix", "rig/11/1-r1", "rig/11-fix")
+    heads = {name: await project.work(name, {"a": name}) for name in names}
+    unneeded = {name: heads[name] for name in names[:3]} | {"rig/gone": heads["rig/1-fix"]}
+    moved = await project.work("rig/1-fix", {"a": "somebody's"}, on="rig/1-fix")
+    assert await delete_branches(project.path, unneeded) == ["rig/1-fix"]
+    left = {name: heads[name] for name in ("rig/11-fix", "rig/11/1-r1")}
+    assert await all_branches(project.path) == {"rig/1-fix": moved, **left}
 
 
 # ── what a merge would be ────────────────────────────────────────────────────

@@ -395,11 +395,15 @@ def test_a_merge_that_was_overtaken_is_refused(log: Log, overtaken_by: Event) ->
 
 def test_branches_of_merged_issues_are_left_over_and_no_others(log: Log) -> None:
     log.up_to_checked()
-    branches = ["rig/1-fix-it", "rig/1-mine", "rig/1/1-r1", "rig/1/2-r2", "rig/11-fix-it", "rig/11/1-r1"]
-    assert leftovers(log.known, SHOP, branches) == []
+    ours = {"rig/1-fix-it": HEAD, "rig/1/1-r1": HEAD_2}
+    others = {"rig/1-mine": HEAD, "rig/1/1-of-a-former-rig": HEAD, "rig/11-fix-it": HEAD, "rig/11/1-r1": HEAD}
+    branches = ours | others
+    assert leftovers(log.known, SHOP, branches) == {}
     log.say(Actor.LOCAL, Merged(head_sha=HEAD, base_sha=BASE, merge_sha=MERGE), cause=log.ask_merge())
-    assert leftovers(log.known, SHOP, branches) == ["rig/1-fix-it", "rig/1/1-r1", "rig/1/2-r2"]
-    assert leftovers(log.known, RepoRef("demo", "other"), branches) == []
+    assert leftovers(log.known, SHOP, branches) == ours
+    assert leftovers(log.known, RepoRef("demo", "other"), branches) == {}
+    somebodys_commit_on_it = {"rig/1-fix-it": "5" * 40}
+    assert leftovers(log.known, SHOP, somebodys_commit_on_it) == {}
 
 
 def test_the_highest_number_is_anybodys(log: Log) -> None:
