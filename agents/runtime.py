@@ -16,7 +16,7 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from bus import Bus, BusError, Outcome
-from machine.lifecycle import Lifecycle
+from machine.lifecycle import Lifecycle, Misconfigured
 from schemas import (
     FLEET,
     AgentEvent,
@@ -34,6 +34,7 @@ from schemas import (
     assignments_of,
     branch,
     event_id,
+    everything_about,
 )
 
 log = logging.getLogger(__name__)
@@ -107,8 +108,8 @@ class Replica:
             except TimeoutError:
                 pass
 
-    async def join(self) -> None:
-        """Says that it is up and takes work. Raises what publishing raises."""
+    async def join(self) -> int:
+        """Says that it is up and takes work; the position of that. Raises what publishing raises."""
         config = self.config
         joined = AgentJoined(
             boot=self.boot,
@@ -117,7 +118,15 @@ class Replica:
             slots=config.slots,
             version=version(DISTRIBUTION),
         )
-        await self._say(joined)
+        return await self._say(joined)
+
+    async def keep_name(self, joined: int) -> None:
+        """Raises Misconfigured once another process has joined under this name: the log has given it the place."""
+        async with self._bus.log.follow([everything_about(AgentRef(self.config.name))], after=joined) as reader:
+            async for item in reader:
+                said = item.event.data if isinstance(item, Recorded) else None
+                if isinstance(said, AgentJoined) and said.boot != self.boot:
+                    raise Misconfigured(f"another {self.config.name} has joined: give each replica a name of its own")
 
     async def leave(self, reason: LeaveReason) -> None:
         """Says that it takes no more work, if that is possible: its silence will tell in the end."""
@@ -127,10 +136,10 @@ class Replica:
         except (BusError, TimeoutError) as error:
             log.warning("%s leaves without a word: %s", self.config.name, error)
 
-    async def _say(self, event: AgentEvent) -> None:
+    async def _say(self, event: AgentEvent) -> int:
         draft = Draft(about=AgentRef(self.config.name), data=event)
         said = event_id(self._bus.log.actor, self.config.name, self.boot, event.name())
-        await self._bus.log.publish(draft, said)
+        return await self._bus.log.publish(draft, said)
 
     def _heartbeat(self) -> Heartbeat:
         config = self.config
@@ -163,11 +172,11 @@ async def run(bus: Bus, config: AgentConfig, work: Callable[[Replica], Work], li
 
 
 async def _serve(bus: Bus, replica: Replica, work: Work, life: Lifecycle) -> None:
-    await replica.join()
+    joined = await replica.join()
     reason = LeaveReason.FAILED
     try:
         async with asyncio.TaskGroup() as group:
-            heart = group.create_task(replica.show_life())
+            background = [group.create_task(replica.show_life()), group.create_task(replica.keep_name(joined))]
             life.ready()
             # One durable for all replicas of the role: the server gives each assignment to one of them.
             await bus.log.work(
@@ -178,7 +187,8 @@ async def _serve(bus: Bus, replica: Replica, work: Work, life: Lifecycle) -> Non
                 slots=replica.config.slots,
                 stop=life.stop,
             )
-            heart.cancel()
+            for task in background:
+                task.cancel()
         reason = LeaveReason.STOPPED
     finally:
         await replica.leave(reason)

@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from traceback import format_exception
 from typing import TypeVar
 
 import msgspec
@@ -29,6 +30,7 @@ from schemas import (
     Actor,
     AgentJoined,
     AgentLeft,
+    AgentRef,
     AgentStatus,
     AssignReason,
     ChecksFailed,
@@ -538,6 +540,7 @@ async def test_asked_to_stop_it_puts_its_work_down_for_the_next(rig: Rig) -> Non
 REPLICA = """
 import asyncio, sys
 from pathlib import Path
+from traceback import format_exception
 from agents.dev_e import run_dev_e
 from bus import Bus
 from machine import lifecycle
@@ -588,6 +591,21 @@ async def test_a_replica_joins_under_a_policy_and_shows_what_it_does(rig: Rig) -
     assert rig.life.is_ready
     assert rig.life.checks["nats"].ok
     assert rig.life.checks["coder"].detail == "sh"
+
+
+async def test_a_second_replica_of_its_name_ends_the_first_and_says_why(rig: Rig) -> None:
+    await rig.adopt()
+    rig.start(rig.hanging())
+    _, joined = await rig.until(AgentJoined)
+    other = AgentJoined(boot="b-other", role="dev-e", provider="sh", slots=1, version=joined.version)
+    await rig.say(Actor.DEV_E, AgentRef("dev-e-1"), other)
+    running, rig.running = rig.running, None
+    assert running is not None
+    with pytest.raises(ExceptionGroup) as ended:
+        await running
+    found = ended.value.subgroup(Misconfigured)
+    assert found is not None
+    assert "another dev-e-1 has joined" in "".join(format_exception(found))
 
 
 async def test_the_policy_is_the_one_adopted_last(rig: Rig) -> None:
