@@ -1,9 +1,11 @@
-"""Ctrl-C and SIGTERM as an orderly end: the work is cancelled once, and its context managers put everything away."""
+"""Ctrl-C, SIGTERM and a closed terminal as an orderly end: work is cancelled once, and puts everything away itself."""
 
 import asyncio
 import signal
 from collections.abc import Coroutine
 from typing import Any, TypeVar
+
+from machine.lifecycle import ends
 
 __all__ = ["Interrupted", "interruptible"]
 
@@ -20,7 +22,7 @@ class Interrupted(Exception):
 
 
 async def interruptible(work: Coroutine[Any, Any, T]) -> T:
-    """Runs `work`. The first SIGINT or SIGTERM cancels it; later ones do not disturb its putting away.
+    """Runs `work`. The first of `ends()` cancels it; later ones do not disturb its putting away.
 
     Raises Interrupted when it was ended so.
     """
@@ -33,7 +35,8 @@ async def interruptible(work: Coroutine[Any, Any, T]) -> T:
         if len(caught) == 1:
             task.cancel()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    numbers = ends()
+    for number in numbers:
         loop.add_signal_handler(number, asked, number)
     try:
         return await task
@@ -42,5 +45,5 @@ async def interruptible(work: Coroutine[Any, Any, T]) -> T:
             raise Interrupted(caught[0]) from None
         raise
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in numbers:
             loop.remove_signal_handler(number)

@@ -24,7 +24,7 @@ from machine import sessions
 
 __all__ = ["Check", "Lifecycle", "Misconfigured", "ends", "run"]
 
-GRACE_SECONDS = 4.5
+GRACE_SECONDS = 4.0
 """From being asked to stop to being cancelled. With CANCEL_SECONDS it is less than what a supervisor allows."""
 CANCEL_SECONDS = 1.5
 KILL_SECONDS = 1.0

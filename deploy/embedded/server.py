@@ -28,7 +28,8 @@ __all__ = ["Program", "Server", "bound", "secret"]
 
 READY_SECONDS = 60.0
 """PostgreSQL after a crash of the machine replays its journal first."""
-STOP_SECONDS = 5.0
+STOP_SECONDS = 2.0
+"""Who is killed after it loses nothing: what was acknowledged is on disk, PostgreSQL replays its journal."""
 POLL_SECONDS = 0.005
 RETRY_PAUSES = (0.05, 0.2, 0.5)
 PORTS = range(20000, 32768)

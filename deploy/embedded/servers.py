@@ -31,7 +31,6 @@ async def servers(
     home.create()
     nats = Server(Nats(home.nats), home.logs / "nats.log")
     postgres = Server(Postgres(home.postgres), home.logs / "postgres.log")
-    # In the order in which they stop: Postgres reads the log, the log does not read it.
     ours = [server for server, given in ((postgres, postgres_url), (nats, nats_url)) if given is None]
     try:
         try:
@@ -47,5 +46,4 @@ async def servers(
             postgres=postgres,
         )
     finally:
-        for server in ours:
-            await server.stop()
+        await asyncio.gather(*(server.stop() for server in ours))

@@ -93,6 +93,39 @@ class TestUp:
             again.until("ready")
             assert not any(sessions.command_line(pid) for pid in running.processes())
 
+    @pytest.mark.full
+    def test_with_a_role_and_both_servers_stuck_it_still_stops_in_time(self, home: Path):
+        with up(home) as running:
+            running.until("ready")
+            conductor = next(said["pid"] for said in running.said if said.get("role") == "conductor")
+            servers = [home / "nats" / "nats.pid", home / "postgres" / "cluster" / "postmaster.pid"]
+            for pid in (conductor, *(int(file.read_text().split()[0]) for file in servers)):
+                os.kill(pid, signal.SIGSTOP)
+            began = time.monotonic()
+            assert running.stop() == 0
+            assert time.monotonic() - began < STOP_SECONDS
+        assert at_work_on(home) == []
+        assert not any(sessions.command_line(pid) for pid in running.processes())
+
+    def test_with_the_end_of_its_terminal_it_stops(self, home: Path):
+        with up(home) as running:
+            running.until("ready")
+            assert running.stop(signal.SIGHUP) == 0
+        assert running.said[-1]["state"] == "stopped"
+        assert not (home / "rig.json").exists()
+
+    def test_whoever_reads_what_it_says_may_leave(self, home: Path):
+        path = new_repository(home.parent / "shop", {"total.txt": "1\n"})
+        with up(home) as running:
+            running.until("ready")
+            running.hang_up()
+            local = next(said["pid"] for said in running.said if said.get("role") == "local")
+            os.kill(local, signal.SIGKILL)
+            added = rig(home, "repo", "add", str(path), "--check", "true")
+            assert added.returncode == 0, added.stderr  # by the forge, which is there again
+            running.process.terminate()
+            assert running.process.wait() == 0
+
     def test_a_server_that_dies_is_started_again_and_the_roles_go_on(self, home: Path):
         with up(home) as running:
             running.until("ready")

@@ -19,7 +19,7 @@ from machine import health, sessions
 from machine.lifecycle import Lifecycle, Misconfigured
 
 ROLE = """
-import asyncio, logging, os, subprocess, sys, time
+import asyncio, logging, os, signal, subprocess, sys, time
 from machine import lifecycle
 
 logging.basicConfig(level=logging.INFO)
@@ -80,13 +80,29 @@ def end_input(process: subprocess.Popen[str]) -> None:
 
 
 class TestStopping:
-    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
     def test_a_signal_asks_it_to_stop(self, number: signal.Signals):
         with role(OBEDIENT) as process:
             assert said(process) == "up"
             process.send_signal(number)
             assert said(process) == "down"
             assert process.wait() == 0
+
+    def test_under_nohup_the_end_of_the_terminal_does_not(self):
+        hung_up = """
+    signal.raise_signal(signal.SIGHUP)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    say(life.stop.is_set())
+    """
+        before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does, for the role to inherit
+        try:
+            with role(hung_up) as process:
+                assert (said(process), said(process)) == ("up", "False")
+        finally:
+            signal.signal(signal.SIGHUP, before)
+        with role(hung_up) as process:
+            assert (said(process), said(process)) == ("up", "True")
 
     def test_under_a_supervisor_the_end_of_its_input_does_too(self):
         with role(OBEDIENT, RIG_SUPERVISED="1") as process:
@@ -236,6 +252,16 @@ class TestHealth:
             assert get(where[1], "/readyz") == (503, {"ready": False, "checks": lost})
             process.terminate()
             assert process.wait() == 0
+
+    @pytest.mark.parametrize("host", ["127.0.0.1", "nowhere.invalid"])
+    def test_a_role_that_cannot_listen_there_says_why(self, host: str):
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            address = f"{host}:{taken.getsockname()[1]}"
+            with role(OBEDIENT, RIG_HEALTH=address) as process:
+                assert process.wait() == 2
+                log = logged(process)
+        assert f"health address '{address}': cannot listen there: " in log
+        assert "Traceback" not in log
 
     def test_a_role_that_can_never_serve_it_says_so(self):
         with role(OBEDIENT, RIG_HEALTH="8080") as process:

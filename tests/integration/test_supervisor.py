@@ -12,10 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from deploy import logs
 from deploy import supervisor as supervisor_module
+from deploy.embedded import server
 from deploy.failures import RoleFailed
 from deploy.supervisor import Crashed, Failed, Ready, Report, Restarting, RoleSpec, Started, Stopped, Supervisor
-from machine import sessions
+from machine import lifecycle, sessions
+from tests.support.readside import until
 
 PRELUDE = """
 import asyncio, os, signal, subprocess, sys, time
@@ -120,6 +123,25 @@ class TestStart:
         assert (tmp_path / "role.log").read_text() == "new\n"
         assert (tmp_path / "role.log.1").stat().st_size > 8 * 1024 * 1024
 
+    async def test_a_log_that_grows_large_while_its_program_runs_is_put_aside_too(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr(logs, "LIMIT_BYTES", 100)
+        monkeypatch.setattr(logs, "LOOK_SECONDS", 0.01)
+        again = "signal.signal(signal.SIGUSR1, lambda *_: print('new', flush=True))"
+        body = f"print('x' * 200, flush=True); {again}; {WELL}"
+        async with Supervisor([role(body)], tmp_path) as supervisor:
+            await supervisor.wait_ready(READY_SECONDS)
+            bounding = asyncio.create_task(logs.keep_bounded(tmp_path))
+            await until(lambda: (tmp_path / "role.log").stat().st_size == 0)
+            assert (tmp_path / "role.log.1").read_text() == "x" * 200 + "\n"
+            pid = supervisor.pid("role")
+            assert pid is not None
+            os.kill(pid, signal.SIGUSR1)
+            await until(lambda: (tmp_path / "role.log").read_text() == "new\n")
+            assert logs.tail(tmp_path / "role.log", since=150) == "new"
+            bounding.cancel()
+
     async def test_a_descriptor_that_is_to_stay_open_is_open_in_the_role(self, tmp_path: Path):
         with (tmp_path / "lock").open("w") as lock:
             body = f"os.write({lock.fileno()}, b'mine'); {WELL}"
@@ -215,6 +237,10 @@ class TestStop:
         assert sessions.members(pid) == []
         assert sessions.command_line(int((tmp_path / "role.log").read_text())) is None
         assert listener.kinds[-1] is Stopped
+
+    def test_a_role_that_is_stuck_and_then_a_server_that_is_are_ended_within_ten_seconds(self):
+        assert lifecycle.GRACE_SECONDS + lifecycle.CANCEL_SECONDS < supervisor_module.STOP_SECONDS
+        assert supervisor_module.STOP_SECONDS + server.STOP_SECONDS <= 8
 
     async def test_one_that_waits_for_its_next_start_is_not_started_any_more(self, tmp_path: Path, listener: Listener):
         async with Supervisor([role("sys.exit(1)")], tmp_path, report=listener):

@@ -56,6 +56,13 @@ class Up:
         self.said += [json.loads(line) for line in rest.splitlines()]
         return self.process.returncode
 
+    def hang_up(self) -> None:
+        """Reads no more of what it says."""
+        for stream in (self.process.stdout, self.process.stderr):
+            assert stream is not None
+            stream.close()
+        self.process.stdout = self.process.stderr = None
+
     def processes(self) -> set[int]:
         """Every process that it ever said it has started, and those that are with them in their sessions."""
         started = {said["pid"] for said in self.said if said["state"] == "started"}
