@@ -1,5 +1,6 @@
 """`rig demo` as a user runs it: from nothing to a merge, and nothing left but what was to be kept."""
 
+import io
 import json
 import os
 import signal
@@ -97,6 +98,19 @@ def test_ctrl_c_stops_everything(tmp_path: Path, temporary: Path):
     assert list(temporary.iterdir()) == []
     assert at_work_on(temporary) == []
     assert sessions.members(process.pid) == []
+
+
+def test_at_a_terminal_its_moving_line_is_one_line_however_narrow_that_is(monkeypatch: pytest.MonkeyPatch):
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "30")
+    with Show(quiet=True) as show:
+        show.step("starting the servers and the roles, one after another")
+    assert " starting the servers and th…\n" in terminal.getvalue()
 
 
 async def test_when_nothing_moves_any_more_it_says_so_and_shows_the_logs(

@@ -91,14 +91,26 @@ class TestNotWell:
         assert "nats://127.0.0.1:1" in about(report, "nats-server").seen
         assert "postgresql://127.0.0.1:1/rig" in about(report, "PostgreSQL").seen
         assert "s3cret" not in "".join(report.lines())
+        assert about(report, "nats-server").mend == "start it, or mend RIG_NATS_URL"
 
-    async def test_a_log_that_is_not_there_yet_is_told_from_a_server_that_is_not(
+    @pytest.mark.parametrize("path", [__file__, "/dev/null/rig"])
+    async def test_a_data_directory_that_is_none_is_named(
+        self, nowhere: dict[str, str], path: str, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr(doctor, "ANSWER_SECONDS", 0.3)
+        assert path in problems(await examine({**nowhere, "RIG_HOME": path}))["data directory"].seen
+
+    async def test_a_new_server_is_well_and_one_with_other_streams_is_not(
         self, nowhere: dict[str, str], nats: Server, connect: Connect
     ):
         environ = {**nowhere, "RIG_NATS_URL": nats.url}
-        assert "has no stream RIG" in about(await examine(environ), "nats-server").seen
-        await connect(Actor.CLI)
+        new = about(await examine(environ), "nats-server")
+        assert (new.verdict, new.mend) == (Verdict.NOTE, "`rig up` makes the streams")
+        bus = await connect(Actor.CLI)
         assert about(await examine(environ), "nats-server").verdict is Verdict.OK
+        await bus.connection.api("$JS.API.STREAM.DELETE.RIG")
+        await bus.connection.api("$JS.API.STREAM.CREATE.RIG", {"name": "RIG", "subjects": ["rig.>"]})
+        assert "RIG.deny_purge" in problems(await examine(environ))["nats-server"].seen
 
     async def test_programs_that_are_missing_are_named(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         def missing() -> Path:

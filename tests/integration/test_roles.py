@@ -87,6 +87,15 @@ class TestConfiguration:
         assert roles.main(arguments) == 2
         assert "conductor|projector|query|local|dev-e" in capsys.readouterr().err
 
+    @pytest.mark.parametrize("name", ["local", "dev-e"])
+    def test_without_a_git_that_will_do_it_says_so_and_is_not_ready(self, name: str, tmp_path: Path):
+        (tmp_path / "git").write_text("#!/bin/sh\necho git version 2.37.9\n")
+        (tmp_path / "git").chmod(0o755)
+        env = {"RIG_NATS_URL": "nats://127.0.0.1:1", "RIG_CODER": "command:/bin/sh", "PATH": str(tmp_path)}
+        code, log = ended(name, **env)
+        assert code == 2
+        assert log.endswith("git version 2.37.9: too old; install git 2.38 or newer\n")
+
     async def test_two_replicas_of_one_name_do_not_both_run(self, nats: Server, connect: Connect, tmp_path: Path):
         bus = await connect(Actor.CLI)
         await up.adopt(bus, Policy())
@@ -108,7 +117,8 @@ class TestConnection:
         monkeypatch.setattr(roles, "CONNECT_SECONDS", 0.3)
         assert roles.run(Role.CONDUCTOR, {"RIG_NATS_URL": "nats://rig:s3cret@127.0.0.1:1"}) == 1
         said = capsys.readouterr().err
-        assert "ERROR deploy.roles: no NATS server answers at nats://127.0.0.1:1" in said
+        assert "ERROR deploy.roles: no NATS server" in said
+        assert "nats://127.0.0.1:1" in said
         assert "Traceback" not in said
         assert "s3cret" not in said
 
@@ -147,7 +157,7 @@ class TestRig:
     ):
         monkeypatch.setattr(up, "CONNECT_SECONDS", 0.3)
         given = {"nats_url": "nats://rig:s3cret@127.0.0.1:1", "postgres_url": "postgresql://127.0.0.1:1/rig"}
-        with pytest.raises(Unavailable, match=r"no NATS server answers at nats://127\.0\.0\.1:1"):
+        with pytest.raises(Unavailable, match=r"no NATS server .*nats://127\.0\.0\.1:1"):
             async with up.running_rig(Home(tmp_path), **given):
                 pass
         assert not Home(tmp_path).held()

@@ -372,9 +372,10 @@ async def test_without_git_adding_a_repository_says_so(
 
 async def test_an_answer_that_cannot_be_written_is_a_failure_in_one_line(rig: Terminal, bus: Bus) -> None:
     await say(bus, Stopped(by="ann"))
-    with Path("/dev/full").open("wb") as full:
-        process = await program(rig, "tail", "--no-follow", stdout=full.fileno())
-        _, err = await process.communicate()
+    full = os.open("/dev/full", os.O_WRONLY)
+    process = await program(rig, "tail", "--no-follow", stdout=full)
+    os.close(full)
+    _, err = await process.communicate()
     assert (process.returncode, err) == (1, b"rig: cannot write to standard output: No space left on device\n")
 
 
