@@ -29,8 +29,8 @@ class WorkspaceFailed(Exception):
 class AgentGit(Git):
     """Git that runs none of this repository's hooks, whoever put them there."""
 
-    async def outcome(self, *args: str, stdin: bytes = b"") -> Outcome:
-        return await super().outcome("-c", "core.hooksPath=/dev/null", *args, stdin=stdin)
+    async def outcome(self, *args: str, stdin: bytes = b"", held: int | None = None) -> Outcome:
+        return await super().outcome("-c", "core.hooksPath=/dev/null", *args, stdin=stdin, held=held)
 
 
 class Cache:
@@ -62,7 +62,7 @@ class Cache:
         return AgentGit(worktree, env={**self._env, "GIT_DIR": str(admin), "GIT_WORK_TREE": str(worktree)})
 
     def take_back(self, admin: Path, branch: str) -> None:
-        """Once the coder of a worktree has ended: puts the configuration back and breaks the locks that it left."""
+        """Once nobody else works in a worktree: puts the configuration back and breaks the locks left there."""
         self._configure()
         for lock in (*admin.glob("*.lock"), self.directory / f"{branch_ref(branch)}.lock"):
             lock.unlink(missing_ok=True)

@@ -237,7 +237,6 @@ class DevE:
 
     async def _commit(self, run: Run, what: Brief, tree: Worktree) -> str:
         """Commits what the coder left. When that cannot be: why, for people; else ""."""
-        tree.take_back()
         if unresolved := await tree.unresolved():
             return f"Conflicts with {what.base_branch} are left in: {', '.join(unresolved)}"
         await tree.commit_all(commit_message(what, run))

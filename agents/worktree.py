@@ -22,7 +22,10 @@ class DiffSize(Struct, frozen=True):
 
 
 class Worktree:
-    """A worktree of `cache` on a branch of its own. Its methods raise GitError and SpawnFailed."""
+    """A worktree of `cache` on a branch of its own. Its methods raise GitError, SpawnFailed and OSError.
+
+    `unresolved`, `commit_all` and `push` are for when nothing of the coder, or of a check, is running any more.
+    """
 
     def __init__(
         self, path: Path, admin: Path, cache: Cache, clone_url: str, *, branch: str, base_sha: str, start_sha: str
@@ -54,12 +57,9 @@ class Worktree:
             raise GitError(self.path, ("merge", self.base_sha), merged)
         self._left_by_merge = {path: _content(self.path / path) for path in self.conflicts}
 
-    def take_back(self) -> None:
-        """To be called when the coder has ended: what it left half-done in git must not stop us."""
-        self._cache.take_back(self._admin, self.branch)
-
     async def unresolved(self) -> tuple[str, ...]:
         """The conflicts that the coder left: with markers still in the file, or neither changed nor added."""
+        self._take_back()
         open_ones = await unmerged(self._git)
         return tuple(
             path
@@ -73,6 +73,7 @@ class Worktree:
 
     async def commit_all(self, message: str) -> str | None:
         """Commits whatever is not committed and ends a merge that is going on; its id, or None for nothing to do."""
+        self._take_back()
         return await self.head() if await commit_everything(self._git, message) else None
 
     async def head(self) -> str:
@@ -91,6 +92,7 @@ class Worktree:
 
     async def push(self) -> str:
         """Pushes the commits to the run's branch, and nothing else; their head. Raises WorkspaceFailed."""
+        self._take_back()
         head = await self.head()
         options = ("--quiet", "--no-verify", "--no-signed", "--no-follow-tags", "--no-recurse-submodules")
         try:
@@ -100,6 +102,10 @@ class Worktree:
         self.pushed = True
         await self._git.run("update-ref", tracking_ref(self.branch), head)
         return head
+
+    def _take_back(self) -> None:
+        """What was left half-done or configured in git must neither stop us nor work for us."""
+        self._cache.take_back(self._admin, self.branch)
 
 
 async def unmerged(git: Git) -> tuple[str, ...]:

@@ -302,7 +302,6 @@ async def test_locks_that_a_coder_left_do_not_stop_us(project: Project, workspac
         git_dir = Path(await Git(tree.path).run("rev-parse", "--absolute-git-dir"))
         (git_dir / "index.lock").touch()
         (tree.path / "total.py").write_text("a + b\n")
-        tree.take_back()
         await tree.commit_all("Fix")
         await tree.push()
     assert await project.read(BRANCH, "total.py") == "a + b"
@@ -474,10 +473,9 @@ async def test_what_a_coder_configures_and_hooks_into_the_cache_ends_with_it(
         hook.chmod(0o755)
         coder = Git(tree.path)
         await coder.run("config", "filter.mine.clean", f"touch {ran}; cat")
-        await coder.run("config", f"url.{elsewhere.directory}.insteadOf", project.url)
         (tree.path / ".gitattributes").write_text("* filter=mine\n")
-        tree.take_back()
         await tree.commit_all("Fix")
+        await coder.run("config", f"url.{elsewhere.directory}.insteadOf", project.url)  # as a check can
         head = await tree.push()
     async with workspace.checkout(SHOP, project.url, base="main", branch=NEXT, earlier=[BRANCH]) as tree:
         assert tree.start_sha == head
@@ -486,10 +484,13 @@ async def test_what_a_coder_configures_and_hooks_into_the_cache_ends_with_it(
     assert await elsewhere.run("for-each-ref") == ""
 
 
-async def test_nothing_but_the_branch_is_pushed(project: Project, workspace: Workspace) -> None:
+async def test_nothing_but_the_branch_is_pushed_whatever_the_user_configures(
+    project: Project, workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".gitconfig").write_text("[push]\n\tfollowTags = true\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
     async with workspace.checkout(SHOP, project.url, base="main", branch=BRANCH) as tree:
         coder = Git(tree.path, env=DEV.environment())
-        await coder.run("config", "push.followTags", "true")
         await coder.run("commit", "--quiet", "--allow-empty", "--message=Mine")
         await coder.run("tag", "--annotate", "--message=Mine", "v1")
         await tree.push()
