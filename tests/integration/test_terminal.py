@@ -32,6 +32,7 @@ SHOP_ADDED = RepositoryAdded(clone_url="/srv", check="true", by="ann")
 async def program(rig: Terminal, *arguments: str, stdout: int = PIPE) -> Process:
     """A command as a process of its own."""
     env = {**os.environ, **rig.env, "PYTHONPATH": str(ROOT)}
+    env.pop("PYTHONUNBUFFERED", None)  # a user's output is buffered
     argv = [sys.executable, "-m", "tests.support.terminal", *arguments]
     return await asyncio.create_subprocess_exec(*argv, stdin=PIPE, stdout=stdout, stderr=PIPE, env=env)
 
