@@ -18,8 +18,6 @@ from schemas import Envelope, Recorded, encode
 
 MAX_BATCH: Final = 1_000
 """Messages of one atomic batch; the server refuses more."""
-ID_IN_BATCH_CODE: Final = 10201
-"""A batch holds an id that is stored already."""
 _TRY_SECONDS: Final = 5.0
 
 

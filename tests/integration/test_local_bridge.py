@@ -447,7 +447,8 @@ async def test_a_commit_of_any_date_is_checked_and_merged(rig: Rig, serving: Ser
     )
     await rig.work({"total.py": "fixed\n"})
     await rig.ask_merge(data(await rig.hear(ChecksPassed), ChecksPassed))
-    await rig.hear(Merged)
+    merged = data(await rig.hear(Merged), Merged)
+    assert await rig.project.base() == merged.merge_sha
 
 
 async def test_a_bug_met_by_one_issue_is_seen_and_tried_again_and_others_are_served(

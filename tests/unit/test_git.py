@@ -56,7 +56,8 @@ async def test_the_users_wish_to_sign_does_not_stop_a_program(
 ) -> None:
     (tmp_path / ".gitconfig").write_text("[commit]\n\tgpgSign = true\n[gpg]\n\tprogram = /bin/false\n")
     monkeypatch.setenv("HOME", str(tmp_path))
-    await commit(repository, "first")
+    head = await commit(repository, "first")
+    assert await Git(repository).run("log", "-1", "--format=%G?", head) == "N", "it has no signature"
 
 
 async def test_a_directory_inside_a_repository_is_not_that_repository(repository: Path) -> None:
