@@ -2,6 +2,7 @@
 
 from types import TracebackType
 
+from bus.client import NatsConnection
 from bus.connection import Connection
 from bus.log import Log
 from bus.presence import Presence, Runs
@@ -30,7 +31,7 @@ class Bus:
 
         Raises Unavailable, Unsuitable or TopologyDrift, each saying what to do.
         """
-        connection = await Connection.connect(url, name=source, timeout_seconds=timeout_seconds)
+        connection = await NatsConnection.connect(url, name=source, timeout_seconds=timeout_seconds)
         try:
             await (ensure(connection) if create else verify(connection))
         except BaseException:
@@ -40,7 +41,6 @@ class Bus:
 
     async def close(self) -> None:
         """Flushes and closes, in order."""
-        await self.services.close()
         await self.connection.close()
 
     async def __aenter__(self) -> "Bus":

@@ -17,9 +17,8 @@ from typing import Final, TypeAlias
 
 import msgspec
 from msgspec import Struct
-from nats.aio.msg import Msg
 
-from bus.connection import Connection, header
+from bus.connection import Connection, Message, header
 from bus.delivery import Delivery
 from bus.errors import BusError, ServerRefused, Unavailable
 from bus.topology import SECOND, Stream
@@ -116,13 +115,10 @@ class _Worker:
 
     async def take(self, stop: asyncio.Event) -> None:
         """One slot: pulls a message, handles it, pulls the next."""
-        messages: asyncio.Queue[Msg] = asyncio.Queue()
-
-        async def received(message: Msg) -> None:
-            messages.put_nowait(message)
+        messages: asyncio.Queue[Message] = asyncio.Queue()
 
         inbox = self.connection.inbox()
-        await self.connection.subscribe(inbox, callback=received)
+        await self.connection.subscribe(inbox, messages.put_nowait)
         pause, lost = 0.1, False
         while not stop.is_set():
             try:
@@ -138,7 +134,7 @@ class _Worker:
             if delivery is not None:
                 await self._handle(delivery)
 
-    async def _next(self, inbox: str, messages: asyncio.Queue[Msg]) -> Delivery | None:
+    async def _next(self, inbox: str, messages: asyncio.Queue[Message]) -> Delivery | None:
         """None when nothing was there for a while, or the server was away in the middle of the pull."""
         request = {"batch": 1, "expires": int(_PULL_SECONDS * SECOND)}
         subject = f"$JS.API.CONSUMER.MSG.NEXT.{self.stream.name}.{self.durable}"

@@ -3,8 +3,8 @@
 from datetime import UTC, datetime
 
 from msgspec import Struct
-from nats.aio.msg import Msg
 
+from bus.connection import Message
 from schemas import Recorded, SchemaError, decode
 
 
@@ -35,7 +35,7 @@ class Delivery(Struct, frozen=True):
     stored_at: datetime
 
     @classmethod
-    def of(cls, message: Msg) -> "Delivery | None":
+    def of(cls, message: Message) -> "Delivery | None":
         """None for a status message. Reply subjects have 9 tokens, or 11 and more with domain and account."""
         tokens = message.reply.split(".") if message.reply else []
         if len(tokens) < 9 or tokens[1] != "ACK":

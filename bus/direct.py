@@ -3,9 +3,8 @@
 from datetime import datetime
 
 import msgspec
-from nats.aio.msg import Msg
 
-from bus.connection import Connection, header
+from bus.connection import Connection, Message, header
 from bus.delivery import Skipped, recorded
 from bus.errors import ServerRefused
 from bus.topology import LOG
@@ -29,7 +28,7 @@ async def _get(connection: Connection, request: dict[str, object]) -> Recorded |
     return _read(message)
 
 
-def _read(message: Msg) -> Recorded | Skipped | None:
+def _read(message: Message) -> Recorded | Skipped | None:
     status = header(message, "Status")
     if status == "404":
         return None

@@ -15,11 +15,8 @@ from typing import Final
 
 import msgspec
 from msgspec import Struct
-from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
-from nats.errors import Error as NatsError
 
-from bus.connection import Connection, header
+from bus.connection import Connection, Message, Subscription, header
 from bus.delivery import Delivery, Skipped
 from bus.errors import LogChanged, ServerRefused, Unavailable
 from bus.topology import LOG, SECOND, Stream
@@ -57,7 +54,7 @@ class Reader:
         self._stream = stream
         self._consumer: str | None = None
         self._subscription: Subscription | None = None
-        self._messages: asyncio.Queue[Msg] = asyncio.Queue()
+        self._messages: asyncio.Queue[Message] = asyncio.Queue()
         self._created: str | None = None
         self._order = 0
         self._wanted = 0  # messages still due from the pull in flight
@@ -112,7 +109,7 @@ class Reader:
                 self._nothing_pending = delivery.pending == 0
                 return delivery
 
-    async def _message(self) -> Msg | None:
+    async def _message(self) -> Message | None:
         """The next message, or None after a silence. It counts from the last sign of life, whoever waited since."""
         clock = asyncio.get_running_loop().time
         while True:
@@ -124,7 +121,7 @@ class Reader:
             if clock() >= self._heard + SILENCE_SECONDS and self._messages.empty():
                 return None
 
-    async def _status(self, message: Msg) -> None:
+    async def _status(self, message: Message) -> None:
         match header(message, "Status"):
             case "404" | "408":  # this pull has ended; the next one asks again
                 self._wanted = 0
@@ -154,12 +151,12 @@ class Reader:
 
     async def _start(self) -> None:
         await self._check_stream()
-        messages: asyncio.Queue[Msg] = asyncio.Queue()
+        messages: asyncio.Queue[Message] = asyncio.Queue()
         self._messages, self._unread = messages, 0
         inbox = self._connection.inbox()
         clock = asyncio.get_running_loop().time
 
-        async def received(message: Msg) -> None:
+        def received(message: Message) -> None:
             if messages is not self._messages:
                 return  # of a consumer that was given up
             self._heard = clock()
@@ -167,7 +164,7 @@ class Reader:
                 self._unread += Delivery.of(message) is not None
                 messages.put_nowait(message)
 
-        self._subscription = await self._connection.subscribe(inbox, callback=received)
+        self._subscription = await self._connection.subscribe(inbox, received)
         self._inbox = inbox
         name = uuid.uuid4().hex
         config: dict[str, object] = {
@@ -216,5 +213,5 @@ class Reader:
                 await subscription.unsubscribe()
             if consumer is not None:
                 await self._connection.publish(f"$JS.API.CONSUMER.DELETE.{self._stream.name}.{consumer}", b"")
-        except (Unavailable, NatsError) as error:
+        except Unavailable as error:
             log.debug("the consumer %s is left to expire: %s", consumer, error)

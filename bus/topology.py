@@ -4,13 +4,14 @@ The log has neither timers nor TTL: switching schedules on forces roll-up and pu
 may only write its own subjects could erase it. With them off, and delete and purge denied, the server refuses.
 """
 
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 from msgspec import Struct
 
 from bus.connection import Connection
 from bus.errors import NoStream, ServerRefused, TopologyDrift
+from schemas import Actor, assignments_of
 
 DAY: Final = 86_400_000_000_000
 """Nanoseconds, JetStream's unit of time."""
@@ -19,12 +20,25 @@ SECOND: Final = 1_000_000_000
 STREAM_NOT_FOUND: Final = 10059
 
 
+class Republish(Struct, frozen=True):
+    """What the server says again to plain subscribers, once it is stored, with its place in the stream."""
+
+    src: str
+    dest: str
+
+
+class Source(Struct, frozen=True):
+    """A stream whose messages the server copies into another."""
+
+    name: str
+
+
 class Stream(Struct, frozen=True, kw_only=True):
     """A stream's full configuration, in the server's own field names and units (nanoseconds, bytes)."""
 
     name: str
     description: str
-    subjects: tuple[str, ...]
+    subjects: tuple[str, ...] = ()
     storage: str = "file"
     retention: str = "limits"
     discard: str = "old"
@@ -43,7 +57,12 @@ class Stream(Struct, frozen=True, kw_only=True):
     subject_delete_marker_ttl: int = 0
     deny_delete: bool = False
     deny_purge: bool = False
+    republish: Republish | None = None
+    sources: tuple[Source, ...] | None = None
 
+
+STORED: Final = "stored"
+"""First token of the subjects on which the server says again what it has stored; no key may publish there."""
 
 LOG: Final = Stream(
     name="RIG",
@@ -52,6 +71,7 @@ LOG: Final = Stream(
     allow_atomic=True,
     deny_delete=True,
     deny_purge=True,
+    republish=Republish("rig.>", f"{STORED}.rig.>"),
 )
 RUNS: Final = Stream(
     name="RIG_RUNS",
@@ -62,14 +82,26 @@ RUNS: Final = Stream(
     deny_delete=True,
     deny_purge=True,
 )
-PRESENCE: Final = Stream(
-    name="RIG_PRESENCE",
-    description="the last heartbeat of each agent, expiring by itself",
+BEATS: Final = Stream(
+    name="RIG_BEATS",
+    description="the last heartbeat of each agent, as it is said",
     subjects=("presence.>",),
     max_msgs_per_subject=1,
     allow_msg_ttl=True,
-    allow_rollup_hdrs=True,  # the server switches it on with delete markers
+    deny_delete=True,
+    deny_purge=True,
+)
+PRESENCE: Final = Stream(
+    # Delete markers force roll-up on, and roll-up erases: so nobody writes here but the server, from RIG_BEATS.
+    name="RIG_PRESENCE",
+    description="the last heartbeat of each agent, expiring by itself, with a marker when it has",
+    sources=(Source(BEATS.name),),
+    max_msgs_per_subject=1,
+    allow_msg_ttl=True,
+    allow_rollup_hdrs=True,
     subject_delete_marker_ttl=60 * SECOND,
+    deny_delete=True,
+    republish=Republish("presence.>", f"{STORED}.presence.>"),
 )
 CONDUCTOR_TIMERS: Final = Stream(
     name="RIG_TIMERS_CONDUCTOR",
@@ -79,14 +111,69 @@ CONDUCTOR_TIMERS: Final = Stream(
     allow_msg_ttl=True,
     allow_rollup_hdrs=True,  # the server switches it on with schedules
 )
+LEASES: Final = Stream(
+    name="RIG_LEASES",
+    description="who holds what, for how long: the last word per lease, expiring by itself",
+    subjects=("lease.>",),
+    max_msgs_per_subject=1,
+    allow_msg_ttl=True,
+    deny_delete=True,
+    deny_purge=True,
+)
+OBJECTS: Final = Stream(
+    name="RIG_OBJECTS",
+    description="archives of sessions, in chunks",
+    subjects=("object.>",),
+    allow_atomic=True,
+    max_age=30 * DAY,
+    max_bytes=8 * 1024**3,
+    deny_delete=True,
+    deny_purge=True,
+)
 DEAD: Final = Stream(
     name="RIG_DEAD",
     description="what could not be handled, with the reason",
-    subjects=("dead.>",),
+    subjects=(
+        "dead.>",
+        # What consumers that count deliveries themselves give up; the server says so and nothing else does.
+        "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.*.*",
+        "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.*.*",
+    ),
     max_age=90 * DAY,
     max_bytes=1024**3,
+    deny_delete=True,
+    deny_purge=True,
 )
-STREAMS: Final = (LOG, RUNS, PRESENCE, CONDUCTOR_TIMERS, DEAD)
+STREAMS: Final = (LOG, RUNS, BEATS, PRESENCE, CONDUCTOR_TIMERS, LEASES, OBJECTS, DEAD)
+
+
+class Durable(Struct, frozen=True, kw_only=True):
+    """A durable consumer: replicas of one role share it. It begins at the first message ever stored."""
+
+    stream: Stream
+    name: str
+    filter: str
+    ack_wait_seconds: float = 30.0
+
+    def config(self) -> dict[str, object]:
+        """Its full configuration, in the server's words and units."""
+        return {
+            "durable_name": self.name,
+            "deliver_policy": "all",
+            "ack_policy": "explicit",
+            "ack_wait": int(self.ack_wait_seconds * SECOND),
+            "max_deliver": -1,
+            "filter_subject": self.filter,
+            "replay_policy": "instant",
+        }
+
+
+AGENTS: Final = (Actor.DEV_E, Actor.REVIEW_E)
+"""The roles that take assignments."""
+FIRED: Final = Durable(stream=CONDUCTOR_TIMERS, name="conductor", filter="timer.conductor.fired.>", ack_wait_seconds=10)
+WORK: Final = {role: Durable(stream=LOG, name=role.value, filter=assignments_of(role)) for role in AGENTS}
+DURABLES: Final = (FIRED, *WORK.values())
+"""Created by `ensure` alone: who may create a consumer may point it anywhere."""
 
 
 class _Info(Struct):
@@ -125,22 +212,23 @@ async def verify(connection: Connection, stream: Stream = LOG) -> None:
 
 
 def _differences(wanted: Stream, found: dict[str, object]) -> list[str]:
-    problems: list[str] = []
-    for field, want in msgspec.to_builtins(wanted).items():
-        have = found.get(field, _absent(want))
-        if _plain(have) != _plain(want):
-            problems.append(f"{wanted.name}.{field} is {have!r} and must be {want!r}")
+    have, want = _said(found), _said(msgspec.to_builtins(wanted))
+    problems = [
+        f"{wanted.name}.{field} is {have.get(field)!r} and must be {want.get(field)!r}"
+        for field in wanted.__struct_fields__
+        if have.get(field) != want.get(field)
+    ]
     if found.get("persist_mode", "") not in ("", "default"):
         problems.append(f"{wanted.name}.persist_mode is {found['persist_mode']!r}, which gives up durability")
     return problems
 
 
+def _said(config: dict[str, object]) -> dict[str, object]:
+    """What differs from nothing, in plain values: the server leaves fields out that are false, zero or empty."""
+    return {key: _plain(value) for key, value in config.items() if value not in (None, False, 0, "", (), [])}
+
+
 def _plain(value: object) -> object:
-    return tuple(value) if isinstance(value, list | tuple) else value  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-
-
-def _absent(want: object) -> object:
-    """What a field that the server leaves out stands for."""
-    if isinstance(want, bool):
-        return False
-    return 0 if isinstance(want, int) else ""
+    if isinstance(value, dict):
+        return _said(cast("dict[str, object]", value))
+    return [_plain(item) for item in cast("list[object]", value)] if isinstance(value, list | tuple) else value

@@ -208,8 +208,7 @@ async def _nats(url: str | None, *, given: bool, lossy: bool) -> Finding:
     what, where = "nats-server", "started here for this look" if url is None else f"at {redacted(url)}"
     try:
         async with _server(url) as at, await _connected(at, create=url is None) as bus:
-            version = bus.connection.client.connected_server_version
-            seen = f"{version.major}.{version.minor}.{version.patch} {where}"
+            seen = f"{bus.connection.server_version} {where}"
             well = Finding(what, Verdict.OK, f"{seen}: every acknowledged event is on disk")
     except NoStream:
         seen = f"{where}: it will do, and is empty"

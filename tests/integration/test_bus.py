@@ -27,7 +27,8 @@ from bus import (
     Unavailable,
     Unsuitable,
 )
-from bus.connection import Connection, raise_refusal
+from bus.client import NatsConnection
+from bus.connection import raise_refusal
 from bus.consume import DeadLetter
 from bus.follow import HEARTBEAT_SECONDS
 from bus.topology import DEAD, LOG, ensure
@@ -298,7 +299,7 @@ async def test_the_work_of_a_dead_replica_goes_to_another(connect: Connect) -> N
         dying.log.work("dev-e", assignments_of("dev-e"), hangs, ack_wait_seconds=1, slots=1, stop=asyncio.Event())
     )
     await begun.wait()
-    await dying.connection.client.close()  # dead: it can neither keep the message alive nor give it back
+    await dying.connection.close()  # dead: it can neither keep the message alive nor give it back
     seen: list[int] = []
     stop = asyncio.Event()
 
@@ -388,14 +389,16 @@ async def test_a_wrong_password_is_said_at_once(nats: Server) -> None:
     scheme, _, rest = nats.url.partition("://")
     with pytest.raises(Unavailable, match="refuses the login"):
         async with asyncio.timeout(5):
-            await Connection.connect(f"{scheme}://rig:wrong@{rest.partition('@')[2]}", name="test", timeout_seconds=30)
+            await NatsConnection.connect(
+                f"{scheme}://rig:wrong@{rest.partition('@')[2]}", name="test", timeout_seconds=30
+            )
 
 
 async def test_no_server_is_said_without_the_password(nats: Server) -> None:
     url = nats.url
     await nats.stop()
     with pytest.raises(Unavailable) as caught:
-        await Connection.connect(url, name="test", timeout_seconds=0.3)
+        await NatsConnection.connect(url, name="test", timeout_seconds=0.3)
     password = url.split("@")[0].rsplit(":", 1)[1]
     assert password not in str(caught.value)
 
@@ -412,7 +415,7 @@ class Lossy(Nats):
 async def test_a_server_that_does_not_sync_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with Server(Lossy(tmp_path), tmp_path / "nats.log") as server:
         with pytest.raises(Unsuitable, match="does not sync each write"):
-            await Connection.connect(server.url, name="test")
+            await NatsConnection.connect(server.url, name="test")
         monkeypatch.setenv("RIG_ALLOW_LOSSY", "1")
-        allowed = await Connection.connect(server.url, name="test")
+        allowed = await NatsConnection.connect(server.url, name="test")
         await allowed.close()

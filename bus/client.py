@@ -1,0 +1,240 @@
+"""The connection to a real nats-server: opened with checks, kept alive, closed in order.
+
+The only file that knows the client library. It refuses a server that would quietly drop a promise: one older than 2.14
+ignores what it does not know (atomic batches, schedules, message TTL), and one that does not sync each write to disk
+can lose what it acknowledged. Measured facts behind this: nats-server's `JSZ` tells the sync setting, to an account
+that imports that one service.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Final, cast
+
+import msgspec
+from msgspec import Struct
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription as NatsSubscription
+from nats.errors import ConnectionClosedError, NoServersError, OutboundBufferLimitError
+from nats.errors import Error as NatsError
+from nats.micro import add_service  # pyright: ignore[reportUnknownVariableType] - untyped **kwargs
+from nats.micro.request import Request
+from nats.micro.service import Service
+
+from bus.connection import Answer, Connection, Heard, Message, Subscription
+from bus.errors import ServerRefused, Unavailable, Unsuitable
+
+log = logging.getLogger(__name__)
+
+API_LEVEL: Final = 4
+"""What nats-server 2.14 reports; 2.15 reports 5."""
+DURABILITY_SUBJECT: Final = "$SYS.REQ.SERVER.PING.JSZ"
+SERVICE_VERSION: Final = "1.0.0"
+
+
+class NatsConnection(Connection):
+    """A connected client. Make one with `connect`; close it with `close`."""
+
+    def __init__(self, client: Client) -> None:
+        super().__init__()
+        self._client = client
+        self._offered: dict[str, Service] = {}
+        self._answering: set[asyncio.Task[None]] = set()
+
+    @classmethod
+    async def connect(cls, url: str, *, name: str, timeout_seconds: float = 10.0) -> "NatsConnection":
+        """Connects and checks the server.
+
+        Raises Unavailable when there is no server at `url` within the deadline, Unsuitable when it is too old or
+        not durable (RIG_ALLOW_LOSSY=1 lets a server without proof of durability pass, with a warning).
+        """
+        client = Client()
+        connection = cls(client)
+
+        heard = ""
+        refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        async def said(error: Exception) -> None:
+            nonlocal heard
+            level = logging.DEBUG if str(error) == heard else logging.WARNING  # a server that is away: said once
+            heard = str(error)
+            log.log(level, "nats: %s", error)
+            if "authorization violation" in heard.lower() and not refused.done():
+                refused.set_result(None)
+
+        async def back() -> None:
+            nonlocal heard
+            heard = ""
+            log.info("nats: connected again")
+
+        async def closed() -> None:
+            connection.closed.set()
+
+        connecting = asyncio.ensure_future(
+            client.connect(
+                url,
+                name=name,
+                error_cb=said,
+                reconnected_cb=back,
+                closed_cb=closed,
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=0.2,  # pyright: ignore[reportArgumentType] - seconds; the client sleeps on it
+                ping_interval=10,
+                max_outstanding_pings=2,
+                pending_size=16 * 1024 * 1024,
+            )
+        )
+        try:
+            # No patience helps against a wrong password; a server that is not there may come.
+            await asyncio.wait((connecting, refused), timeout=timeout_seconds, return_when=asyncio.FIRST_COMPLETED)
+            if not connecting.done():
+                raise Unavailable(heard or f"nobody answered within {timeout_seconds:g} s")
+            connecting.result()
+        except (Unavailable, NoServersError, OSError, NatsError) as error:
+            reason = "it refuses the login" if refused.done() else str(error) or heard
+            connecting.cancel()
+            await asyncio.gather(connecting, return_exceptions=True)
+            with suppress(NatsError, OSError):
+                await client.close()
+            raise Unavailable(f"no NATS server for us at {_without_secret(url)}: {reason}") from None
+        except asyncio.CancelledError:
+            connecting.cancel()
+            raise
+        try:
+            await connection._listen()
+            await connection._check_server()
+        except BaseException:
+            await connection.close()
+            raise
+        return connection
+
+    async def _check_server(self) -> None:
+        class Api(Struct):
+            level: int = 0
+
+        class Info(Struct):
+            api: Api = msgspec.field(default_factory=Api)
+
+        version = self._client.connected_server_version
+        try:
+            info = msgspec.json.decode(await self.api("$JS.API.INFO"), type=Info)
+        except (Unavailable, ServerRefused) as error:
+            raise Unsuitable(f"nats-server {version}: JetStream does not answer here ({error}); switch it on") from None
+        if info.api.level < API_LEVEL:
+            raise Unsuitable(
+                f"nats-server {version} has JetStream API level {info.api.level}; Rig needs 2.14 or newer"
+                " (older servers accept and drop what they do not know)"
+            )
+        problem = await self._durability_problem()
+        if problem is None:
+            return
+        if os.environ.get("RIG_ALLOW_LOSSY") != "1":
+            raise Unsuitable(f"nats-server {version}: {problem}")
+        log.warning("nats-server %s is allowed to lose acknowledged events (RIG_ALLOW_LOSSY=1): %s", version, problem)
+
+    async def _durability_problem(self) -> str | None:
+        class Config(Struct):
+            sync_always: bool = False
+
+        class Data(Struct):
+            config: Config = msgspec.field(default_factory=Config)
+
+        class Jsz(Struct):
+            data: Data = msgspec.field(default_factory=Data)
+
+        try:
+            body = await self.request(DURABILITY_SUBJECT, b'{"config":true}', timeout_seconds=2.0)
+        except Unavailable:
+            return (
+                f"it does not say whether it syncs each write; let its account import the service {DURABILITY_SUBJECT}"
+                " from the system account, or set RIG_ALLOW_LOSSY=1 to accept losing acknowledged events"
+            )
+        if msgspec.json.decode(body, type=Jsz).data.config.sync_always:
+            return None
+        return "it does not sync each write to disk; set `jetstream { sync_interval: always }`"
+
+    @property
+    def connected(self) -> bool:
+        return self._client.is_connected
+
+    @property
+    def server_version(self) -> str:
+        version = self._client.connected_server_version
+        return f"{version.major}.{version.minor}.{version.patch}"
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def inbox(self) -> str:
+        return self._client.new_inbox()
+
+    async def publish(
+        self, subject: str, body: bytes, *, reply: str = "", headers: Mapping[str, str] | None = None
+    ) -> None:
+        try:
+            await self._client.publish(subject, body, reply=reply, headers=dict(headers) if headers else None)
+        except (ConnectionClosedError, OutboundBufferLimitError, NatsError, OSError) as error:
+            raise Unavailable(f"cannot publish on {subject}: {error}") from None
+
+    async def subscribe(self, subject: str, heard: Heard, *, queue: str = "") -> Subscription:
+        async def received(message: Msg) -> None:
+            heard(cast("Message", message))
+
+        try:
+            return _Subscription(await self._client.subscribe(subject, queue=queue, cb=received))  # pyright: ignore[reportUnknownMemberType] - an untyped Future among its parameters
+        except (NatsError, OSError) as error:
+            raise Unavailable(f"cannot subscribe to {subject}: {error}") from None
+
+    async def offer(self, service: str, name: str, subject: str, answer: Callable[[bytes], Awaitable[Answer]]) -> None:
+        """As the base says, by the client's micro-services: `nats micro ls` lists them."""
+        if service not in self._offered:
+            self._offered[service] = await add_service(self._client, name=service, version=SERVICE_VERSION)
+
+        async def respond(asked: Request) -> None:
+            given = await answer(asked.data)
+            if given.refusal is None:
+                await asked.respond(given.body)
+            else:
+                await asked.respond_error(*given.refusal)
+
+        async def received(asked: Request) -> None:
+            answering = asyncio.create_task(respond(asked))
+            self._answering.add(answering)
+            answering.add_done_callback(self._answering.discard)
+
+        await self._offered[service].add_endpoint(name=name, subject=subject, handler=received)
+        await self.check()  # from here on the server knows who answers
+
+    async def close(self) -> None:
+        """As the base says. Never hangs on a pull that timed out (the client's `drain` does)."""
+        for service in self._offered.values():
+            await service.stop()
+        self._offered.clear()
+        for answering in self._answering:
+            answering.cancel()
+        await asyncio.gather(*self._answering, return_exceptions=True)
+        with suppress(NatsError, OSError, TimeoutError):
+            if self._client.is_connected:
+                await self._client.flush(timeout=2)
+        with suppress(NatsError, OSError):
+            await self._client.close()
+
+
+class _Subscription:
+    def __init__(self, subscription: NatsSubscription) -> None:
+        self._subscription = subscription
+
+    async def unsubscribe(self) -> None:
+        try:
+            await self._subscription.unsubscribe()
+        except NatsError as error:
+            raise Unavailable(f"cannot unsubscribe from {self._subscription.subject}: {error}") from None
+
+
+def _without_secret(url: str) -> str:
+    scheme, _, rest = url.rpartition("://")
+    return f"{scheme or 'nats'}://{rest.rpartition('@')[2]}"
