@@ -58,14 +58,18 @@ class Subject(Struct, frozen=True):
     role: str | None = None
 
     def __str__(self) -> str:
-        tail = f"{escape(self.actor)}.{self.event}"
-        return (
-            f"{branch(self.about)}.{tail}" if self.role is None else f"{branch(self.about)}.{tail}.{escape(self.role)}"
-        )
+        return text(self)
 
     @property
     def noun(self) -> str:
         return noun(self.about)
+
+
+@lru_cache(maxsize=65_536)
+def text(subject: Subject) -> str:
+    """Subject → the NATS subject; the inverse of `parse`."""
+    said = f"{branch(subject.about)}.{escape(subject.actor)}.{subject.event}"
+    return said if subject.role is None else f"{said}.{escape(subject.role)}"
 
 
 def noun(about: Ref) -> str:
@@ -151,5 +155,6 @@ __all__ = [
     "noun",
     "parse",
     "repositories_named",
+    "text",
     "unescape",
 ]
