@@ -5,7 +5,8 @@ from types import TracebackType
 from bus.client import NatsConnection
 from bus.connection import Connection
 from bus.log import Log
-from bus.presence import Presence, Runs
+from bus.presence import Presence
+from bus.runs import Runs
 from bus.services import Services
 from bus.timers import Timers
 from bus.topology import ensure, verify
@@ -18,9 +19,9 @@ class Bus:
     def __init__(self, connection: Connection, actor: Actor, source: str) -> None:
         self.connection = connection
         self.log = Log(connection, actor, source)
-        self.timers = Timers(connection)
-        self.presence = Presence(connection)
-        self.runs = Runs(connection)
+        self.timers = Timers(connection, actor)
+        self.presence = Presence(connection, actor)
+        self.runs = Runs(connection, actor)
         self.services = Services(connection)
 
     @classmethod

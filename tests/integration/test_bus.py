@@ -2,7 +2,7 @@
 
 import asyncio
 from base64 import b64decode
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,6 @@ from msgspec import Struct, json, to_builtins
 from bus import (
     Bus,
     Conflict,
-    Delivery,
     Done,
     Drop,
     DuplicateMismatch,
@@ -332,22 +331,6 @@ async def test_a_handler_longer_than_ack_wait_is_kept_alive(connect: Connect) ->
 
 
 # ── timers, services ─────────────────────────────────────────────────────────
-
-
-async def test_a_timer_fires_once_at_the_time_it_was_moved_to(connect: Connect) -> None:
-    bus = await connect(Actor.CONDUCTOR)
-    stop = asyncio.Event()
-    fired: list[bytes] = []
-
-    async def hear(delivery: Delivery) -> Outcome:
-        fired.append(delivery.body)
-        stop.set()
-        return Done()
-
-    await bus.timers.set("acme/web#7", datetime.now(UTC) + timedelta(hours=1), b"first")
-    await bus.timers.set("acme/web#7", datetime.now(UTC) + timedelta(seconds=0.3), b"moved")
-    await bus.timers.fired(hear, stop=stop)
-    assert fired == [b"moved"]
 
 
 class Number(Struct):

@@ -197,7 +197,7 @@ class Rig:
     async def output(self, run: str) -> bytes:
         """What a run has printed by now."""
         printed = b""
-        async with Reader(self.bus.connection, [f"run.{run}"], stream=RUNS) as reader:
+        async with Reader(self.bus.connection, [f"run.dev-e.{run}"], stream=RUNS) as reader:
             while not reader.caught_up:
                 printed += (await reader.next()).body
         return printed
