@@ -7,6 +7,8 @@ from bus.errors import (
     BusError,
     Conflict,
     DuplicateMismatch,
+    LeaseHeld,
+    LeaseLost,
     LogChanged,
     NoService,
     NoStream,
@@ -17,6 +19,7 @@ from bus.errors import (
     Unsuitable,
 )
 from bus.follow import Reader
+from bus.leases import Held, Lease
 from bus.log import Log
 from bus.publish import MAX_BATCH, Expect
 
@@ -30,6 +33,10 @@ __all__ = [
     "Drop",
     "DuplicateMismatch",
     "Expect",
+    "Held",
+    "Lease",
+    "LeaseHeld",
+    "LeaseLost",
     "Log",
     "LogChanged",
     "NoService",

@@ -1,9 +1,10 @@
-"""The bus of one role: a checked connection, and on it the log, timers, presence, output and services."""
+"""The bus of one role: a checked connection, and on it the log, timers, leases, presence, output and services."""
 
 from types import TracebackType
 
 from bus.client import NatsConnection
 from bus.connection import Connection
+from bus.leases import Leases
 from bus.log import Log
 from bus.presence import Presence
 from bus.runs import Runs
@@ -20,6 +21,7 @@ class Bus:
         self.connection = connection
         self.log = Log(connection, actor, source)
         self.timers = Timers(connection, actor)
+        self.leases = Leases(connection, actor, source)
         self.presence = Presence(connection, actor)
         self.runs = Runs(connection, actor)
         self.services = Services(connection)

@@ -9,6 +9,8 @@ BusError
 ├── ServerRefused       the server answered with an error of its API
 │   └── Conflict        an expectation did not hold: somebody else wrote first
 ├── DuplicateMismatch   an id that is stored already, with another subject or body: an alarm
+├── LeaseHeld           somebody else holds the lease
+├── LeaseLost           the lease is not ours any more, or may not be
 ├── NoService           nobody answers a request
 └── Refused             a service answered that it will not, and why
 """
@@ -52,6 +54,14 @@ class Conflict(ServerRefused):
 
 class DuplicateMismatch(BusError):
     """An id that is stored already, with another subject or body."""
+
+
+class LeaseHeld(BusError):
+    """Somebody else holds the lease."""
+
+
+class LeaseLost(BusError):
+    """The lease is not ours any more, or may not be; `__cause__` says what showed it, if anything did."""
 
 
 class NoService(BusError):
