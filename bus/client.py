@@ -162,6 +162,10 @@ class NatsConnection(Connection):
         return self._client.is_connected
 
     @property
+    def reconnects(self) -> int:
+        return self._client.stats["reconnects"]
+
+    @property
     def server_version(self) -> str:
         version = self._client.connected_server_version
         return f"{version.major}.{version.minor}.{version.patch}"

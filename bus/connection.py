@@ -77,6 +77,11 @@ class Connection(ABC):
 
     @property
     @abstractmethod
+    def reconnects(self) -> int:
+        """How often it was lost and has come back; what was said in between was not heard."""
+
+    @property
+    @abstractmethod
     def server_version(self) -> str:
         """Of the server that it is connected to, for people."""
 
@@ -131,7 +136,7 @@ class Connection(ABC):
             raise Unavailable(f"no answer on {subject} within {timeout_seconds:g} s") from None
         finally:
             del self._waiting[token]
-        if header(message, "Status") == "503":
+        if header(message, "Status") == "503" and header(message, "Nats-Sequence") is None:
             raise Unavailable(f"nobody answers on {subject}")
         return message
 

@@ -1,7 +1,7 @@
 """The log as a role sees it: say, read, follow, work. The actor is fixed at connecting: nobody speaks for another."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
 from bus.connection import Connection
@@ -10,6 +10,7 @@ from bus.delivery import Delivery, Skipped
 from bus.direct import get_last, get_position
 from bus.follow import Reader
 from bus.publish import Expect, publish_batch, publish_event
+from bus.replay import replay
 from bus.topology import LOG
 from schemas import Actor, Draft, Envelope, Recorded, envelope
 
@@ -50,15 +51,22 @@ class Log:
         """An ordered reader of everything behind `after`; use it as `async with`."""
         return Reader(self._connection, filters, after=after)
 
+    async def replay(
+        self,
+        filters: Sequence[str] = ("rig.>",),
+        *,
+        after: int = 0,
+        until: int | None = None,
+        since: datetime | None = None,
+    ) -> AsyncGenerator[Recorded | Skipped]:
+        """What is stored by now on these filters, fast, in order; for the range and what it raises see `replay`."""
+        async for batch in replay(self._connection, filters, after=after, until=until, since=since):
+            for item in batch:
+                yield item.decoded()
+
     async def history(self, filters: Sequence[str], *, after: int = 0) -> list[Recorded]:
         """Every event stored by now on these filters, behind `after`. What cannot be decoded is left out."""
-        found: list[Recorded] = []
-        async with self.follow(filters, after=after) as reader:
-            while not reader.caught_up:
-                item = (await reader.next()).decoded()
-                if isinstance(item, Recorded):
-                    found.append(item)
-        return found
+        return [item async for item in self.replay(filters, after=after) if isinstance(item, Recorded)]
 
     async def at(self, position: int) -> Recorded | Skipped | None:
         """What stands at one position."""

@@ -1,6 +1,6 @@
 """What lies in a stream, read as it was stored and without a consumer (JetStream's direct get): one message, or many.
 
-direct.py reads events of the log this way; this file serves the streams whose messages are no events.
+direct.py reads events of the log this way, and replay.py whole ranges of any stream.
 """
 
 import asyncio
@@ -12,8 +12,10 @@ import msgspec
 from msgspec import Struct
 
 from bus.connection import Connection, Message, header
+from bus.delivery import Skipped, recorded
 from bus.errors import ServerRefused, Unavailable
 from bus.topology import Stream
+from schemas import Recorded
 
 PATIENCE_SECONDS: Final = 5.0
 """With a server that says nothing: between two messages of one answer, too."""
@@ -23,20 +25,58 @@ class Stored(Struct, frozen=True):
     """A stored message."""
 
     position: int
+    """Sequence in the stream, from 1."""
     subject: str
     stored_at: datetime
+    """The server's clock."""
     headers: dict[str, str]
+    """All of them; the server's own win over those of the same name that a writer gave."""
     body: bytes
+
+    @classmethod
+    def of(cls, message: Message) -> "Stored | None":
+        """What direct get and republishing hand over; None for a status, or what no stream has said.
+
+        The server adds these headers to every stored message and to nothing else; a writer may have forged any other,
+        `Status` too.
+        """
+        headers = message.headers
+        if headers is None:
+            return None
+        try:
+            position, stored_at = int(headers["Nats-Sequence"]), datetime.fromisoformat(headers["Nats-Time-Stamp"])
+            return cls(position, headers["Nats-Subject"], stored_at, headers, message.data)
+        except (KeyError, ValueError):
+            return None
+
+    def decoded(self) -> Recorded | Skipped:
+        """The event that it carries, or why it carries none."""
+        return recorded(self.position, self.stored_at, self.subject, self.body)
+
+
+async def get(
+    connection: Connection, stream: Stream, wanted: dict[str, object], *, timeout_seconds: float = PATIENCE_SECONDS
+) -> Stored | None:
+    """One direct get, asked in the server's words; None when nothing is there. Raises Unavailable or ServerRefused."""
+    asked = f"$JS.API.DIRECT.GET.{stream.name}"
+    message = await connection.request_message(asked, msgspec.json.encode(wanted), timeout_seconds=timeout_seconds)
+    found = Stored.of(message)
+    if found is None and header(message, "Status") != "404":
+        raise refusal(message)
+    return found
+
+
+def refusal(message: Message) -> ServerRefused:
+    """What a status of direct get says."""
+    status, reason = header(message, "Status"), header(message, "Description")
+    return ServerRefused("direct get", int(status or 0), reason or "no reason given")
 
 
 async def last(
     connection: Connection, stream: Stream, subject: str, *, timeout_seconds: float = PATIENCE_SECONDS
 ) -> Stored | None:
     """The newest message on a subject or filter. Raises Unavailable or ServerRefused."""
-    request = msgspec.json.encode({"last_by_subj": subject})
-    asked = f"$JS.API.DIRECT.GET.{stream.name}"
-    message = await connection.request_message(asked, request, timeout_seconds=timeout_seconds)
-    return None if header(message, "Status") == "404" else _stored(message)
+    return await get(connection, stream, {"last_by_subj": subject}, timeout_seconds=timeout_seconds)
 
 
 async def messages(
@@ -54,34 +94,25 @@ async def messages(
         while pending:
             request = msgspec.json.encode({"seq": first, "next_by_subj": subject, "batch": batch})
             await connection.publish(f"$JS.API.DIRECT.GET.{stream.name}", request, reply=inbox)
-            while (message := await _next(heard, stream)) is not None and header(message, "Status") != "204":
-                stored = _stored(message)
+            while (stored := Stored.of(message := await _next(heard, stream))) is not None:
                 first = stored.position + 1
                 yield stored
-            pending = int(header(message, "Nats-Num-Pending") or 0) if message is not None else 0
+            match header(message, "Status"):
+                case "204":
+                    pending = int(header(message, "Nats-Num-Pending") or 0)
+                case "404":
+                    pending = 0
+                case "503":
+                    raise Unavailable(f"{stream.name}: nobody answers")
+                case _:
+                    raise refusal(message)
     finally:
         await subscription.unsubscribe()
 
 
-async def _next(heard: asyncio.Queue[Message], stream: Stream) -> Message | None:
-    """None when nothing is stored there."""
+async def _next(heard: asyncio.Queue[Message], stream: Stream) -> Message:
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
-            message = await heard.get()
+            return await heard.get()
     except TimeoutError:
         raise Unavailable(f"{stream.name}: reading it ended in silence") from None
-    match header(message, "Status"):
-        case "404":
-            return None
-        case "503":
-            raise Unavailable(f"{stream.name}: nobody answers")
-        case _:
-            return message
-
-
-def _stored(message: Message) -> Stored:
-    position, subject, stored = (header(message, f"Nats-{name}") for name in ("Sequence", "Subject", "Time-Stamp"))
-    if position is None or subject is None or stored is None:
-        status, reason = header(message, "Status"), header(message, "Description")
-        raise ServerRefused("direct get", int(status or 0), reason or "no reason given")
-    return Stored(int(position), subject, datetime.fromisoformat(stored), message.headers or {}, message.data)

@@ -1,0 +1,167 @@
+"""Reading the log in bulk: our replay, up to decoded events, against the bare client's batched direct get.
+
+The bare way asks for batches of the same size on a plain inbox and decodes each body with msgspec alone, the envelope's
+fields and the event's; it checks nothing and survives nothing. Both read the same stream in turns, in one process.
+"""
+
+import asyncio
+import gc
+import time
+import uuid
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from typing import Final
+
+import msgspec
+import nats
+from _report import Row
+from msgspec import Struct
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from bus import MAX_BATCH, Bus
+from bus.replay import BATCH_BYTES, BATCH_COUNT
+from deploy.embedded.nats import embedded_nats
+from schemas import Actor, Draft, IssueApproved, IssueRef, Recorded, encode, envelope
+
+EVENTS: Final = 200_000
+COMPARED: Final = 15_000
+"""Events of one turn."""
+TURNS: Final = 9
+ISSUES: Final = 2_000
+MIB: Final = 1024 * 1024
+
+
+async def measure(directory: Path) -> list[Row]:
+    """The rows of this part."""
+    async with (
+        embedded_nats(directory) as server,
+        await Bus.connect(server.url, actor=Actor.LOCAL, source="local", create=True) as bus,
+    ):
+        bare = await nats.connect(server.url)
+        await fill(bare)
+        gc.collect()
+        before, most, read = resident(), 0.0, 0
+        start = time.perf_counter()
+        async for _ in replayed(bus, EVENTS):
+            read += 1
+            if read % 1_000 == 0:
+                most = max(most, resident())
+        seconds = time.perf_counter() - start
+        assert read == EVENTS, read
+        ours: list[float] = []
+        theirs: list[float] = []
+        for _ in range(TURNS):
+            ours.append(await rate(replayed(bus, COMPARED)))
+            theirs.append(await rate(bare_batches(bare, COMPARED)))
+        await bare.close()
+    return [
+        Row("replay_vs_bare", median(ours) / median(theirs), "×", bar=0.85, at_least=True),
+        Row("replay_per_second", median(ours), "/s"),
+        Row("replay_bare_per_second", median(theirs), "/s"),
+        Row("replay_all_seconds", seconds, "s"),
+        Row("replay_memory_mib", most - before, "MiB", bar=100),
+    ]
+
+
+async def fill(client: Client) -> None:
+    """Real events of about 500 bytes, in raw atomic batches."""
+    now = datetime.now(UTC)
+    bodies: list[tuple[str, bytes]] = []
+    for issue in range(1, ISSUES + 1):
+        data = IssueApproved(
+            title=f"Issue {issue}", body="The total is wrong. " * 6, author="ada", labels=("bug", "ui")
+        )
+        event = envelope(
+            Draft(
+                about=IssueRef("acme", "shop", issue), data=data, cause=f"github:{issue}", correlation=f"local:{issue}"
+            ),
+            id=f"local:{issue}",
+            actor=Actor.LOCAL,
+            source="local",
+            time=now,
+        )
+        bodies.append((str(event.subject), encode(event)))
+    for first in range(0, EVENTS, MAX_BATCH):
+        batch = uuid.uuid4().hex
+        for index in range(1, MAX_BATCH + 1):
+            subject, body = bodies[(first + index) % ISSUES]
+            headers = {"Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(index)}
+            if index < MAX_BATCH:
+                await client.publish(subject, body, headers=headers)
+            else:
+                answer = await client.request(subject, body, headers=headers | {"Nats-Batch-Commit": "1"}, timeout=10)
+                assert b"error" not in answer.data, answer.data
+
+
+async def replayed(bus: Bus, until: int) -> AsyncIterator[object]:
+    async for item in bus.log.replay(until=until):
+        assert isinstance(item, Recorded)
+        yield item
+
+
+class Document(Struct):
+    """The envelope's fields, with the one event of this stream."""
+
+    specversion: str
+    id: str
+    source: str
+    type: str
+    subject: str
+    time: datetime
+    data: IssueApproved
+    datacontenttype: str = ""
+    correlationid: str | None = None
+    causationid: str | None = None
+    traceparent: str | None = None
+
+
+async def bare_batches(client: Client, until: int) -> AsyncIterator[object]:
+    decode = msgspec.json.Decoder(Document).decode
+    inbox = client.new_inbox()
+    messages: list[Msg] = []
+    ended = asyncio.Event()
+
+    async def heard(message: Msg) -> None:
+        if message.headers is not None and "Status" in message.headers:
+            ended.set()
+        else:
+            messages.append(message)
+
+    subscription = await client.subscribe(inbox, cb=heard)
+    position = 0
+    while position < until:
+        request = {"seq": position + 1, "batch": min(BATCH_COUNT, until - position), "max_bytes": BATCH_BYTES}
+        await client.publish("$JS.API.DIRECT.GET.RIG", msgspec.json.encode(request), reply=inbox)
+        await ended.wait()
+        ended.clear()
+        batch = messages.copy()
+        messages.clear()
+        for message in batch:
+            assert message.headers is not None
+            position = int(message.headers["Nats-Sequence"])
+            yield decode(message.data)
+    await subscription.unsubscribe()
+
+
+async def count(items: AsyncIterator[object]) -> int:
+    number = 0
+    async for _ in items:
+        number += 1
+    return number
+
+
+async def rate(items: AsyncIterator[object]) -> float:
+    """Events a second."""
+    gc.collect()
+    start = time.perf_counter()
+    assert await count(items) == COMPARED
+    return COMPARED / (time.perf_counter() - start)
+
+
+def resident() -> float:
+    """Memory of this process now, in MiB (Linux)."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * 4096 / MIB
