@@ -133,6 +133,7 @@ class Replica:
         try:
             async with asyncio.timeout(FAREWELL_SECONDS):
                 await self._say(AgentLeft(boot=self.boot, reason=reason))
+                await self._bus.presence.leave(self._heartbeat())
         except (BusError, TimeoutError) as error:
             log.warning("%s leaves without a word: %s", self.config.name, error)
 

@@ -21,6 +21,7 @@ from bus.errors import (
 from bus.follow import Reader
 from bus.leases import Held, Lease
 from bus.log import Log
+from bus.presence import Seen, Silent
 from bus.publish import MAX_BATCH, Expect
 
 __all__ = [
@@ -45,7 +46,9 @@ __all__ = [
     "Reader",
     "Refused",
     "Retry",
+    "Seen",
     "ServerRefused",
+    "Silent",
     "Skipped",
     "TopologyDrift",
     "Unavailable",

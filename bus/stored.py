@@ -5,6 +5,7 @@ direct.py reads events of the log this way, and replay.py whole ranges of any st
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from datetime import datetime
 from typing import Final
 
@@ -107,7 +108,8 @@ async def messages(
                 case _:
                     raise refusal(message)
     finally:
-        await subscription.unsubscribe()
+        with suppress(Unavailable):
+            await subscription.unsubscribe()
 
 
 async def _next(heard: asyncio.Queue[Message], stream: Stream) -> Message:

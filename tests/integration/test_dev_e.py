@@ -4,12 +4,11 @@ import asyncio
 import shlex
 import sys
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from pathlib import Path
 from traceback import format_exception
 from typing import TypeVar
 
-import msgspec
 import pytest
 from msgspec import structs
 
@@ -18,8 +17,8 @@ from agents.driver import Driver, OnOutput, Result, Task
 from agents.output import MOST_BYTES, RunOutput
 from agents.runtime import AgentConfig, Replica
 from agents.workspace import Workspace
-from bus import Bus, Done, Drop, Reader, Retry
-from bus.topology import PRESENCE, RUNS
+from bus import Bus, Done, Drop, Reader, Retry, Seen
+from bus.topology import RUNS
 from deploy.embedded.nats import embedded_nats
 from deploy.embedded.server import Server
 from machine import sessions
@@ -189,10 +188,11 @@ class Rig:
 
     async def beat(self, fits: Callable[[Heartbeat], bool]) -> Heartbeat:
         """The first heartbeat that fits."""
-        async with Reader(self.bus.connection, ["presence.>"], stream=PRESENCE) as reader:
-            while not fits(beat := msgspec.json.decode((await reader.next()).body, type=Heartbeat)):
-                pass
-            return beat
+        async with aclosing(self.bus.presence.watch()) as sights:
+            async for sight in sights:
+                if isinstance(sight, Seen) and fits(sight.heartbeat):
+                    return sight.heartbeat
+        raise AssertionError("watching does not end")
 
     async def output(self, run: str) -> bytes:
         """What a run has printed by now."""
