@@ -15,10 +15,11 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from bus import Bus, BusError, Outcome
+from bus import WORK, Bus, BusError, Outcome
 from machine.lifecycle import Lifecycle, Misconfigured
 from schemas import (
     FLEET,
+    Actor,
     AgentEvent,
     AgentJoined,
     AgentLeft,
@@ -31,7 +32,6 @@ from schemas import (
     Policy,
     PolicyAdopted,
     Recorded,
-    assignments_of,
     branch,
     event_id,
     everything_about,
@@ -180,14 +180,9 @@ async def _serve(bus: Bus, replica: Replica, work: Work, life: Lifecycle) -> Non
             background = [group.create_task(replica.show_life()), group.create_task(replica.keep_name(joined))]
             life.ready()
             # One durable for all replicas of the role: the server gives each assignment to one of them.
-            await bus.log.work(
-                replica.config.role,
-                assignments_of(replica.config.role),
-                work,
-                ack_wait_seconds=replica.policy.ack_wait_seconds,
-                slots=replica.config.slots,
-                stop=life.stop,
-            )
+            # Nothing is prefetched: what this replica does not work on yet, another may.
+            durable = WORK[Actor(replica.config.role)]
+            await bus.log.work(durable, work, slots=replica.config.slots, stop=life.stop)
             for task in background:
                 task.cancel()
         reason = LeaveReason.STOPPED

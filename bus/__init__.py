@@ -1,7 +1,6 @@
 """HOW it travels: typed events on NATS JetStream. The only room that knows the server and its client library."""
 
 from bus.bus import Bus
-from bus.consume import Done, Drop, Outcome, Retry
 from bus.delivery import Delivery, Skipped
 from bus.errors import (
     BusError,
@@ -10,6 +9,7 @@ from bus.errors import (
     LeaseHeld,
     LeaseLost,
     LogChanged,
+    NoDurable,
     NoService,
     NoStream,
     Refused,
@@ -21,11 +21,14 @@ from bus.errors import (
 from bus.follow import Reader
 from bus.leases import Held, Lease
 from bus.log import Log
+from bus.outcomes import Done, Drop, Outcome, Retry
 from bus.presence import Seen, Silent
 from bus.publish import MAX_BATCH, Expect
+from bus.topology import WORK, Durable
 
 __all__ = [
     "MAX_BATCH",
+    "WORK",
     "Bus",
     "BusError",
     "Conflict",
@@ -33,6 +36,7 @@ __all__ = [
     "Done",
     "Drop",
     "DuplicateMismatch",
+    "Durable",
     "Expect",
     "Held",
     "Lease",
@@ -40,6 +44,7 @@ __all__ = [
     "LeaseLost",
     "Log",
     "LogChanged",
+    "NoDurable",
     "NoService",
     "NoStream",
     "Outcome",

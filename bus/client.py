@@ -189,7 +189,8 @@ class NatsConnection(Connection):
             heard(cast("Message", message))
 
         try:
-            return _Subscription(await self._client.subscribe(subject, queue=queue, cb=received))  # pyright: ignore[reportUnknownMemberType] - an untyped Future among its parameters
+            heard_on = await self._client.subscribe(subject, queue=queue, cb=received)  # pyright: ignore[reportUnknownMemberType] - an untyped Future among its parameters
+            return _Subscription(self._client, heard_on)
         except (NatsError, OSError) as error:
             raise Unavailable(f"cannot subscribe to {subject}: {error}") from None
 
@@ -229,12 +230,24 @@ class NatsConnection(Connection):
 
 
 class _Subscription:
-    def __init__(self, subscription: NatsSubscription) -> None:
+    def __init__(self, client: Client, subscription: NatsSubscription) -> None:
+        self._client = client
         self._subscription = subscription
 
     async def unsubscribe(self) -> None:
+        """As the base says; within a second, whether or not the server is there."""
+        ended = self._subscription
         try:
-            await self._subscription.unsubscribe()
+            if not self._client.is_connected:
+                return await ended.unsubscribe()
+            try:
+                async with asyncio.timeout(1.0):
+                    await ended.drain()
+            except TimeoutError:
+                pass
+            finally:  # a drain that was interrupted forgets to
+                ended._stop_processing()  # pyright: ignore[reportPrivateUsage]
+                self._client._remove_sub(ended._id)  # pyright: ignore[reportPrivateUsage]
         except NatsError as error:
             raise Unavailable(f"cannot unsubscribe from {self._subscription.subject}: {error}") from None
 

@@ -34,7 +34,7 @@ class Subscription(Protocol):
     """A plain subscription."""
 
     async def unsubscribe(self) -> None:
-        """Ends it. Raises Unavailable when the connection is closed."""
+        """Ends it; what is on the way by then is still heard. Raises Unavailable when the connection is closed."""
         ...
 
 

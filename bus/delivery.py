@@ -33,6 +33,9 @@ class Delivery(Struct, frozen=True):
     pending: int
     """How many more the consumer had for us at that moment."""
     stored_at: datetime
+    headers: dict[str, str] | None = None
+    cause: str | None = None
+    """What brought it back from the dead letters, like RIG_DEAD:17; None for what came by itself."""
 
     @classmethod
     def of(cls, message: Message) -> "Delivery | None":
@@ -50,6 +53,7 @@ class Delivery(Struct, frozen=True):
             attempt=int(attempt),
             pending=int(pending),
             stored_at=datetime.fromtimestamp(int(stored) / 1e9, UTC),
+            headers=message.headers,
         )
 
     def decoded(self) -> Recorded | Skipped:

@@ -3,8 +3,9 @@
 BusError
 ├── Unavailable         the server did not answer within the caller's deadline
 ├── Unsuitable          a server that would quietly drop a promise: too old, not durable, JetStream off
-├── TopologyDrift       a stream that is not configured as it must be
-│   └── NoStream        a stream that is not there yet
+├── TopologyDrift       a stream or durable consumer that is not configured as it must be
+│   ├── NoStream        a stream that is not there yet
+│   └── NoDurable       a durable consumer that is not there yet
 ├── LogChanged          the log was recreated, cut or rolled back under a reader
 ├── ServerRefused       the server answered with an error of its API
 │   └── Conflict        an expectation did not hold: somebody else wrote first
@@ -29,11 +30,15 @@ class Unsuitable(BusError):
 
 
 class TopologyDrift(BusError):
-    """A stream that is not configured as it must be."""
+    """A stream or durable consumer that is not configured as it must be."""
 
 
 class NoStream(TopologyDrift):
     """A stream that is not there yet."""
+
+
+class NoDurable(TopologyDrift):
+    """A durable consumer that is not there yet."""
 
 
 class LogChanged(BusError):

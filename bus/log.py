@@ -5,13 +5,14 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
 from bus.connection import Connection
-from bus.consume import Drop, Outcome, consume
+from bus.consume import consume
 from bus.delivery import Delivery, Skipped
 from bus.direct import get_last, get_position
 from bus.follow import Reader
+from bus.outcomes import MAX_ATTEMPTS, Drop, Key, Outcome
 from bus.publish import Expect, publish_batch, publish_event
 from bus.replay import replay
-from bus.topology import LOG
+from bus.topology import Durable
 from schemas import Actor, Draft, Envelope, Recorded, envelope
 
 
@@ -78,15 +79,16 @@ class Log:
 
     async def work(
         self,
-        durable: str,
-        filter_subject: str,
+        durable: Durable,
         handler: Callable[[Recorded], Awaitable[Outcome]],
         *,
-        ack_wait_seconds: float,
         slots: int,
         stop: asyncio.Event,
+        key: Key | None = None,
+        prefetch: int = 0,
+        max_attempts: int | None = MAX_ATTEMPTS,
     ) -> None:
-        """Durable work on the events of a filter; see consume. What is no event goes to the dead letters."""
+        """Durable work on the events of the log; see consume. What is no event goes to the dead letters."""
 
         async def handle(delivery: Delivery) -> Outcome:
             item = delivery.decoded()
@@ -94,11 +96,11 @@ class Log:
 
         await consume(
             self._connection,
-            LOG,
             durable,
-            filter_subject,
             handle,
-            ack_wait_seconds=ack_wait_seconds,
             slots=slots,
             stop=stop,
+            key=key,
+            prefetch=prefetch,
+            max_attempts=max_attempts,
         )

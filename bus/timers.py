@@ -16,9 +16,10 @@ from hashlib import sha256
 from typing import Final
 
 from bus.connection import Connection, raise_refusal
-from bus.consume import Handler, consume
+from bus.consume import consume
 from bus.errors import NoStream
-from bus.topology import CONDUCTOR_TIMERS, Stream
+from bus.outcomes import Handler
+from bus.topology import CONDUCTOR_TIMERS, FIRED, Stream
 from schemas import Actor
 
 STREAM_OF: Final = {Actor.CONDUCTOR: CONDUCTOR_TIMERS}
@@ -52,16 +53,8 @@ class Timers:
 
     async def fired(self, handler: Handler, *, stop: asyncio.Event) -> None:
         """Hands each firing to `handler` until `stop` is set; the replicas of the role share them."""
-        await consume(
-            self._connection,
-            self._stream(),
-            "conductor",
-            "timer.conductor.fired.>",
-            handler,
-            ack_wait_seconds=10,
-            slots=1,
-            stop=stop,
-        )
+        self._stream()
+        await consume(self._connection, FIRED, handler, slots=1, stop=stop)
 
     async def _say(self, what: str, subject: str, body: bytes, headers: dict[str, str]) -> None:
         self._stream()

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from bus.connection import Connection
-from bus.errors import NoStream, ServerRefused, TopologyDrift
+from bus.errors import NoDurable, NoStream, ServerRefused, TopologyDrift
 from schemas import Actor, assignments_of
 
 DAY: Final = 86_400_000_000_000
@@ -18,6 +18,7 @@ DAY: Final = 86_400_000_000_000
 SECOND: Final = 1_000_000_000
 
 STREAM_NOT_FOUND: Final = 10059
+CONSUMER_NOT_FOUND: Final = 10014
 
 
 class Republish(Struct, frozen=True):
@@ -154,6 +155,19 @@ class Durable(Struct, frozen=True, kw_only=True):
     name: str
     filter: str
     ack_wait_seconds: float = 30.0
+    """How long a message may go without a sign of life before another replica gets it."""
+    max_ack_pending: int = 10_000
+    """What all replicas together may hold; the server's own default starves the third that prefetches."""
+
+    @property
+    def retries(self) -> "Durable":
+        """Where its dead letters come back; a consumer of this durable takes from that one too."""
+        return Durable(
+            stream=DEAD,
+            name=f"{self.stream.name}-{self.name}",
+            filter=f"dead.retry.{self.stream.name}.{self.name}",
+            ack_wait_seconds=self.ack_wait_seconds,
+        )
 
     def config(self) -> dict[str, object]:
         """Its full configuration, in the server's words and units."""
@@ -163,6 +177,7 @@ class Durable(Struct, frozen=True, kw_only=True):
             "ack_policy": "explicit",
             "ack_wait": int(self.ack_wait_seconds * SECOND),
             "max_deliver": -1,
+            "max_ack_pending": self.max_ack_pending,
             "filter_subject": self.filter,
             "replay_policy": "instant",
         }
@@ -172,12 +187,38 @@ AGENTS: Final = (Actor.DEV_E, Actor.REVIEW_E)
 """The roles that take assignments."""
 FIRED: Final = Durable(stream=CONDUCTOR_TIMERS, name="conductor", filter="timer.conductor.fired.>", ack_wait_seconds=10)
 WORK: Final = {role: Durable(stream=LOG, name=role.value, filter=assignments_of(role)) for role in AGENTS}
-DURABLES: Final = (FIRED, *WORK.values())
+DURABLES: Final = tuple(made for durable in (FIRED, *WORK.values()) for made in (durable, durable.retries))
 """Created by `ensure` alone: who may create a consumer may point it anywhere."""
+_PATIENCE: Final = frozenset({"ack_wait", "max_ack_pending"})
+"""How patient a durable is, not what it delivers: `ensure` brings it in line, a role takes it as it is."""
+_NEVER: Final = (
+    "deliver_subject",
+    "filter_subjects",
+    "backoff",
+    "headers_only",
+    "inactive_threshold",
+    "max_batch",
+    "max_bytes",
+    "max_expires",
+    "mem_storage",
+    "pause_until",
+    "priority_policy",
+    "rate_limit_bps",
+)
+"""Fields of a consumer that no durable of ours has: each would change what is delivered, or let it vanish."""
 
 
 class _Info(Struct):
     config: dict[str, object]
+    created: str = ""
+
+
+class Found(Struct, frozen=True):
+    """A durable as the server has it."""
+
+    stream_created: str
+    """When its stream was made: another time is another stream."""
+    ack_wait_seconds: float
 
 
 async def ensure(connection: Connection) -> None:
@@ -194,8 +235,31 @@ async def ensure(connection: Connection) -> None:
                 raise
             answer = await connection.api(f"$JS.API.STREAM.CREATE.{stream.name}", stream)
         problems += _differences(stream, msgspec.json.decode(answer, type=_Info).config)
+    if not problems:
+        for durable in DURABLES:
+            problems += await _ensure_durable(connection, durable)
     if problems:
         raise TopologyDrift("the server's streams differ from what Rig needs: " + "; ".join(problems))
+
+
+async def _ensure_durable(connection: Connection, durable: Durable) -> list[str]:
+    """Creates it, or brings its patience and its filter in line; whatever else differs is told."""
+    where = f"{durable.stream.name}.{durable.name}"
+    try:
+        answer = await connection.api(f"$JS.API.CONSUMER.INFO.{where}")
+    except ServerRefused as error:
+        if error.code != CONSUMER_NOT_FOUND:
+            raise
+        wanting = {"all of it"}
+    else:
+        wanting = _differing(durable, msgspec.json.decode(answer, type=_Info).config).keys()
+        if not wanting <= _PATIENCE | {"filter_subject"}:
+            return _told(durable, msgspec.json.decode(answer, type=_Info).config)
+    if not wanting:
+        return []
+    request = {"stream_name": durable.stream.name, "config": durable.config()}
+    answer = await connection.api(f"$JS.API.CONSUMER.DURABLE.CREATE.{where}", request)
+    return _told(durable, msgspec.json.decode(answer, type=_Info).config)
 
 
 async def verify(connection: Connection, stream: Stream = LOG) -> None:
@@ -209,6 +273,41 @@ async def verify(connection: Connection, stream: Stream = LOG) -> None:
     problems = _differences(stream, msgspec.json.decode(answer, type=_Info).config)
     if problems:
         raise TopologyDrift("; ".join(problems))
+
+
+async def find_durable(connection: Connection, durable: Durable) -> Found:
+    """The durable, for who is about to consume. Raises NoStream, NoDurable, TopologyDrift, or Unavailable."""
+    stream = durable.stream.name
+    try:
+        made = msgspec.json.decode(await connection.api(f"$JS.API.STREAM.INFO.{stream}"), type=_Info).created
+        answer = await connection.api(f"$JS.API.CONSUMER.INFO.{stream}.{durable.name}")
+    except ServerRefused as error:
+        if error.code == STREAM_NOT_FOUND:
+            raise NoStream(f"the server has no stream {stream}; `rig up` creates it") from None
+        if error.code == CONSUMER_NOT_FOUND:
+            raise NoDurable(f"{stream} has no durable consumer {durable.name}; `rig up` creates it") from None
+        raise
+    found = msgspec.json.decode(answer, type=_Info).config
+    problems = _told(durable, found, besides=_PATIENCE)
+    if problems:
+        raise TopologyDrift("; ".join(problems))
+    patience = found.get("ack_wait")
+    return Found(made, patience / SECOND if isinstance(patience, int) else durable.ack_wait_seconds)
+
+
+def _differing(durable: Durable, found: dict[str, object]) -> dict[str, object]:
+    """What must be, of each field that differs."""
+    want, have = _said(durable.config()), _said(found)
+    return {field: want.get(field) for field in (*want, *_NEVER) if have.get(field) != want.get(field)}
+
+
+def _told(durable: Durable, found: dict[str, object], *, besides: frozenset[str] = frozenset()) -> list[str]:
+    where = f"{durable.stream.name}.{durable.name}"
+    return [
+        f"{where}.{field} is {found.get(field)!r} and must be {wanted!r}"
+        for field, wanted in _differing(durable, found).items()
+        if field not in besides
+    ]
 
 
 def _differences(wanted: Stream, found: dict[str, object]) -> list[str]:

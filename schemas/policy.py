@@ -43,8 +43,6 @@ class Policy(Struct, frozen=True, kw_only=True):
     # How an agent works.
     role: str = "dev-e"
     """The role that new work goes to."""
-    ack_wait_seconds: Seconds = 30
-    """How long an assignment may go without a sign of life before another replica gets it."""
     heartbeat_seconds: Seconds = 10
     coder_wall_seconds: Seconds = 2_700
     coder_silence_seconds: Seconds = 600

@@ -1,25 +1,20 @@
 """The bus against a real server: what is promised of publishing, reading, working, timers and services."""
 
 import asyncio
-from base64 import b64decode
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from msgspec import Struct, json, to_builtins
+from msgspec import Struct, to_builtins
 
 from bus import (
     Bus,
     Conflict,
-    Done,
-    Drop,
     DuplicateMismatch,
     Expect,
     LogChanged,
     NoService,
-    Outcome,
     Refused,
-    Retry,
     ServerRefused,
     Skipped,
     TopologyDrift,
@@ -28,7 +23,6 @@ from bus import (
 )
 from bus.client import NatsConnection
 from bus.connection import raise_refusal
-from bus.consume import DeadLetter
 from bus.follow import HEARTBEAT_SECONDS
 from bus.topology import DEAD, LOG, ensure
 from deploy.embedded.nats import Nats
@@ -45,8 +39,6 @@ from schemas import (
     IssueRef,
     NotAllowed,
     Recorded,
-    assignments_of,
-    decode,
     envelope,
 )
 from tests.conftest import Connect
@@ -226,108 +218,6 @@ async def test_what_is_no_event_is_skipped_with_its_reason(connect: Connect, sub
     assert isinstance(item, Skipped)
     assert item.reason
     assert await bus.log.history(["rig.>"]) == []
-
-
-# ── durable work ─────────────────────────────────────────────────────────────
-
-
-async def work(bus: Bus, handler_outcomes: list[Outcome], stop: asyncio.Event) -> list[int]:
-    seen: list[int] = []
-
-    async def handle(item: Recorded) -> Outcome:
-        seen.append(item.position)
-        outcome = handler_outcomes[len(seen) - 1]
-        if len(seen) == len(handler_outcomes):
-            stop.set()
-        return outcome
-
-    await bus.log.work("dev-e", assignments_of("dev-e"), handle, ack_wait_seconds=5, slots=1, stop=stop)
-    return seen
-
-
-async def test_done_is_done_and_retry_comes_again(connect: Connect) -> None:
-    conductor, worker = await connect(Actor.CONDUCTOR), await connect(Actor.DEV_E)
-    await conductor.log.append(decision(1), expect=Expect(DECIDED, 0))
-    assert await work(worker, [Retry(0.05), Done()], asyncio.Event()) == [2, 2]
-    await conductor.log.append(decision(2, epoch=2), expect=Expect(DECIDED, 1))
-    assert await work(worker, [Done()], asyncio.Event()) == [4]
-
-
-async def test_what_can_never_be_handled_is_buried_with_its_reason(connect: Connect) -> None:
-    conductor, worker = await connect(Actor.CONDUCTOR), await connect(Actor.DEV_E)
-    await conductor.log.append(decision(1), expect=Expect(DECIDED, 0))
-    await work(worker, [Drop("makes no sense")], asyncio.Event())
-    found = await worker.connection.api(f"$JS.API.STREAM.MSG.GET.{DEAD.name}", {"last_by_subj": "dead.>"})
-    letter = json.decode(b64decode(json.decode(found)["message"]["data"]), type=DeadLetter)
-    assert (letter.stream, letter.consumer, letter.position) == ("RIG", "dev-e", 2)
-    assert letter.reason == "makes no sense"
-    assert decode(letter.body).data == IssueAssigned(epoch=1, role="dev-e", attempt=1, reason=AssignReason.NEW)
-
-
-async def test_a_message_of_a_handler_that_raises_or_is_cancelled_comes_again(connect: Connect) -> None:
-    conductor, worker = await connect(Actor.CONDUCTOR), await connect(Actor.DEV_E)
-    await conductor.log.append(decision(1), expect=Expect(DECIDED, 0))
-    stop, begun = asyncio.Event(), asyncio.Event()
-
-    async def hangs(item: Recorded) -> Outcome:
-        begun.set()
-        await asyncio.Event().wait()
-        return Done()
-
-    first = asyncio.create_task(
-        worker.log.work("dev-e", assignments_of("dev-e"), hangs, ack_wait_seconds=30, slots=1, stop=stop)
-    )
-    await begun.wait()
-    stop.set()
-    await first
-    assert await work(worker, [Done()], asyncio.Event()) == [2], "it went back at once, not after ack_wait"
-
-
-async def test_the_work_of_a_dead_replica_goes_to_another(connect: Connect) -> None:
-    conductor = await connect(Actor.CONDUCTOR)
-    dying, living = await connect(Actor.DEV_E, "dev-e/1"), await connect(Actor.DEV_E, "dev-e/2")
-    await conductor.log.append(decision(1), expect=Expect(DECIDED, 0))
-    begun = asyncio.Event()
-
-    async def hangs(item: Recorded) -> Outcome:
-        begun.set()
-        await asyncio.Event().wait()
-        return Done()
-
-    first = asyncio.create_task(
-        dying.log.work("dev-e", assignments_of("dev-e"), hangs, ack_wait_seconds=1, slots=1, stop=asyncio.Event())
-    )
-    await begun.wait()
-    await dying.connection.close()  # dead: it can neither keep the message alive nor give it back
-    seen: list[int] = []
-    stop = asyncio.Event()
-
-    async def handle(item: Recorded) -> Outcome:
-        seen.append(item.position)
-        stop.set()
-        return Done()
-
-    await living.log.work("dev-e", assignments_of("dev-e"), handle, ack_wait_seconds=1, slots=1, stop=stop)
-    first.cancel()
-    await asyncio.gather(first, return_exceptions=True)
-    assert seen == [2]
-
-
-async def test_a_handler_longer_than_ack_wait_is_kept_alive(connect: Connect) -> None:
-    conductor, worker = await connect(Actor.CONDUCTOR), await connect(Actor.DEV_E)
-    await conductor.log.append(decision(1), expect=Expect(DECIDED, 0))
-    calls = 0
-    stop = asyncio.Event()
-
-    async def slow(item: Recorded) -> Outcome:
-        nonlocal calls
-        calls += 1
-        await asyncio.sleep(2.0)  # twice ack_wait
-        stop.set()
-        return Done()
-
-    await worker.log.work("dev-e", assignments_of("dev-e"), slow, ack_wait_seconds=1, slots=2, stop=stop)
-    assert calls == 1
 
 
 # ── timers, services ─────────────────────────────────────────────────────────

@@ -57,12 +57,13 @@ from schemas import (
     WorkPushed,
     WorkStarted,
 )
+from tests.support.patience import impatient
 
 SHOP = RepoRef("demo", "shop")
 ISSUE = IssueRef("demo", "shop", 1)
 SECOND = IssueRef("demo", "shop", 2)
 CHECK = "echo looking; grep 'a + b' total.py"
-POLICY = Policy(ack_wait_seconds=1, heartbeat_seconds=1)
+POLICY = Policy(heartbeat_seconds=1)
 RIGHT = '{ do = "write", path = "total.py", content = "a + b\\n" }'
 WRONG = '{ do = "write", path = "total.py", content = "a * b\\n" }'
 E = TypeVar("E", bound=Event)
@@ -216,7 +217,8 @@ async def rig(tmp_path: Path) -> AsyncGenerator[Rig]:
         voices: dict[Actor, Bus] = {}
         for actor in (Actor.CLI, Actor.LOCAL, Actor.CONDUCTOR, Actor.DEV_E):
             connecting = Bus.connect(server.url, actor=actor, source=f"{actor.value}/test", create=actor is Actor.CLI)
-            voices[actor] = await stack.enter_async_context(await connecting)
+            with impatient():
+                voices[actor] = await stack.enter_async_context(await connecting)
         rig = Rig(tmp_path, server, voices)
         yield rig
         await rig.stop()

@@ -93,8 +93,8 @@ class TestSettings:
 
 class TestPolicyFile:
     def test_it_says_what_differs_from_the_default(self, tmp_path: Path):
-        (tmp_path / "policy.toml").write_text("attempts_max = 5\nack_wait_seconds = 1\n")
-        assert read_policy(tmp_path / "policy.toml") == Policy(attempts_max=5, ack_wait_seconds=1)
+        (tmp_path / "policy.toml").write_text("attempts_max = 5\nmerge_seconds = 1\n")
+        assert read_policy(tmp_path / "policy.toml") == Policy(attempts_max=5, merge_seconds=1)
 
     def test_everything_that_is_wrong_is_said_at_once(self, tmp_path: Path):
         (tmp_path / "policy.toml").write_text('attempts_max = 0\npatience = 3\nrole = 7\nrun_seconds = "long"\n')
