@@ -44,6 +44,7 @@ class Bus:
 
     async def close(self) -> None:
         """Flushes and closes, in order."""
+        await self.log.close()
         await self.connection.close()
 
     async def __aenter__(self) -> "Bus":

@@ -180,7 +180,7 @@ class NatsConnection(Connection):
         self, subject: str, body: bytes, *, reply: str = "", headers: Mapping[str, str] | None = None
     ) -> None:
         try:
-            await self._client.publish(subject, body, reply=reply, headers=dict(headers) if headers else None)
+            await self._client.publish(subject, body, reply=reply, headers=cast("dict[str, str] | None", headers))
         except (ConnectionClosedError, OutboundBufferLimitError, NatsError, OSError) as error:
             raise Unavailable(f"cannot publish on {subject}: {error}") from None
 

@@ -20,6 +20,10 @@ CONFLICT_CODES: Final = frozenset({10071, 10164})
 """Wrong last sequence; the same on a replicated stream while another is in flight."""
 
 
+PASSING_CODES: Final = frozenset({429, 503})
+"""Not now: no leader, no space, too much at once. As with silence, it may be tried again."""
+
+
 class Message(Protocol):
     """What a subscription hands over."""
 
@@ -160,11 +164,13 @@ class Connection(ABC):
 
 
 def raise_refusal(what: str, answer: bytes) -> None:
-    """Raises what a JetStream answer holds of an error."""
+    """Raises what a JetStream answer holds of an error: Unavailable for one that passes, else ServerRefused."""
     try:
         error = msgspec.json.decode(answer, type=_ApiAnswer).error
     except msgspec.DecodeError as problem:
         raise ServerRefused(what, 0, f"an answer that is not JSON: {problem}") from None
+    if error is not None and error.code in PASSING_CODES:
+        raise Unavailable(f"{what}: {error.description} ({error.err_code})")
     if error is not None:
         kind = Conflict if error.err_code in CONFLICT_CODES else ServerRefused
         raise kind(what, error.err_code, error.description)

@@ -10,9 +10,10 @@ from bus.delivery import Delivery, Skipped
 from bus.direct import get_last, get_position
 from bus.follow import Reader
 from bus.outcomes import MAX_ATTEMPTS, Drop, Key, Outcome
-from bus.publish import Expect, publish_batch, publish_event
+from bus.publish import Expect, Outgoing, store_batch, store_expecting
 from bus.replay import replay
 from bus.topology import Durable
+from bus.writer import Writer
 from schemas import Actor, Draft, Envelope, Recorded, envelope
 
 
@@ -21,6 +22,7 @@ class Log:
 
     def __init__(self, connection: Connection, actor: Actor, source: str) -> None:
         self._connection = connection
+        self._writer = Writer(connection)
         self.actor = actor
         self.source = source
 
@@ -36,17 +38,29 @@ class Log:
         new_subject: bool = False,
         timeout_seconds: float = 30.0,
     ) -> int:
-        """Stores one event once and returns its position; see publish_event for what it raises.
+        """Stores one event once and returns its position; said again with the same id, the position of the first.
 
-        `new_subject` demands that nothing was said on its subject yet (Conflict otherwise).
+        Many at once share one flush: see writer.py. `new_subject` demands that nothing was said on its subject yet
+        (Conflict otherwise). Raises DuplicateMismatch when the id is stored with another subject or data,
+        ServerRefused, or Unavailable at the deadline: then it may be stored nevertheless.
         """
-        event = self.envelope(draft, id)
-        expect = Expect(str(event.subject), 0) if new_subject else None
-        return await publish_event(self._connection, event, expect=expect, timeout_seconds=timeout_seconds)
+        message = Outgoing.of(self.envelope(draft, id))
+        if not new_subject:
+            return await self._writer.publish(message, timeout_seconds=timeout_seconds)
+        expect = Expect(message.subject, 0)
+        return await store_expecting(self._connection, message, expect, timeout_seconds=timeout_seconds)
 
     async def append(self, events: Sequence[Envelope], *, expect: Expect) -> int:
-        """Stores all or none; see publish_batch."""
-        return await publish_batch(self._connection, events, expect=expect)
+        """Stores all or none if `expect` holds, and returns the position of the first; they are contiguous.
+
+        One try. Any refusal or silence raises (Conflict, ServerRefused, Unavailable) and leaves it to the caller to
+        read the log before saying anything again: the batch may have landed.
+        """
+        return await store_batch(self._connection, [Outgoing.of(event) for event in events], expect=expect)
+
+    async def close(self) -> None:
+        """Takes nothing more. Who still waits for the server's word gets Unavailable."""
+        await self._writer.close()
 
     def follow(self, filters: Sequence[str] = ("rig.>",), *, after: int = 0) -> Reader:
         """An ordered reader of everything behind `after`; use it as `async with`."""

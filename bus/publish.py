@@ -1,6 +1,7 @@
-"""Writing to the log: one event that is stored once whatever happens on the way, or an atomic batch.
+"""The wire of publishing: one event, or an atomic batch, each tried once.
 
-Nothing here is fire and forget: a position comes back, or an error that says what is known.
+Nothing here is fire and forget, and nothing is tried again: a position comes back, or an error that says what is known.
+Unavailable means that it may have landed. `writer.py` and `store_expecting` go on from there.
 """
 
 import asyncio
@@ -12,13 +13,20 @@ import msgspec
 from msgspec import Struct
 
 from bus.connection import Connection, raise_refusal
-from bus.direct import get_last, get_position
+from bus.delivery import Skipped
 from bus.errors import Conflict, DuplicateMismatch, ServerRefused, Unavailable
+from bus.leader import read_id, read_position
+from bus.topology import LOG, Stream
 from schemas import Envelope, Recorded, encode
 
 MAX_BATCH: Final = 1_000
 """Messages of one atomic batch; the server refuses more."""
-_TRY_SECONDS: Final = 5.0
+_STRETCH: Final = 16
+"""Messages of a batch that are written at one go."""
+TRY_SECONDS: Final = 3.0
+"""How long one try waits for its acknowledgement."""
+FIRST_PAUSE_SECONDS: Final = 0.02
+LONGEST_PAUSE_SECONDS: Final = 0.5
 
 
 class Expect(Struct, frozen=True):
@@ -28,75 +36,127 @@ class Expect(Struct, frozen=True):
     position: int
 
 
+class Outgoing(Struct, frozen=True):
+    """An event on its way."""
+
+    event: Envelope
+    subject: str
+    body: bytes
+
+    @classmethod
+    def of(cls, event: Envelope) -> "Outgoing":
+        """Encodes it. Raises Undecodable when it is too large."""
+        return cls(event, str(event.subject), encode(event))
+
+
 class _Ack(Struct, frozen=True):
     seq: int = 0
     duplicate: bool = False
 
 
-async def publish_event(
-    connection: Connection, event: Envelope, *, expect: Expect | None = None, timeout_seconds: float = 30.0
-) -> int:
-    """Stores one event and returns its position; said again with the same id, the position of the first.
+_ACK = msgspec.json.Decoder(_Ack)
 
-    An attempt that ends in silence is repeated with the same id until the deadline, so a lost acknowledgement neither
-    stores twice nor reports a false conflict. Raises Conflict when `expect` does not hold, DuplicateMismatch when the
-    id is stored with another subject or data, ServerRefused, or Unavailable at the deadline.
+
+async def store_one(
+    connection: Connection,
+    message: Outgoing,
+    *,
+    expect: Expect | None = None,
+    stream: Stream = LOG,
+    timeout_seconds: float = TRY_SECONDS,
+) -> int:
+    """Stores one event, or finds it stored already; its position.
+
+    Raises Conflict when `expect` does not hold and it is not there, DuplicateMismatch, ServerRefused, Unavailable.
     """
-    body, subject = encode(event), str(event.subject)
-    headers = {"Nats-Msg-Id": event.id}
+    headers = {"Nats-Msg-Id": message.event.id}
     if expect is not None:
-        headers |= _expectation(expect, subject)
-    clock = asyncio.get_running_loop().time
-    deadline = clock() + timeout_seconds
-    pause = 0.05
-    while True:
-        try:
-            patience = max(0.05, min(_TRY_SECONDS, deadline - clock()))
-            answer = await connection.request(subject, body, headers=headers, timeout_seconds=patience)
-            raise_refusal(f"publishing {event.id} on {subject}", answer)
-            ack = msgspec.json.decode(answer, type=_Ack)
-        except Conflict:
-            stored = await get_last(connection, subject)
-            if isinstance(stored, Recorded) and stored.event.id == event.id:
-                return _same(stored, event)
+        headers |= _expectation(expect, message.subject)
+    answer = await connection.request(message.subject, message.body, headers=headers, timeout_seconds=timeout_seconds)
+    try:
+        raise_refusal(f"publishing {message.event.id} on {message.subject}", answer)
+    except Conflict:
+        found = await find(connection, message, stream=stream)  # perhaps an earlier try of ours was the one that won
+        if found is None:
             raise
+        return found
+    ack = _ACK.decode(answer)
+    if not ack.duplicate:
+        return ack.seq
+    return same(await read_position(connection, ack.seq, stream=stream), message)
+
+
+async def store_batch(
+    connection: Connection,
+    messages: Sequence[Outgoing],
+    *,
+    expect: Expect | None = None,
+    timeout_seconds: float = TRY_SECONDS,
+) -> int:
+    """Stores all or none; the position of the first, the others follow it without a gap.
+
+    A batch with an id in it that is stored already is refused whole (ServerRefused). Raises Conflict, ServerRefused,
+    Unavailable. The members go out without waiting: one that is refused refuses the commit.
+    """
+    if not 1 <= len(messages) <= MAX_BATCH:
+        raise ServerRefused("an atomic batch", 0, f"{len(messages)} events, 1 to {MAX_BATCH} fit")
+    batch, count = uuid.uuid4().hex, len(messages)
+
+    def headers(index: int) -> dict[str, str]:
+        said = {"Nats-Msg-Id": messages[index].event.id, "Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(index + 1)}
+        if index == 0 and expect is not None:
+            said |= _expectation(expect, messages[0].subject)
+        return said
+
+    for index in range(count - 1):
+        await connection.publish(messages[index].subject, messages[index].body, headers=headers(index))
+        if index % _STRETCH == _STRETCH - 1:
+            await asyncio.sleep(0)  # what was written goes out: the server stages it while we go on
+    last = messages[-1]
+    commit = {**headers(count - 1), "Nats-Batch-Commit": "1"}
+    answer = await connection.request(last.subject, last.body, headers=commit, timeout_seconds=timeout_seconds)
+    raise_refusal(f"a batch of {count} events", answer)
+    return _ACK.decode(answer).seq - count + 1
+
+
+async def store_expecting(connection: Connection, message: Outgoing, expect: Expect, *, timeout_seconds: float) -> int:
+    """Stores one event if `expect` holds, trying until the deadline; its position.
+
+    A try that ended in silence is followed by a look whether it landed, so it is neither stored twice nor reported as
+    a conflict with itself. Raises Conflict, DuplicateMismatch, ServerRefused, or Unavailable at the deadline.
+    """
+    clock = asyncio.get_running_loop().time
+    deadline, pause, silent = clock() + timeout_seconds, FIRST_PAUSE_SECONDS, False
+    while True:
+        patience = max(0.05, min(TRY_SECONDS, deadline - clock()))
+        try:
+            if silent and (found := await find(connection, message)) is not None:
+                return found
+            return await store_one(connection, message, expect=expect, timeout_seconds=patience)
         except Unavailable:
             if clock() + pause >= deadline:
                 raise
+            silent = True
             await asyncio.sleep(pause)
-            pause = min(pause * 2, 1.0)
-        else:
-            return _same(await get_position(connection, ack.seq), event) if ack.duplicate else ack.seq
+            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
 
-def _same(stored: Recorded | object | None, event: Envelope) -> int:
-    if isinstance(stored, Recorded) and stored.event.says_the_same(event):
-        return stored.position
-    raise DuplicateMismatch(f"the id {event.id} is stored already and says something else than {event.subject}")
+async def find(connection: Connection, message: Outgoing, *, after: int = 0, stream: Stream = LOG) -> int | None:
+    """Where the event is stored, as far as its subject tells behind `after`; None when it is not there.
 
-
-async def publish_batch(connection: Connection, events: Sequence[Envelope], *, expect: Expect) -> int:
-    """Stores all events or none, and returns the position of the first; they are contiguous.
-
-    One try. Any refusal or silence raises (Conflict, ServerRefused, Unavailable) and leaves it to the caller to read
-    the log before saying anything again: the batch may have landed.
+    Raises DuplicateMismatch when its id is there and says something else.
     """
-    if not 1 <= len(events) <= MAX_BATCH:
-        raise ServerRefused("an atomic batch", 0, f"{len(events)} events, 1 to {MAX_BATCH} fit")
-    batch = uuid.uuid4().hex
-    for index, event in enumerate(events, start=1):
-        subject, body = str(event.subject), encode(event)
-        headers = {"Nats-Msg-Id": event.id, "Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(index)}
-        if index == 1:
-            headers |= _expectation(expect, subject)
-        if index < len(events):
-            await connection.publish(subject, body, headers=headers)
-            continue
-        headers["Nats-Batch-Commit"] = "1"
-        answer = await connection.request(subject, body, headers=headers, timeout_seconds=_TRY_SECONDS)
-        raise_refusal(f"a batch of {len(events)} events", answer)
-        return msgspec.json.decode(answer, type=_Ack).seq - len(events) + 1
-    raise AssertionError("unreachable: the loop returns at its last event")
+    stored = await read_id(connection, message.subject, message.event.id, after=after, stream=stream)
+    return None if stored is None else same(stored, message)
+
+
+def same(stored: Recorded | Skipped | None, message: Outgoing) -> int:
+    """The position of what is stored, which must say what we say. Raises DuplicateMismatch."""
+    if isinstance(stored, Recorded) and stored.event.says_the_same(message.event):
+        return stored.position
+    raise DuplicateMismatch(
+        f"the id {message.event.id} is stored already and says something else than {message.subject}"
+    )
 
 
 def _expectation(expect: Expect, subject: str) -> dict[str, str]:

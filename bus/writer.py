@@ -1,0 +1,211 @@
+"""Group commit: everybody in a process who says something to the log shares one writer.
+
+An acknowledged event is on disk, and going to disk is what costs. So the writer takes whatever waits, makes one atomic
+batch of it, and answers everybody at once; what comes meanwhile waits for the next. One alone goes at once.
+
+    order       first come, first stored; who waits for his answer before he says the next thing keeps his order
+    neighbours  a batch that the server refuses is halved until the culprit is alone with its error
+    silence     after a try without an answer the leader is asked what landed, and the rest is sent again under the same
+                ids: nothing is stored twice, also when the server has forgotten the ids
+    deadline    each caller has his own; a server that is away is waited for until then
+    memory      what waits is bounded; beyond it, callers wait to be let in
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from bus.connection import Connection
+from bus.errors import BusError, DuplicateMismatch, ServerRefused, Unavailable
+from bus.publish import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, TRY_SECONDS, Outgoing, find, store_batch, store_one
+from bus.topology import LOG, Stream
+
+BATCH_MESSAGES: Final = 500
+BATCH_BYTES: Final = 4 * 1024 * 1024
+LINGER_SECONDS: Final = 0.0005
+"""How long a batch may wait for those who were answered with the last one and are about to speak again."""
+WAITING_MESSAGES: Final = 10_000
+WAITING_BYTES: Final = 32 * 1024 * 1024
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    """A message, and who waits for its position."""
+
+    message: Outgoing
+    answer: asyncio.Future[int]
+    deadline: float
+
+
+class Writer:
+    """The one writer of a connection. `publish` is for many callers at once."""
+
+    def __init__(self, connection: Connection, *, stream: Stream = LOG, try_seconds: float = TRY_SECONDS) -> None:
+        self._connection = connection
+        self._stream = stream
+        self._try_seconds = try_seconds
+        self._queue: deque[_Waiting] = deque()
+        self._bytes = 0
+        self._room = asyncio.Condition()
+        self._crowded = 0  # who waits to be let in
+        self._working: asyncio.Task[None] | None = None
+        self._closed = False
+        self._stored = 0  # the last position that we know of: what we send now lands behind it
+
+    async def publish(self, message: Outgoing, *, timeout_seconds: float) -> int:
+        """Stores one event once and returns its position; said again with the same id, the position of the first.
+
+        Raises DuplicateMismatch when its id is stored with another subject or data, ServerRefused, or Unavailable at
+        the deadline; after that one it may be stored nevertheless.
+        """
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(message, loop.create_future(), loop.time() + timeout_seconds)
+        if self._crowded or self._full:
+            await self._be_let_in(waiting.deadline)
+        if self._closed:
+            raise Unavailable("the connection is closed")
+        self._queue.append(waiting)
+        self._bytes += len(message.body)
+        if self._working is None:
+            self._working = loop.create_task(self._work())
+        return await waiting.answer
+
+    async def close(self) -> None:
+        """Ends the work. Who still waits gets Unavailable."""
+        self._closed = True
+        if self._working is not None:
+            self._working.cancel()
+            await asyncio.gather(self._working, return_exceptions=True)
+        _fail(self._queue, Unavailable("the connection was closed before the server confirmed"))
+        async with self._room:
+            self._room.notify_all()
+
+    @property
+    def _full(self) -> bool:
+        return len(self._queue) >= WAITING_MESSAGES or self._bytes >= WAITING_BYTES
+
+    async def _be_let_in(self, deadline: float) -> None:
+        self._crowded += 1
+        try:
+            async with asyncio.timeout_at(deadline), self._room:
+                await self._room.wait_for(lambda: self._closed or not self._full)
+        except TimeoutError:
+            raise Unavailable(f"{len(self._queue)} events wait to be stored, and no more fit") from None
+        finally:
+            self._crowded -= 1
+
+    async def _work(self) -> None:
+        """Until nothing waits any more."""
+        last = 1
+        try:
+            while self._queue:
+                if last > 1:
+                    await self._linger(last)
+                taken = self._take()
+                last = len(taken)
+                if self._crowded:
+                    async with self._room:
+                        self._room.notify_all()
+                try:
+                    await self._store(taken)
+                except BaseException:
+                    _fail(taken, Unavailable("the writer was stopped before the server confirmed"))
+                    raise
+        finally:
+            self._working = None
+
+    async def _linger(self, expected: int) -> None:
+        clock = asyncio.get_running_loop().time
+        until = clock() + LINGER_SECONDS
+        while len(self._queue) < min(expected, BATCH_MESSAGES) and clock() < until:  # noqa: ASYNC110 - no event: each caller would have to set it
+            await asyncio.sleep(0)
+
+    def _take(self) -> list[_Waiting]:
+        taken: list[_Waiting] = []
+        size = 0
+        while self._queue and len(taken) < BATCH_MESSAGES:
+            waiting = self._queue[0]
+            length = len(waiting.message.body)
+            if taken and size + length > BATCH_BYTES:
+                break
+            self._queue.popleft()
+            self._bytes -= length
+            if not waiting.answer.done():  # whoever was cancelled meanwhile wants nothing any more
+                taken.append(waiting)
+                size += length
+        return taken
+
+    async def _store(self, taken: Sequence[_Waiting]) -> None:
+        """Until each has its answer. Tries again after a silence; halves what the server refuses."""
+        pause, silent = FIRST_PAUSE_SECONDS, False  # silent: a try has ended so, and may have landed
+        while taken := [waiting for waiting in taken if not waiting.answer.done()]:
+            try:
+                if silent:
+                    await self._look(taken)
+                    silent = False
+                else:
+                    silent = self._connection.connected
+                    await self._try(taken)
+            except Unavailable as silence:
+                clock = asyncio.get_running_loop().time
+                for late in [waiting for waiting in taken if waiting.deadline <= clock() + pause]:
+                    what = f"{late.message.event.id} on {late.message.subject}"
+                    _fail([late], Unavailable(f"{what} is not known to be stored: {silence}"))
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+            except ServerRefused as refusal:
+                if len(taken) == 1:
+                    _fail(taken, refusal)
+                    return
+                middle = len(taken) // 2
+                await self._store(taken[:middle])
+                await self._store(taken[middle:])
+                return
+            except BusError as error:
+                _fail(taken, error)
+                return
+
+    async def _try(self, taken: Sequence[_Waiting]) -> None:
+        """One message alone, or all as one batch."""
+        soonest = min(waiting.deadline for waiting in taken) - asyncio.get_running_loop().time()
+        patience = max(0.05, min(self._try_seconds, soonest))
+        if not self._connection.connected:
+            raise Unavailable("the connection to the server is lost")
+        if len(taken) == 1:
+            message = taken[0].message
+            first = await store_one(self._connection, message, stream=self._stream, timeout_seconds=patience)
+        else:
+            messages = [waiting.message for waiting in taken]
+            first = await store_batch(self._connection, messages, timeout_seconds=patience)
+        self._answer(taken, first)
+
+    def _answer(self, taken: Sequence[_Waiting], first: int) -> None:
+        self._stored = max(self._stored, first + len(taken) - 1)
+        for position, waiting in enumerate(taken, start=first):
+            if not waiting.answer.done():
+                waiting.answer.set_result(position)
+
+    async def _look(self, taken: Sequence[_Waiting]) -> None:
+        """Answers those whose event has landed after all. A batch lands whole: without its last there is none of it."""
+        last, first = [await self._find(waiting) for waiting in (taken[-1], taken[0])]
+        if last is not None and first is not None and last - first == len(taken) - 1:
+            self._answer(taken, first)
+        elif last is not None:  # it was a larger batch: some have given up since
+            for waiting in taken:
+                if (position := await self._find(waiting)) is not None:
+                    self._answer([waiting], position)
+
+    async def _find(self, waiting: _Waiting) -> int | None:
+        try:
+            return await find(self._connection, waiting.message, after=self._stored, stream=self._stream)
+        except DuplicateMismatch as mismatch:
+            _fail([waiting], mismatch)
+            return None
+
+
+def _fail(waiting: Sequence[_Waiting] | deque[_Waiting], error: BusError) -> None:
+    for one in waiting:
+        if not one.answer.done():
+            one.answer.set_exception(error)

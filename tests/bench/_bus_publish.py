@@ -1,0 +1,122 @@
+"""Publishing: typed events by our writer, against the client's own ways with ready bytes, on one server, fsync on.
+
+    awaited     `await js.publish` one by one
+    gather64    `js.publish` gathered over a semaphore of 64
+    ours        256 callers at once, each says a typed event, waits for its position, and says the next
+    single      one caller of ours, one by one
+
+The ways take turns; the median of the rounds counts. Every way checks that all it said was stored.
+"""
+
+import asyncio
+import itertools
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median, quantiles
+
+from nats.aio.client import Client
+
+from bus import Bus
+from deploy.embedded.nats import embedded_nats
+from schemas import Actor, Draft, IssueApproved, IssueRef, encode, envelope
+from tests.bench._report import Row
+from tests.bench._server import bare_client
+
+ROUNDS = 5
+CALLERS = 256
+OURS = 20_000
+GATHERED = 4_000
+AWAITED = 1_500
+
+Way = Callable[[], Awaitable[float]]
+"""Messages per second."""
+
+
+async def measure(directory: Path) -> list[Row]:
+    async with embedded_nats(directory) as server:
+        bus = await Bus.connect(server.url, actor=Actor.LOCAL, source="local", create=True)
+        client = await bare_client(server)
+        numbers = itertools.count(1)
+        waits: list[float] = []
+        ways: dict[str, Way] = {
+            "awaited": lambda: awaited(client, numbers),
+            "gather64": lambda: gathered(client, numbers),
+            "ours": lambda: ours(bus, numbers, CALLERS, OURS, waits),
+            "single": lambda: ours(bus, numbers, 1, AWAITED, []),
+        }
+        for way in ways.values():
+            await way()  # warm
+        waits.clear()
+        rates: dict[str, list[float]] = {name: [] for name in ways}
+        for _ in range(ROUNDS):
+            for name, way in ways.items():
+                rates[name].append(await way())
+        said, stored = next(numbers) - 1, await bus.log.last()
+        if stored is None or stored.position != said:
+            raise AssertionError(f"{said} events were said, and the log ends with {stored}")
+        await bus.close()
+        await client.close()
+    rate = {name: median(each) for name, each in rates.items()}
+    return [
+        Row("publish_vs_awaited", rate["ours"] / rate["awaited"], "x", bar=10, at_least=True),
+        Row("publish_vs_gather64", rate["ours"] / rate["gather64"], "x", bar=5, at_least=True),
+        Row("publish_p99_ms", quantiles(waits, n=100)[98] * 1_000, "ms", bar=30),
+        Row("publish_single_vs_awaited", rate["single"] / rate["awaited"], "x", bar=0.9, at_least=True),
+        *(Row(f"publish_{name}_per_s", each, "/s") for name, each in rate.items()),
+    ]
+
+
+def draft(number: int) -> Draft:
+    """About one of a thousand issues; some 500 bytes when encoded."""
+    data = IssueApproved(title="A discount of 10 percent takes 10 cents off", author="ada", body="x" * 110)
+    return Draft(about=IssueRef("acme", "web", 1 + number % 1_000), data=data, cause="local:acme:web:41")
+
+
+async def ours(bus: Bus, numbers: Iterator[int], callers: int, count: int, waits: list[float]) -> float:
+    left = iter(range(count))
+
+    async def caller() -> None:
+        for _ in left:
+            number = next(numbers)
+            began = time.perf_counter()
+            await bus.log.publish(draft(number), f"local:acme:web:{number}")
+            waits.append(time.perf_counter() - began)
+
+    began = time.perf_counter()
+    await asyncio.gather(*(caller() for _ in range(callers)))
+    return count / (time.perf_counter() - began)
+
+
+async def awaited(client: Client, numbers: Iterator[int]) -> float:
+    stream = client.jetstream()
+    messages = ready(numbers, AWAITED)
+    began = time.perf_counter()
+    for subject, body, headers in messages:
+        await stream.publish(subject, body, headers=headers)
+    return AWAITED / (time.perf_counter() - began)
+
+
+async def gathered(client: Client, numbers: Iterator[int]) -> float:
+    stream = client.jetstream()
+    messages = ready(numbers, GATHERED)
+    permits = asyncio.Semaphore(64)
+
+    async def one(subject: str, body: bytes, headers: dict[str, str]) -> None:
+        async with permits:
+            await stream.publish(subject, body, headers=headers)
+
+    began = time.perf_counter()
+    await asyncio.gather(*(one(*message) for message in messages))
+    return GATHERED / (time.perf_counter() - began)
+
+
+def ready(numbers: Iterator[int], count: int) -> list[tuple[str, bytes, dict[str, str]]]:
+    """Subjects, bodies and headers of events, made beforehand."""
+    made: list[tuple[str, bytes, dict[str, str]]] = []
+    for number in itertools.islice(numbers, count):
+        name, now = f"local:acme:web:{number}", datetime.now(UTC)
+        event = envelope(draft(number), id=name, actor=Actor.LOCAL, source="local", time=now)
+        made.append((str(event.subject), encode(event), {"Nats-Msg-Id": name}))
+    return made
