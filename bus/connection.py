@@ -7,7 +7,7 @@ can stand in its place, so everything above this file is the same code on every 
 import asyncio
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Final, Protocol, TypeAlias
 
@@ -102,6 +102,11 @@ class Connection(ABC):
         self, subject: str, body: bytes, *, reply: str = "", headers: Mapping[str, str] | None = None
     ) -> None:
         """Fire and forget. Raises Unavailable when the connection is closed or its buffer is full."""
+
+    async def publish_many(self, messages: Sequence[tuple[str, bytes, Mapping[str, str]]]) -> None:
+        """As `publish` of each (subject, body, headers) in turn, for many at once."""
+        for subject, body, headers in messages:
+            await self.publish(subject, body, headers=headers)
 
     @abstractmethod
     async def subscribe(self, subject: str, heard: Heard, *, queue: str = "") -> Subscription:

@@ -21,8 +21,6 @@ from schemas import Envelope, Recorded, encode
 
 MAX_BATCH: Final = 1_000
 """Messages of one atomic batch; the server refuses more."""
-_STRETCH: Final = 16
-"""Messages of a batch that are written at one go."""
 TRY_SECONDS: Final = 3.0
 """How long one try waits for its acknowledgement."""
 FIRST_PAUSE_SECONDS: Final = 0.02
@@ -108,10 +106,9 @@ async def store_batch(
             said |= _expectation(expect, messages[0].subject)
         return said
 
-    for index in range(count - 1):
-        await connection.publish(messages[index].subject, messages[index].body, headers=headers(index))
-        if index % _STRETCH == _STRETCH - 1:
-            await asyncio.sleep(0)  # what was written goes out: the server stages it while we go on
+    await connection.publish_many(
+        [(message.subject, message.body, headers(index)) for index, message in enumerate(messages[:-1])]
+    )
     last = messages[-1]
     commit = {**headers(count - 1), "Nats-Batch-Commit": "1"}
     answer = await connection.request(last.subject, last.body, headers=commit, timeout_seconds=timeout_seconds)

@@ -26,6 +26,8 @@ BATCH_MESSAGES: Final = 500
 BATCH_BYTES: Final = 4 * 1024 * 1024
 LINGER_SECONDS: Final = 0.0005
 """How long a batch may wait for those who were answered with the last one and are about to speak again."""
+TICK_SECONDS: Final = 0.1
+"""How often it is looked who in the queue is past his deadline: by so much a caller may wait longer."""
 WAITING_MESSAGES: Final = 10_000
 WAITING_BYTES: Final = 32 * 1024 * 1024
 
@@ -51,6 +53,7 @@ class Writer:
         self._room = asyncio.Condition()
         self._crowded = 0  # who waits to be let in
         self._working: asyncio.Task[None] | None = None
+        self._ticking: asyncio.TimerHandle | None = None
         self._closed = False
         self._stored = 0  # the last position that we know of: what we send now lands behind it
 
@@ -70,11 +73,14 @@ class Writer:
         self._bytes += len(message.body)
         if self._working is None:
             self._working = loop.create_task(self._work())
+            self._ticking = self._ticking or loop.call_later(TICK_SECONDS, self._tick)
         return await waiting.answer
 
     async def close(self) -> None:
         """Ends the work. Who still waits gets Unavailable."""
         self._closed = True
+        if self._ticking is not None:
+            self._ticking.cancel()
         if self._working is not None:
             self._working.cancel()
             await asyncio.gather(self._working, return_exceptions=True)
@@ -116,6 +122,12 @@ class Writer:
         finally:
             self._working = None
 
+    def _tick(self) -> None:
+        loop = asyncio.get_running_loop()
+        for late in [waiting for waiting in self._queue if waiting.deadline <= loop.time()]:
+            _fail([late], _unknown(late, "others are still being stored"))
+        self._ticking = None if self._working is None else loop.call_later(TICK_SECONDS, self._tick)
+
     async def _linger(self, expected: int) -> None:
         clock = asyncio.get_running_loop().time
         until = clock() + LINGER_SECONDS
@@ -151,8 +163,7 @@ class Writer:
             except Unavailable as silence:
                 clock = asyncio.get_running_loop().time
                 for late in [waiting for waiting in taken if waiting.deadline <= clock() + pause]:
-                    what = f"{late.message.event.id} on {late.message.subject}"
-                    _fail([late], Unavailable(f"{what} is not known to be stored: {silence}"))
+                    _fail([late], _unknown(late, silence))
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
             except ServerRefused as refusal:
@@ -203,6 +214,10 @@ class Writer:
         except DuplicateMismatch as mismatch:
             _fail([waiting], mismatch)
             return None
+
+
+def _unknown(late: _Waiting, why: object) -> Unavailable:
+    return Unavailable(f"{late.message.event.id} on {late.message.subject} is not known to be stored: {why}")
 
 
 def _fail(waiting: Sequence[_Waiting] | deque[_Waiting], error: BusError) -> None:

@@ -1,0 +1,148 @@
+"""Group commit: many at once share a flush, and none of them notices the others."""
+
+import asyncio
+
+import msgspec
+import pytest
+
+from bus import Bus, BusError, DuplicateMismatch, ServerRefused, Unavailable, writer
+from deploy.embedded.server import Server
+from schemas import Actor, Draft, IssueApproved, IssueRef, Undecodable
+from tests.conftest import Connect
+
+NUMBERS = range(1, 41)
+
+
+def approved(number: int, title: str = "A discount", body: str = "", url: str = "") -> Draft:
+    data = IssueApproved(title=title, author="ada", body=body, url=url)
+    return Draft(about=IssueRef("acme", "web", number), data=data)
+
+
+async def outcome(bus: Bus, number: int, name: str, title: str = "A discount") -> int | BusError:
+    try:
+        return await bus.log.publish(approved(number, title), name)
+    except BusError as error:
+        return error
+
+
+async def names(bus: Bus) -> list[str]:
+    return [item.event.id for item in await bus.log.history(["rig.>"])]
+
+
+@pytest.fixture
+async def bus(connect: Connect) -> Bus:
+    return await connect(Actor.LOCAL)
+
+
+async def say(bus: Bus, numbers: range) -> list[int]:
+    """All at once; their positions."""
+    return await asyncio.gather(*(bus.log.publish(approved(number), f"local:{number}") for number in numbers))
+
+
+async def test_each_caller_gets_the_position_of_his_own_event(bus: Bus) -> None:
+    positions = await asyncio.gather(
+        *(bus.log.publish(approved(number), f"local:{number}") for number in range(1, 901))
+    )
+    assert sorted(positions) == list(range(1, 901))
+    stored = {item.event.id: item.position for item in await bus.log.history(["rig.>"])}
+    assert stored == {f"local:{number}": position for number, position in enumerate(positions, start=1)}
+
+
+async def test_who_comes_first_is_stored_first(bus: Bus) -> None:
+    await asyncio.gather(*(bus.log.publish(approved(7, f"number {count}"), f"local:{count}") for count in range(300)))
+    assert await names(bus) == [f"local:{count}" for count in range(300)]
+
+
+async def test_the_same_said_by_many_at_once_is_stored_once(bus: Bus) -> None:
+    positions = await asyncio.gather(*(bus.log.publish(approved(7), "local:7") for _ in range(20)))
+    assert positions == [1] * 20
+    assert await names(bus) == ["local:7"]
+
+
+async def test_a_bad_neighbour_fails_alone(bus: Bus) -> None:
+    await bus.log.publish(approved(3), "local:3")
+    await bus.log.publish(approved(5), "local:5")
+    results = await asyncio.gather(
+        *(
+            outcome(bus, number, f"local:{number}", "another" if number == 5 else "A discount")
+            for number in range(1, 41)
+        )
+    )
+    mismatch = results.pop(4)
+    assert isinstance(mismatch, DuplicateMismatch), mismatch
+    assert "local:5" in str(mismatch)
+    assert results[2] == 1, "said again, the same: the position of the first"
+    assert sorted(position for position in results if isinstance(position, int)) == [1, *range(3, 41)]
+
+
+async def test_what_the_server_refuses_fails_alone(bus: Bus, nats: Server) -> None:
+    # A stream with a bound of its own: the server refuses what exceeds it, and would refuse a whole batch with it.
+    await bus.connection.api("$JS.API.STREAM.UPDATE.RIG", {**await config(bus), "max_msg_size": 2_000})
+    large = approved(20, body="x" * 3_000)
+    results = await asyncio.gather(
+        *(bus.log.publish(large if number == 20 else approved(number), f"local:{number}") for number in range(1, 41)),
+        return_exceptions=True,
+    )
+    refused = results.pop(19)
+    assert isinstance(refused, ServerRefused), refused
+    assert sorted(position for position in results if isinstance(position, int)) == list(range(1, 40))
+
+
+async def config(bus: Bus) -> dict[str, object]:
+    info = msgspec.json.decode(await bus.connection.api("$JS.API.STREAM.INFO.RIG"))
+    return dict(info["config"])
+
+
+async def test_what_does_not_fit_is_refused_before_it_is_sent(bus: Bus) -> None:
+    with pytest.raises(Undecodable, match="bytes, at most"):
+        await bus.log.publish(approved(1, url="x" * 600_000), "local:1")
+    assert await bus.log.last() is None
+
+
+async def test_callers_beyond_the_bound_wait_to_be_let_in(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "WAITING_MESSAGES", 10)
+    monkeypatch.setattr(writer, "BATCH_MESSAGES", 4)
+    positions = await asyncio.gather(
+        *(bus.log.publish(approved(number), f"local:{number}") for number in range(1, 101))
+    )
+    assert sorted(positions) == list(range(1, 101))
+
+
+async def test_memory_is_bounded_while_the_server_is_away(
+    bus: Bus, nats: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "WAITING_MESSAGES", 2)
+    monkeypatch.setattr(writer, "BATCH_MESSAGES", 2)
+    await nats.kill()
+    patient = [
+        asyncio.create_task(bus.log.publish(approved(number), f"local:{number}", timeout_seconds=30))
+        for number in (1, 2)
+    ]
+    await asyncio.sleep(0)
+    with pytest.raises(Unavailable, match=r"rig\.issue\.acme\.web\.3|no more fit"):
+        await bus.log.publish(approved(3), "local:3", timeout_seconds=0.2)
+    await nats.start()
+    assert sorted(await asyncio.gather(*patient)) == [1, 2]
+    assert await names(bus) == ["local:1", "local:2"]
+
+
+async def test_who_waits_when_the_bus_closes_is_told(bus: Bus, nats: Server) -> None:
+    await nats.kill()
+    waiting = asyncio.create_task(bus.log.publish(approved(1), "local:1"))
+    await asyncio.sleep(0)
+    await bus.log.close()
+    with pytest.raises(Unavailable, match=r"closed|stopped"):
+        await waiting
+    with pytest.raises(Unavailable, match="closed"):
+        await bus.log.publish(approved(2), "local:2")
+
+
+async def test_a_caller_who_is_cancelled_harms_nobody(bus: Bus) -> None:
+    calls = [asyncio.create_task(bus.log.publish(approved(number), f"local:{number}")) for number in range(1, 51)]
+    await asyncio.sleep(0)
+    for call in calls[::2]:
+        call.cancel()
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    stored = {item.event.id: item.position for item in await bus.log.history(["rig.>"])}
+    for number in range(2, 51, 2):
+        assert results[number - 1] == stored[f"local:{number}"]
