@@ -1,6 +1,7 @@
 """HOW it travels: typed events on NATS JetStream. The only room that knows the server and its client library."""
 
 from bus.bus import Bus
+from bus.dead import DeadLetter
 from bus.delivery import Delivery, Skipped
 from bus.errors import (
     BusError,
@@ -10,6 +11,7 @@ from bus.errors import (
     LeaseLost,
     LogChanged,
     NoDurable,
+    NoLetter,
     NoService,
     NoStream,
     Refused,
@@ -32,6 +34,7 @@ __all__ = [
     "Bus",
     "BusError",
     "Conflict",
+    "DeadLetter",
     "Delivery",
     "Done",
     "Drop",
@@ -45,6 +48,7 @@ __all__ = [
     "Log",
     "LogChanged",
     "NoDurable",
+    "NoLetter",
     "NoService",
     "NoStream",
     "Outcome",

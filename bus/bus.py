@@ -4,6 +4,7 @@ from types import TracebackType
 
 from bus.client import NatsConnection
 from bus.connection import Connection
+from bus.dead import DeadLetters
 from bus.leases import Leases
 from bus.log import Log
 from bus.presence import Presence
@@ -25,6 +26,7 @@ class Bus:
         self.presence = Presence(connection, actor)
         self.runs = Runs(connection, actor)
         self.services = Services(connection)
+        self.dead = DeadLetters(connection)
 
     @classmethod
     async def connect(

@@ -12,6 +12,7 @@ BusError
 ├── DuplicateMismatch   an id that is stored already, with another subject or body: an alarm
 ├── LeaseHeld           somebody else holds the lease
 ├── LeaseLost           the lease is not ours any more, or may not be
+├── NoLetter            no such dead letter, or none that is still to be decided about
 ├── NoService           nobody answers a request
 └── Refused             a service answered that it will not, and why
 """
@@ -67,6 +68,10 @@ class LeaseHeld(BusError):
 
 class LeaseLost(BusError):
     """The lease is not ours any more, or may not be; `__cause__` says what showed it, if anything did."""
+
+
+class NoLetter(BusError):
+    """No such dead letter, or none that is still to be decided about."""
 
 
 class NoService(BusError):

@@ -2,12 +2,12 @@
 
 import typer
 
-from bridges.terminal import issue, publish, repo, tail, views
+from bridges.terminal import dead, issue, publish, repo, tail, views
 from bridges.terminal.session import FindServer
 
 
 def add_commands(app: typer.Typer, find_server: FindServer) -> None:
-    """Adds repo, issue, issues, status, agents, publish and tail; `find_server` tells them where the rig is."""
+    """Adds repo, issue, issues, status, agents, publish, tail and dead; `find_server` tells them where the rig is."""
     settings = {"obj": find_server}
     for name, command in {
         "status": views.status,
@@ -27,6 +27,10 @@ def add_commands(app: typer.Typer, find_server: FindServer) -> None:
     of_repo.callback()(_group)
     of_repo.command("add")(repo.add)
     app.add_typer(of_repo, name="repo")
+    of_dead = typer.Typer(context_settings=settings, help="What could not be handled.", no_args_is_help=True)
+    for name, command in {"list": dead.list_, "show": dead.show_, "retry": dead.retry, "drop": dead.drop}.items():
+        of_dead.command(name)(command)
+    app.add_typer(of_dead, name="dead")
 
 
 def _group() -> None:

@@ -50,6 +50,13 @@ def event_id(typed: str) -> str:
     return typed
 
 
+def reason(typed: str) -> str:
+    """Why somebody decided something. Raises BadInput."""
+    if not typed.strip() or len(typed) > 300 or "\n" in typed or not _speakable(typed):
+        raise BadInput("--reason: one line of 1 to 300 characters, please")
+    return typed.strip()
+
+
 def pairs(arguments: Iterable[str]) -> dict[str, object]:
     """KEY=VALUE … → values by key. Raises BadInput for an argument that is none, or a key given twice."""
     values: dict[str, object] = {}

@@ -1,0 +1,162 @@
+"""The dead letters as people handle them: which are open, what stands in one, once more, or never again.
+
+Nothing is ever erased: a letter is open until a person has decided about it, or until its message was buried anew.
+What the server says of consumers that count deliveries themselves is a letter too, without a copy of the message.
+"""
+
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+from msgspec import Struct, structs
+
+from bus.connection import Connection, raise_refusal
+from bus.errors import NoLetter
+from bus.letters import ADVISORIES, COPY_BYTES, Letter, Verdict, own_headers, read_letter
+from bus.replay import replay
+from bus.stored import Stored, get
+from bus.topology import DEAD, DURABLES, STREAMS, Durable
+
+FILTERS: Final = (
+    "dead.letter.*.*",
+    "dead.retry.*.*",
+    "dead.dropped.*.*",
+    *(f"$JS.EVENT.ADVISORY.CONSUMER.{kind}.*.*" for kind in ADVISORIES),
+)
+
+
+class LetterState(StrEnum):
+    """What became of a letter."""
+
+    OPEN = "open"
+    RETRIED = "retried"
+    DROPPED = "dropped"
+    REPLACED = "replaced"
+    """The same message was buried again: there is a newer letter about it."""
+
+
+class DeadLetter(Struct, frozen=True, kw_only=True):
+    """A letter, and what became of it."""
+
+    id: int
+    """Its position in RIG_DEAD."""
+    state: LetterState
+    letter: Letter
+    verdict: Verdict | None = None
+
+
+class _Ack(Struct, frozen=True):
+    seq: int = 0
+    duplicate: bool = False
+
+
+def fold(stored: Iterable[Stored]) -> dict[int, DeadLetter]:
+    """What stands on RIG_DEAD, in order → every letter by its id, in order. What is none of ours is passed over."""
+    letters: dict[int, DeadLetter] = {}
+    newest: dict[tuple[str, str, int], int] = {}
+    for message in stored:
+        if (letter := read_letter(message)) is not None:
+            about = letter.stream, letter.consumer, letter.position
+            _close(letters, newest.get(about), LetterState.REPLACED)
+            letters[message.position] = DeadLetter(id=message.position, state=LetterState.OPEN, letter=letter)
+            newest[about] = message.position
+        elif (verdict := _verdict(message)) is not None:
+            state, verdict, durable = verdict
+            decided = letters.get(verdict.letter)
+            if decided is not None and (decided.letter.stream, decided.letter.consumer) == durable:
+                _close(letters, verdict.letter, state, verdict)
+    return letters
+
+
+def _close(
+    letters: dict[int, DeadLetter], which: int | None, state: LetterState, verdict: Verdict | None = None
+) -> None:
+    if which is not None and letters[which].state is LetterState.OPEN:
+        letters[which] = structs.replace(letters[which], state=state, verdict=verdict)
+
+
+def _verdict(message: Stored) -> tuple[LetterState, Verdict, tuple[str, str]] | None:
+    match message.subject.split("."):
+        case ["dead", ("retry" | "dropped") as said, stream, consumer]:
+            try:
+                verdict = msgspec.json.decode(message.body, type=Verdict)
+            except (msgspec.DecodeError, RecursionError):
+                return None
+            return LetterState.RETRIED if said == "retry" else LetterState.DROPPED, verdict, (stream, consumer)
+        case _:
+            return None
+
+
+class DeadLetters:
+    """The dead letters of the rig."""
+
+    def __init__(self, connection: Connection, durables: Sequence[Durable] = DURABLES) -> None:
+        self._connection = connection
+        self._taken = {(durable.stream.name, durable.name) for durable in durables}
+
+    async def all(self) -> list[DeadLetter]:
+        """Every letter, the oldest first. Raises BusError."""
+        stored: list[Stored] = []
+        async for batch in replay(self._connection, FILTERS, stream=DEAD):
+            stored += batch
+        return list(fold(stored).values())
+
+    async def show(self, id: int) -> DeadLetter:  # noqa: A002 - what it is called by people
+        """One letter, whole where that is still possible: the original is looked up when the letter has no copy.
+
+        Raises NoLetter.
+        """
+        found = next((letter for letter in await self.all() if letter.id == id), None)
+        if found is None:
+            raise NoLetter(f"there is no dead letter {id}")
+        letter = found.letter
+        stream = next((stream for stream in STREAMS if stream.name == letter.stream), None)
+        if stream is None or letter.subject:
+            return found
+        original = await get(self._connection, stream, {"seq": letter.position})
+        if original is None:
+            return found
+        letter = structs.replace(
+            letter,
+            subject=original.subject,
+            size=len(original.body),
+            body=original.body[:COPY_BYTES],
+            headers=own_headers(original),
+        )
+        return structs.replace(found, letter=letter)
+
+    async def retry(self, id: int, *, by: str, reason: str) -> int:  # noqa: A002
+        """Asks for the message once more, and returns the position of that. Raises NoLetter, or BusError."""
+        found = await self._open(id)
+        if (found.letter.stream, found.letter.consumer) not in self._taken:
+            raise NoLetter(
+                f"dead letter {id} is about {found.letter.stream} {found.letter.consumer}: nobody in the rig takes"
+                " that up again; it can be dropped"
+            )
+        return await self._decide("retry", found, by, reason)
+
+    async def drop(self, id: int, *, by: str, reason: str) -> int:  # noqa: A002
+        """Records that it is not worth another try. Raises NoLetter, or BusError."""
+        return await self._decide("dropped", await self._open(id), by, reason)
+
+    async def _open(self, id: int) -> DeadLetter:  # noqa: A002
+        found = await self.show(id)
+        if found.state is LetterState.OPEN:
+            return found
+        by = "" if found.verdict is None else f" by {found.verdict.by}"
+        raise NoLetter(f"dead letter {id} is not open: it was {found.state.value}{by}")
+
+    async def _decide(self, what: str, found: DeadLetter, by: str, reason: str) -> int:
+        """Of two people who decide at once, one does."""
+        verdict = Verdict(letter=found.id, by=by, reason=reason, time=self._connection.now())
+        answer = await self._connection.request(
+            f"dead.{what}.{found.letter.stream}.{found.letter.consumer}",
+            msgspec.json.encode(verdict),
+            headers={"Nats-Msg-Id": f"verdict:{found.id}"},
+        )
+        raise_refusal(f"deciding about dead letter {found.id}", answer)
+        ack = msgspec.json.decode(answer, type=_Ack)
+        if ack.duplicate:
+            raise NoLetter(f"dead letter {found.id} was decided about a moment ago")
+        return ack.seq
