@@ -14,6 +14,9 @@ from bus.errors import (
     NoLetter,
     NoService,
     NoStream,
+    ObjectCorrupt,
+    ObjectMissing,
+    ObjectTooLarge,
     Refused,
     ServerRefused,
     TopologyDrift,
@@ -23,6 +26,7 @@ from bus.errors import (
 from bus.follow import Reader
 from bus.leases import Held, Lease
 from bus.log import Log
+from bus.objects import Object
 from bus.outcomes import Done, Drop, Outcome, Retry
 from bus.presence import Seen, Silent
 from bus.publish import MAX_BATCH, Expect
@@ -51,6 +55,10 @@ __all__ = [
     "NoLetter",
     "NoService",
     "NoStream",
+    "Object",
+    "ObjectCorrupt",
+    "ObjectMissing",
+    "ObjectTooLarge",
     "Outcome",
     "Reader",
     "Refused",

@@ -1,4 +1,4 @@
-"""The bus of one role: a checked connection, and on it the log, timers, leases, presence, output and services."""
+"""The bus of one role: a checked connection, and on it the log and everything else that a role works with."""
 
 from types import TracebackType
 
@@ -7,6 +7,7 @@ from bus.connection import Connection
 from bus.dead import DeadLetters
 from bus.leases import Leases
 from bus.log import Log
+from bus.objects import Objects
 from bus.presence import Presence
 from bus.runs import Runs
 from bus.services import Services
@@ -23,6 +24,7 @@ class Bus:
         self.log = Log(connection, actor, source)
         self.timers = Timers(connection, actor)
         self.leases = Leases(connection, actor, source)
+        self.objects = Objects(connection, actor)
         self.presence = Presence(connection, actor)
         self.runs = Runs(connection, actor)
         self.services = Services(connection)

@@ -13,6 +13,11 @@ BusError
 ├── LeaseHeld           somebody else holds the lease
 ├── LeaseLost           the lease is not ours any more, or may not be
 ├── NoLetter            no such dead letter, or none that is still to be decided about
+
+
+├── ObjectMissing       nothing is stored under that name, or not any more
+├── ObjectCorrupt       what is stored is not what was put there
+├── ObjectTooLarge      more than an object may hold
 ├── NoService           nobody answers a request
 └── Refused             a service answered that it will not, and why
 """
@@ -72,6 +77,18 @@ class LeaseLost(BusError):
 
 class NoLetter(BusError):
     """No such dead letter, or none that is still to be decided about."""
+
+
+class ObjectMissing(BusError):
+    """Nothing is stored under that name, or not any more."""
+
+
+class ObjectCorrupt(BusError):
+    """What is stored is not what was put there."""
+
+
+class ObjectTooLarge(BusError):
+    """More than an object may hold."""
 
 
 class NoService(BusError):

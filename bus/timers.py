@@ -19,11 +19,11 @@ from bus.connection import Connection, raise_refusal
 from bus.consume import consume
 from bus.errors import NoStream
 from bus.outcomes import Handler
-from bus.topology import CONDUCTOR_TIMERS, FIRED, Stream
+from bus.topology import FIRED, Durable
 from schemas import Actor
 
-STREAM_OF: Final = {Actor.CONDUCTOR: CONDUCTOR_TIMERS}
-"""A stream for each role that uses timers: with schedules on, who may write to one may erase it."""
+FIRINGS: Final = {Actor.CONDUCTOR: FIRED}
+"""Of each role that uses timers. Each has a stream of its own: with schedules on, who may write to it may erase it."""
 
 
 class Timers:
@@ -53,19 +53,18 @@ class Timers:
 
     async def fired(self, handler: Handler, *, stop: asyncio.Event) -> None:
         """Hands each firing to `handler` until `stop` is set; the replicas of the role share them."""
-        self._stream()
-        await consume(self._connection, FIRED, handler, slots=1, stop=stop)
+        await consume(self._connection, self._firings(), handler, slots=1, stop=stop)
 
     async def _say(self, what: str, subject: str, body: bytes, headers: dict[str, str]) -> None:
-        self._stream()
+        self._firings()
         raise_refusal(what, await self._connection.request(subject, body, headers=headers))
 
     def _subject(self, branch: str, key: str) -> str:
         token = sha256(key.encode()).hexdigest()[:32]  # any key, however long, is one token
         return f"timer.{self._actor.value}.{branch}.{token}"
 
-    def _stream(self) -> Stream:
+    def _firings(self) -> Durable:
         try:
-            return STREAM_OF[self._actor]
+            return FIRINGS[self._actor]
         except KeyError:
             raise NoStream(f"{self._actor.value} has no stream of timers: give it one in bus.topology") from None
