@@ -16,8 +16,6 @@ from typing import Any
 
 import msgspec
 import nats
-from _bus_codec import Bare
-from _report import Row
 from faststream.nats import JStream, NatsBroker, PullSub
 from nats.js.api import AckPolicy, ConsumerConfig
 
@@ -26,6 +24,9 @@ from bus.outcomes import about
 from bus.topology import LOG, Durable
 from deploy.embedded.nats import embedded_nats
 from schemas import Actor, Draft, IssueApproved, IssueRef, Recorded, encode
+from tests.bench._bus_codec import Bare
+from tests.bench._report import Row
+from tests.bench._server import bare_client
 
 EVENTS = 6_000
 ISSUES = 200
@@ -37,7 +38,7 @@ BATCH = 500
 async def measure(directory: Path) -> list[Row]:
     async with embedded_nats(directory) as server:
         bus = await Bus.connect(server.url, actor=Actor.LOCAL, source="local", create=True)
-        client = await nats.connect(server.url)
+        client = await bare_client(server)
         await fill(bus)
         ways: dict[str, Callable[[Durable], Awaitable[float]]] = {
             "ours": lambda durable: ours(bus, durable),

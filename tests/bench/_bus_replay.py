@@ -15,8 +15,6 @@ from statistics import median
 from typing import Final
 
 import msgspec
-import nats
-from _report import Row
 from msgspec import Struct
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -25,6 +23,8 @@ from bus import MAX_BATCH, Bus
 from bus.replay import BATCH_BYTES, BATCH_COUNT
 from deploy.embedded.nats import embedded_nats
 from schemas import Actor, Draft, IssueApproved, IssueRef, Recorded, encode, envelope
+from tests.bench._report import Row
+from tests.bench._server import bare_client
 
 EVENTS: Final = 200_000
 COMPARED: Final = 15_000
@@ -40,7 +40,7 @@ async def measure(directory: Path) -> list[Row]:
         embedded_nats(directory) as server,
         await Bus.connect(server.url, actor=Actor.LOCAL, source="local", create=True) as bus,
     ):
-        bare = await nats.connect(server.url)
+        bare = await bare_client(server)
         await fill(bare)
         gc.collect()
         before, most, read = resident(), 0.0, 0
