@@ -1,0 +1,118 @@
+"""The second carrier: a connection to a server in memory, equal to the real one in what it promises and refuses."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime, timedelta
+
+from bus.connection import Answer, Connection, Heard, Subscription
+from bus.errors import Unavailable
+from bus.testing.jetstream import VERSION
+from bus.testing.message import Packet, encoded
+from bus.testing.server import MAX_PAYLOAD, Grants, Link, MemoryServer
+from bus.testing.subjects import is_subject
+
+__all__ = ["MemoryConnection"]
+
+
+class MemoryConnection(Connection):
+    """A connection that is up. Make one with `connect`."""
+
+    def __init__(self, server: MemoryServer, name: str, grants: Grants | None) -> None:
+        super().__init__()
+        self.name = name
+        self._server = server
+        self._link = Link(server, self, grants)
+        self._inboxes = 0
+        self._number = server.next_client()
+        self._answering: set[asyncio.Task[None]] = set()
+
+    @classmethod
+    async def connect(cls, server: MemoryServer, *, name: str, grants: Grants | None = None) -> "MemoryConnection":
+        """Raises Unavailable when the server is down."""
+        if not server.running:
+            raise Unavailable("no NATS server for us in memory: it is down")
+        connection = cls(server, name, grants)
+        server.links.append(connection._link)
+        await connection._listen()
+        return connection
+
+    @property
+    def connected(self) -> bool:
+        return self._link.up and not self.closed.is_set()
+
+    @property
+    def server_version(self) -> str:
+        return f"{VERSION}, in memory"
+
+    def now(self) -> datetime:
+        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=self._server.core.now() // 1_000)
+
+    def inbox(self) -> str:
+        self._inboxes += 1
+        return f"_INBOX.{self._number}.{self._inboxes}"
+
+    async def publish(
+        self, subject: str, body: bytes, *, reply: str = "", headers: Mapping[str, str] | None = None
+    ) -> None:
+        self._check(subject, "publish on")
+        if len(body) > MAX_PAYLOAD:
+            raise Unavailable(f"cannot publish on {subject}: nats: maximum payload exceeded")
+        self._link.send(Packet(subject, body, reply, encoded(headers)))
+
+    async def subscribe(self, subject: str, heard: Heard, *, queue: str = "") -> Subscription:
+        self._check(subject, "subscribe to")
+
+        def hear(packet: Packet) -> None:
+            heard(Packet(packet.subject, packet.data, packet.reply, dict(packet.headers) if packet.headers else None))
+
+        return _Subscription(self._link.subscribe(subject, hear, queue))
+
+    async def offer(self, service: str, name: str, subject: str, answer: Callable[[bytes], Awaitable[Answer]]) -> None:
+        async def respond(packet: Packet) -> None:
+            given = await answer(packet.data)
+            headers: dict[str, str] = {}
+            if given.refusal is not None:
+                code, text = given.refusal
+                headers = {"Nats-Service-Error": text, "Nats-Service-Error-Code": code}
+            await self.publish(packet.reply, given.body, headers=headers)
+
+        def asked(packet: Packet) -> None:
+            answering = asyncio.create_task(respond(packet))
+            self._answering.add(answering)
+            answering.add_done_callback(self._answering.discard)
+
+        self._check(subject, "subscribe to")
+        self._link.subscribe(subject, asked, "q")
+        await self.check()
+
+    async def close(self) -> None:
+        for answering in self._answering:
+            answering.cancel()
+        await asyncio.gather(*self._answering, return_exceptions=True)
+        self._link.close()
+        self.closed.set()
+
+    def _check(self, subject: str, what: str) -> None:
+        if self.closed.is_set():
+            raise Unavailable(f"cannot {what} {subject}: nats: connection closed")
+        if not is_subject(subject):
+            raise Unavailable(f"cannot {what} {subject}: nats: invalid subject")
+
+    # ── what the server tells the client ─────────────────────────────────────
+
+    def came_back(self) -> None:
+        """Connected again; nobody needs to know."""
+
+    def went_away(self) -> None:
+        """The client tries again by itself."""
+
+    def refused(self, operation: str, subject: str) -> None:
+        """The server refused; whoever waits for an answer on this subject waits in vain."""
+
+
+class _Subscription:
+    def __init__(self, end: Callable[[], None]) -> None:
+        self._end = end
+
+    async def unsubscribe(self) -> None:
+        self._end()

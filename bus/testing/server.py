@@ -1,0 +1,162 @@
+"""The server in memory: JetStream, and the connections to it, which a crash takes down and a restart brings back."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final, Protocol
+
+from msgspec import Struct
+
+from bus.testing.core import Core
+from bus.testing.faults import Faults, Wire
+from bus.testing.jetstream import JetStream
+from bus.testing.message import Packet
+
+__all__ = ["MAX_PAYLOAD", "Client", "Grants", "Link", "MemoryServer"]
+
+MAX_PAYLOAD: Final = 1_048_576
+RECONNECT_SECONDS: Final = 0.2
+
+
+class Grants(Protocol):
+    """What one key may do."""
+
+    def may_publish(self, subject: str) -> bool: ...
+    def may_subscribe(self, subject: str) -> bool: ...
+
+
+class Client(Protocol):
+    """The client's end of a connection, as the server sees it."""
+
+    def came_back(self) -> None: ...
+    def went_away(self) -> None: ...
+    def refused(self, operation: str, subject: str) -> None: ...
+
+
+class _Subscribed(Struct, eq=False):
+    pattern: str
+    queue: str
+    heard: Callable[[Packet], None]
+    key: int = 0
+
+
+class Link:
+    """One client's connection. Subscriptions outlive a crash on the client's side, as a client makes them again."""
+
+    def __init__(self, server: "MemoryServer", client: Client, grants: Grants | None) -> None:
+        self.server = server
+        self.client = client
+        self.up = True
+        self._grants = grants
+        self._up = Wire(server.faults)
+        self._down = Wire(server.faults)
+        self._subscribed: list[_Subscribed] = []
+        self._unsent: list[Packet] = []
+
+    def send(self, packet: Packet) -> None:
+        """To the server; kept while it is away."""
+        if self.up:
+            self._up.send(packet.subject, lambda: self._arrived(packet))
+        else:
+            self._unsent.append(packet)
+
+    def _arrived(self, packet: Packet) -> None:
+        if self._grants is not None and not self._grants.may_publish(packet.subject):
+            self.client.refused("publish", packet.subject)
+        elif not self.server.core.route(packet) and packet.reply:
+            self.server.core.say(packet.reply, headers={"Status": "503", "Nats-Subject": packet.subject})
+
+    def subscribe(self, pattern: str, heard: Callable[[Packet], None], queue: str) -> Callable[[], None]:
+        """Returns what ends it. In order with what was sent before, as on one wire."""
+        subscribed = _Subscribed(pattern, queue, heard)
+        if self._grants is not None and not self._grants.may_subscribe(pattern):
+            self.client.refused("subscribe", pattern)
+            return lambda: None
+        self._subscribed.append(subscribed)
+        if self.up:
+            self._up.send(pattern, lambda: self._listen(subscribed), certain=True)
+
+        def end() -> None:
+            if subscribed in self._subscribed:
+                self._subscribed.remove(subscribed)
+                self._forget(subscribed)
+
+        return end
+
+    def _listen(self, subscribed: _Subscribed) -> None:
+        if subscribed not in self._subscribed or subscribed.key:
+            return  # ended before it began; or begun again, after a crash
+
+        def hear(packet: Packet) -> None:
+            self._down.send(packet.subject, lambda: self._hand_over(subscribed, packet))
+
+        subscribed.key = self.server.core.listen(subscribed.pattern, hear, queue=subscribed.queue)
+
+    def _hand_over(self, subscribed: _Subscribed, packet: Packet) -> None:
+        if subscribed.key:
+            subscribed.heard(packet)
+
+    def _forget(self, subscribed: _Subscribed) -> None:
+        if subscribed.key:
+            self.server.core.forget(subscribed.pattern, subscribed.key)
+            subscribed.key = 0
+
+    def cut(self) -> None:
+        """The connection is gone, and with it what was under way."""
+        self.up = False
+        self._up.cut()
+        self._down.cut()
+        for subscribed in self._subscribed:
+            self._forget(subscribed)
+        self.client.went_away()
+
+    def restore(self) -> None:
+        """Connected again: subscriptions first, then what was said meanwhile."""
+        if self.up or self not in self.server.links or not self.server.running:
+            return
+        self.up = True
+        for subscribed in self._subscribed:
+            self._listen(subscribed)
+        unsent, self._unsent = self._unsent, []
+        for packet in unsent:
+            self.send(packet)
+        self.client.came_back()
+
+    def close(self) -> None:
+        if self in self.server.links:
+            self.server.links.remove(self)
+        for subscribed in self._subscribed:
+            self._forget(subscribed)
+        self._subscribed.clear()
+        self._down.cut()  # what was sent still arrives
+
+
+class MemoryServer:
+    """One nats-server with JetStream, as far as Rig uses it. Lives in one event loop."""
+
+    def __init__(self, *, epoch: datetime, seed: int) -> None:
+        self.faults = Faults(seed)
+        self.core = Core(epoch, self.faults)
+        self.jetstream = JetStream(self.core)
+        self.links: list[Link] = []
+        self.running = True
+        self._clients = 0
+
+    def next_client(self) -> int:
+        """A number of its own for each client, the same in each run."""
+        self._clients += 1
+        return self._clients
+
+    def crash(self) -> None:
+        """It dies at once. What is stored is safe; connections, pulls and open batches are not."""
+        self.running = False
+        for link in self.links:
+            if link.up:
+                link.cut()
+        self.jetstream.lose_memory()
+
+    def restart(self) -> None:
+        """It is back; clients connect again a moment later."""
+        self.running = True
+        for link in self.links:
+            asyncio.get_running_loop().call_later(RECONNECT_SECONDS, link.restore)

@@ -1,0 +1,83 @@
+"""Each test of this directory runs twice: on a real nats-server in real time, and in memory on virtual time."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from typing import Protocol
+
+import pytest
+
+from bus import Bus
+from bus.testing import InMemoryBus, VirtualLoop
+from deploy.embedded.nats import embedded_nats
+from deploy.embedded.server import Server
+from schemas import Actor
+
+LOOPS = {"real": asyncio.new_event_loop, "memory": VirtualLoop}
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Time is part of the carrier, so it is the loop that tells them apart."""
+    return LOOPS
+
+
+class Carrier(Protocol):
+    """A server of either kind, for one test."""
+
+    async def connect(self, actor: Actor, source: str) -> Bus: ...
+    async def crash(self) -> None: ...
+    async def restart(self) -> None: ...
+
+
+class Real:
+    def __init__(self, server: Server) -> None:
+        self.server = server
+
+    async def connect(self, actor: Actor, source: str) -> Bus:
+        return await Bus.connect(self.server.url, actor=actor, source=source, create=True)
+
+    async def crash(self) -> None:
+        await self.server.kill()
+
+    async def restart(self) -> None:
+        await self.server.start()
+
+
+class Memory:
+    def __init__(self) -> None:
+        self.server = InMemoryBus(seed=1)
+
+    async def connect(self, actor: Actor, source: str) -> Bus:
+        return await self.server.connect(actor, source)
+
+    async def crash(self) -> None:
+        self.server.crash()
+
+    async def restart(self) -> None:
+        self.server.restart()
+
+
+@pytest.fixture
+async def carrier(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Carrier]:
+    """A server for this test alone."""
+    if isinstance(asyncio.get_running_loop(), VirtualLoop):
+        yield Memory()
+        return
+    async with embedded_nats(tmp_path_factory.mktemp("nats")) as server:
+        yield Real(server)
+
+
+MakeBus = Callable[..., Awaitable[Bus]]
+
+
+@pytest.fixture
+async def make_bus(carrier: Carrier) -> AsyncIterator[MakeBus]:
+    """Connects to the test's server as an actor; the first connection creates the streams."""
+    async with AsyncExitStack() as stack:
+
+        async def make(actor: Actor, source: str = "") -> Bus:
+            return await stack.enter_async_context(await carrier.connect(actor, source or actor.value))
+
+        yield make
