@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import re
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -39,6 +40,7 @@ _STRETCH: Final = 32
 """Messages that are written at one go."""
 _SUBJECT: Final = re.compile(r"[!-~]+")
 SERVICE_VERSION: Final = "1.0.0"
+_BOOTTIME: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class NatsConnection(Connection):
@@ -177,6 +179,9 @@ class NatsConnection(Connection):
 
     def now(self) -> datetime:
         return datetime.now(UTC)
+
+    def clock(self) -> float:
+        return time.clock_gettime(_BOOTTIME)
 
     def inbox(self) -> str:
         return self._client.new_inbox()

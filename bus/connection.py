@@ -94,6 +94,10 @@ class Connection(ABC):
         """This side's clock, in UTC."""
 
     @abstractmethod
+    def clock(self) -> float:
+        """Seconds, for measuring: it goes on while the process is stopped, and on Linux while the machine sleeps."""
+
+    @abstractmethod
     def inbox(self) -> str:
         """A new subject for answers, which nobody else may read."""
 

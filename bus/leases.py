@@ -13,7 +13,6 @@ or an expectation on the subject that is written, or a receiver that refuses a t
 
 import asyncio
 import logging
-import time
 import uuid
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -35,7 +34,6 @@ PAUSE_SECONDS: Final = 0.2
 """Between two looks at a lease that somebody else holds."""
 FAREWELL_SECONDS: Final = 2.0
 """How long giving a lease back may take: it runs out by itself."""
-_BOOTTIME: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class Held(Struct, frozen=True):
@@ -88,12 +86,12 @@ class Leases:
         """
         subject = f"lease.{escape(self._actor)}.{escape(name)}"
         lease = Lease(self._connection, name, subject, self._source, ttl_seconds)
-        deadline = _clock() + wait_seconds
+        deadline = self._connection.clock() + wait_seconds
         while True:
             try:
                 return await lease.take()
             except (LeaseHeld, Unavailable):
-                left = deadline - _clock()
+                left = deadline - self._connection.clock()
                 if left <= 0:
                     raise
             await asyncio.sleep(min(PAUSE_SECONDS, left))
@@ -133,7 +131,7 @@ class Lease:
         It counts from before the renewal that was confirmed last was asked for, so it is early rather than late. But
         whoever stops between this look and the work does not notice: see `write`.
         """
-        if self.lost.is_set() or _clock() >= self._until:
+        if self.lost.is_set() or self._connection.clock() >= self._until:
             raise self._loss(self._why)
 
     async def write(self, value: bytes) -> None:
@@ -178,7 +176,7 @@ class Lease:
         if held is not None and not held.released and held.tenure != self._word.tenure:
             raise LeaseHeld(f"the lease {self.name} is held by {held.holder} since {held.since:%F %T} UTC")
         self._position = found.position if found is not None else 0
-        self._until = _clock() + self._ttl
+        self._until = self._connection.clock() + self._ttl
         try:
             await self._say(self._word, ttl_seconds=self._ttl)
         except Conflict:
@@ -206,12 +204,12 @@ class Lease:
         """
         word = msgspec.structs.replace(word, written=self._word.written + 1)
         self._word = msgspec.structs.replace(self._word, written=word.written)
-        asked, said = _clock(), False
+        asked, said = self._connection.clock(), False
         while not said:
             try:
                 said = await self._try(word, ttl_seconds)
             except Unavailable:
-                if _clock() >= self._until:
+                if self._connection.clock() >= self._until:
                     raise
                 await asyncio.sleep(0.05)
         self._until = asked + ttl_seconds
@@ -250,8 +248,3 @@ def _held(found: Stored) -> Held | None:
     except msgspec.DecodeError as error:
         log.warning("%s: what is there is no lease: %s", found.subject, error)
         return None
-
-
-def _clock() -> float:
-    """Seconds. It goes on while the process is stopped, and on Linux while the machine sleeps."""
-    return time.clock_gettime(_BOOTTIME)

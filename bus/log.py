@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from bus.connection import Connection
 from bus.consume import consume
@@ -28,7 +28,7 @@ class Log:
 
     def envelope(self, draft: Draft, id: str) -> Envelope:  # noqa: A002 - CloudEvents' name
         """The draft as this role would say it now. Raises NotAllowed or BadSubject."""
-        return envelope(draft, id=id, actor=self.actor, source=self.source, time=datetime.now(UTC))
+        return envelope(draft, id=id, actor=self.actor, source=self.source, time=self._connection.now())
 
     async def publish(
         self,

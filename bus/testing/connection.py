@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from bus.connection import Answer, Connection, Heard, Subscription
 from bus.errors import Unavailable
+from bus.testing.core import SECOND
 from bus.testing.jetstream import VERSION
 from bus.testing.message import Packet, encoded
 from bus.testing.server import MAX_PAYLOAD, Grants, Link, MemoryServer
@@ -41,11 +42,18 @@ class MemoryConnection(Connection):
         return self._link.up and not self.closed.is_set()
 
     @property
+    def reconnects(self) -> int:
+        return self._link.restored
+
+    @property
     def server_version(self) -> str:
         return f"{VERSION}, in memory"
 
     def now(self) -> datetime:
         return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=self._server.core.now() // 1_000)
+
+    def clock(self) -> float:
+        return self._server.core.now() / SECOND
 
     def inbox(self) -> str:
         self._inboxes += 1
@@ -65,7 +73,7 @@ class MemoryConnection(Connection):
         def hear(packet: Packet) -> None:
             heard(Packet(packet.subject, packet.data, packet.reply, dict(packet.headers) if packet.headers else None))
 
-        return _Subscription(self._link.subscribe(subject, hear, queue))
+        return _Subscription(self, self._link.subscribe(subject, hear, queue))
 
     async def offer(self, service: str, name: str, subject: str, answer: Callable[[bytes], Awaitable[Answer]]) -> None:
         async def respond(packet: Packet) -> None:
@@ -100,19 +108,16 @@ class MemoryConnection(Connection):
 
     # ── what the server tells the client ─────────────────────────────────────
 
-    def came_back(self) -> None:
-        """Connected again; nobody needs to know."""
-
-    def went_away(self) -> None:
-        """The client tries again by itself."""
-
     def refused(self, operation: str, subject: str) -> None:
         """The server refused; whoever waits for an answer on this subject waits in vain."""
 
 
 class _Subscription:
-    def __init__(self, end: Callable[[], None]) -> None:
+    def __init__(self, connection: MemoryConnection, end: Callable[[], asyncio.Future[None]]) -> None:
+        self._connection = connection
         self._end = end
 
     async def unsubscribe(self) -> None:
-        self._end()
+        if self._connection.closed.is_set():
+            raise Unavailable("cannot unsubscribe: nats: connection closed")
+        await self._end()

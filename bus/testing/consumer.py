@@ -22,6 +22,9 @@ from bus.testing.words import Refusal, parse_moment
 __all__ = ["Consumer", "ConsumerConfig"]
 
 MOST_WAITING: Final = 512
+SAVE_NANOSECONDS: Final = SECOND // 10
+"""How long the server may take to write down what was handed out and acknowledged. Measured: `sync_interval: always`
+does not hold for that, and a crash right after an acknowledgement undoes it."""
 AT_ONCE: Final = 0
 """When a message is due again that nobody has to wait for."""
 
@@ -96,12 +99,14 @@ class Consumer:
         self.filters = config.filter_subjects or ((config.filter_subject,) if config.filter_subject else (">",))
         self._cursor = self._start()
         self._order = 0
-        self._unsent = sum(1 for message in stream.store.since(self._cursor) if self._wants(message.subject))
+        self._unsent = self._count()
         self._waiting: deque[_Waiting] = deque()
         self._unacknowledged: dict[int, int] = {}  # position → when it is due again
         self._attempts: dict[int, int] = {}
         self._deadlines: list[tuple[int, int, int]] = []
         self._again: deque[int] = deque()
+        self._saved = self._cursor, 0, dict[int, int]()
+        self._saving: asyncio.TimerHandle | None = None
         self._tie = itertools.count()
         self._timer: asyncio.TimerHandle | None = None
         self._inactive: asyncio.TimerHandle | None = None
@@ -158,20 +163,42 @@ class Consumer:
         """Ends; those who wait are told when there is something to say."""
         for subject, key in self._listening:
             self.core.forget(subject, key)
-        for timer in (self._timer, self._inactive):
+        for timer in (self._timer, self._inactive, self._saving):
             if timer is not None:
                 timer.cancel()
         for pull in list(self._waiting):
             if said:
                 self.core.status(pull.reply, 409, said)
-        self.lose_memory()
+        self._stop_waiting()
         self.stream.watchers.remove(self)
 
     def lose_memory(self) -> None:
-        """The server crashed: nobody waits any more. What was handed out is still out."""
+        """The server crashed: nobody waits any more, and what happened since the last save has not happened."""
+        self._stop_waiting()
+        self._cursor, self._order, self._attempts = self._saved
+        self._unsent = self._count()
+        self._again.clear()
+        self._deadlines.clear()
+        self._unacknowledged.clear()
+        for seq in self._attempts:
+            self._due_again(seq, self.config.ack_wait)
+
+    def _stop_waiting(self) -> None:
         for pull in self._waiting:
             pull.forget()
         self._waiting.clear()
+
+    def _changed(self) -> None:
+        """A consumer writes down where it stands a moment later, whatever the stream's own durability."""
+        if self._saving is None:
+            self._saving = self.core.at(self.core.now() + SAVE_NANOSECONDS, self._save)
+
+    def _save(self) -> None:
+        self._saving = None
+        self._saved = self._cursor, self._order, dict(self._attempts)
+
+    def _count(self) -> int:
+        return sum(1 for message in self.stream.store.since(self._cursor) if self._wants(message.subject))
 
     def update(self, config: ConsumerConfig) -> None:
         """Takes over what may change. Raises Refusal."""
@@ -179,7 +206,7 @@ class Consumer:
             raise Refusal(500, 10012, "deliver policy can not be updated")
         self.config = config
         self.filters = config.filter_subjects or ((config.filter_subject,) if config.filter_subject else (">",))
-        self._unsent = sum(1 for message in self.stream.store.since(self._cursor) if self._wants(message.subject))
+        self._unsent = self._count()
         self._serve()
 
     def info(self) -> dict[str, object]:
@@ -324,6 +351,7 @@ class Consumer:
         seq = message.seq
         attempt = self._attempts.get(seq, 0) + 1
         self._order += 1
+        self._changed()
         if self.config.ack_policy != "none":
             self._attempts[seq] = attempt
             self._due_again(seq, self._patience(attempt))
@@ -372,6 +400,7 @@ class Consumer:
             self._again.append(seq)
 
     def _forget(self, seq: int) -> None:
+        self._changed()
         self._attempts.pop(seq, None)
         if self._unacknowledged.pop(seq, None) is not None and self._waiting:
             self.core.loop.call_soon(self._serve)  # there is room for one more

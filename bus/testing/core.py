@@ -47,8 +47,8 @@ class Core:
         return self._epoch + round((self.loop.time() - self._began) * SECOND)
 
     def stamp(self) -> int:
-        """A time that nothing else has: two messages are never stored at one moment."""
-        self._stamped = max(self._stamped + 1, self.now())
+        """A time that nothing else has: no two messages are stored in one microsecond, though no time passes here."""
+        self._stamped = max(self._stamped + 1_000, self.now())
         return self._stamped
 
     def at(self, moment: int, call: Callable[[], None]) -> asyncio.TimerHandle:

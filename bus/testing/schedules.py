@@ -41,6 +41,8 @@ class Schedules:
         if headers.get("Nats-Schedule-Next") == "purge" and "Nats-Scheduler" in headers:
             self._stream.remove(list(self._stream.store.by_subject.get(headers["Nats-Scheduler"], ())))
         due = _due(headers)
+        if message.subject in self._waiting:  # moved; or cancelled, in the server's memory alone
+            self._waiting.pop(message.subject)[1].cancel()
         if due is not None:
             timer = self._stream.core.at(due, lambda: self._fire(message))
             self._waiting[message.subject] = message.seq, timer
@@ -51,6 +53,13 @@ class Schedules:
         if seq == message.seq and timer is not None:
             timer.cancel()
             del self._waiting[message.subject]
+
+    def recover(self) -> None:
+        """The server has started again: every schedule that is stored waits again."""
+        self.forget()
+        for message in list(self._stream.store.since(1)):
+            if _due(message.headers or {}) is not None:
+                self.stored(message)
 
     def forget(self) -> None:
         for _, timer in self._waiting.values():

@@ -16,6 +16,8 @@ __all__ = ["MAX_PAYLOAD", "Client", "Grants", "Link", "MemoryServer"]
 
 MAX_PAYLOAD: Final = 1_048_576
 RECONNECT_SECONDS: Final = 0.2
+UNSUBSCRIBE_SECONDS: Final = 1.0
+"""A subscription ends within this time, whatever happens to what is on the way."""
 
 
 class Grants(Protocol):
@@ -28,8 +30,6 @@ class Grants(Protocol):
 class Client(Protocol):
     """The client's end of a connection, as the server sees it."""
 
-    def came_back(self) -> None: ...
-    def went_away(self) -> None: ...
     def refused(self, operation: str, subject: str) -> None: ...
 
 
@@ -38,6 +38,7 @@ class _Subscribed(Struct, eq=False):
     queue: str
     heard: Callable[[Packet], None]
     key: int = 0
+    alive: bool = True
 
 
 class Link:
@@ -47,6 +48,8 @@ class Link:
         self.server = server
         self.client = client
         self.up = True
+        self.restored = 0
+        """How often it was lost and came back."""
         self._grants = grants
         self._up = Wire(server.faults)
         self._down = Wire(server.faults)
@@ -66,22 +69,40 @@ class Link:
         elif not self.server.core.route(packet) and packet.reply:
             self.server.core.say(packet.reply, headers={"Status": "503", "Nats-Subject": packet.subject})
 
-    def subscribe(self, pattern: str, heard: Callable[[Packet], None], queue: str) -> Callable[[], None]:
-        """Returns what ends it. In order with what was sent before, as on one wire."""
+    def subscribe(
+        self, pattern: str, heard: Callable[[Packet], None], queue: str
+    ) -> Callable[[], asyncio.Future[None]]:
+        """Returns what ends it. Both in order with what is said before and after, as on one wire."""
         subscribed = _Subscribed(pattern, queue, heard)
         if self._grants is not None and not self._grants.may_subscribe(pattern):
             self.client.refused("subscribe", pattern)
-            return lambda: None
+            return lambda: self._unsubscribe(subscribed)
         self._subscribed.append(subscribed)
         if self.up:
             self._up.send(pattern, lambda: self._listen(subscribed), certain=True)
+        return lambda: self._unsubscribe(subscribed)
+
+    def _unsubscribe(self, subscribed: _Subscribed) -> asyncio.Future[None]:
+        """Ended when what was on the way has been heard; at once when the server is away."""
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         def end() -> None:
             if subscribed in self._subscribed:
                 self._subscribed.remove(subscribed)
-                self._forget(subscribed)
+            subscribed.alive = False
+            if not ended.done():
+                ended.set_result(None)
 
-        return end
+        def forget() -> None:
+            self._forget(subscribed)
+            self._down.send(subscribed.pattern, end, certain=True)
+
+        if self.up:
+            self._up.send(subscribed.pattern, forget, certain=True)
+            asyncio.get_running_loop().call_later(UNSUBSCRIBE_SECONDS, end)
+        else:
+            end()
+        return ended
 
     def _listen(self, subscribed: _Subscribed) -> None:
         if subscribed not in self._subscribed or subscribed.key:
@@ -93,7 +114,7 @@ class Link:
         subscribed.key = self.server.core.listen(subscribed.pattern, hear, queue=subscribed.queue)
 
     def _hand_over(self, subscribed: _Subscribed, packet: Packet) -> None:
-        if subscribed.key:
+        if subscribed.alive:
             subscribed.heard(packet)
 
     def _forget(self, subscribed: _Subscribed) -> None:
@@ -108,7 +129,6 @@ class Link:
         self._down.cut()
         for subscribed in self._subscribed:
             self._forget(subscribed)
-        self.client.went_away()
 
     def restore(self) -> None:
         """Connected again: subscriptions first, then what was said meanwhile."""
@@ -120,13 +140,14 @@ class Link:
         unsent, self._unsent = self._unsent, []
         for packet in unsent:
             self.send(packet)
-        self.client.came_back()
+        self.restored += 1
 
     def close(self) -> None:
         if self in self.server.links:
             self.server.links.remove(self)
         for subscribed in self._subscribed:
             self._forget(subscribed)
+            subscribed.alive = False
         self._subscribed.clear()
         self._down.cut()  # what was sent still arrives
 

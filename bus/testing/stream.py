@@ -54,6 +54,7 @@ class Stream:
         self._copied: dict[str, int] = {}
         self._ids: dict[str, tuple[int, int]] = {}
         self._id_ages: deque[tuple[int, str]] = deque()
+        self._arrived: deque[Packet] = deque()
         self._batches = Batches(self)
         self._schedules = Schedules(self)
         self._listening: list[tuple[str, int]] = []
@@ -68,6 +69,7 @@ class Stream:
         for subject, key in self._listening:
             self.core.forget(subject, key)
         self._listening = []
+        self._arrived.clear()
         self._batches.forget()
         self._schedules.forget()
         if self._expiry is not None:
@@ -82,12 +84,26 @@ class Stream:
 
     def lose_memory(self) -> None:
         """The server crashed: what was acknowledged is there, what was only begun is not."""
+        self._arrived.clear()
         self._batches.forget()
+        self._schedules.recover()
 
     # ── publishing ───────────────────────────────────────────────────────────
 
     def publish(self, packet: Packet) -> None:
-        """One message, as it comes from a client; the answer goes to its reply subject."""
+        """One message, as it comes from a client. A stream works off its own queue, as the real one does: what was
+        published before something else was asked need not be stored before that is answered."""
+        self._arrived.append(packet)
+        if len(self._arrived) == 1:
+            self.core.loop.call_soon(self._work_off)
+
+    def _work_off(self) -> None:
+        arrived, self._arrived = self._arrived, deque()
+        for packet in arrived:
+            self._take(packet)
+
+    def _take(self, packet: Packet) -> None:
+        """The answer goes to the reply subject."""
         try:
             if packet.headers and "Nats-Batch-Id" in packet.headers:
                 self._batches.take(packet)

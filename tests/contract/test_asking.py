@@ -1,0 +1,80 @@
+"""Services and plain messages."""
+
+import asyncio
+
+import pytest
+from msgspec import Struct
+
+from bus import NoService, Refused, Unavailable
+from bus.connection import Message
+from schemas import Actor
+from tests.contract.conftest import Carrier, MakeBus
+
+
+class Number(Struct):
+    value: int
+
+
+async def test_a_service_answers_refuses_and_is_missed(make_bus: MakeBus) -> None:
+    serving, asking = await make_bus(Actor.CONDUCTOR), await make_bus(Actor.CLI)
+
+    async def double(asked: Number) -> Number:
+        if asked.value < 0:
+            raise Refused("negative numbers are not doubled here")
+        return Number(asked.value * 2)
+
+    await serving.services.serve("maths", "double", Number, double)
+    answers = await asyncio.gather(*(asking.services.ask("maths", "double", Number(n), Number) for n in range(20)))
+    assert answers == [Number(n * 2) for n in range(20)]
+    with pytest.raises(Refused, match="negative numbers"):
+        await asking.services.ask("maths", "double", Number(-1), Number)
+    with pytest.raises(NoService, match="poetry"):
+        await asking.services.ask("poetry", "double", Number(1), Number)
+
+
+async def test_a_service_is_there_again_after_a_crash(make_bus: MakeBus, carrier: Carrier) -> None:
+    serving, asking = await make_bus(Actor.CONDUCTOR), await make_bus(Actor.CLI)
+
+    async def same(asked: Number) -> Number:
+        return asked
+
+    await serving.services.serve("maths", "same", Number, same)
+    await carrier.crash()
+    await carrier.restart()
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                assert await asking.services.ask("maths", "same", Number(1), Number) == Number(1)
+                break
+            except NoService:
+                await asyncio.sleep(0.1)
+
+
+async def test_of_a_queue_group_one_hears_and_everybody_else_too(make_bus: MakeBus) -> None:
+    bus = await make_bus(Actor.CONDUCTOR)
+    group: list[Message] = []
+    everybody: list[Message] = []
+    for _ in range(3):
+        await bus.connection.subscribe("news.today", group.append, queue="readers")
+    subscription = await bus.connection.subscribe("news.*", everybody.append)
+    await bus.connection.check()
+    for number in range(30):
+        await bus.connection.publish("news.today", b"%d" % number, headers={"X": str(number)})
+    await bus.connection.check()
+    assert sorted(int(m.data) for m in group) == list(range(30))
+    assert [(m.data, m.headers) for m in everybody] == [(b"%d" % n, {"X": str(n)}) for n in range(30)]
+    await subscription.unsubscribe()
+    await bus.connection.publish("news.today", b"later")
+    await bus.connection.check()
+    assert len(everybody) == 30
+
+
+async def test_a_closed_connection_says_so(make_bus: MakeBus) -> None:
+    bus = await make_bus(Actor.CONDUCTOR)
+    await bus.close()
+    assert bus.connection.closed.is_set()
+    assert not bus.connection.connected
+    with pytest.raises(Unavailable):
+        await bus.connection.publish("news.today", b"")
+    with pytest.raises(Unavailable):
+        await bus.connection.subscribe("news.today", lambda message: None)
