@@ -47,7 +47,7 @@ class Wire:
         named = {name.replace("_", "-"): str(value) for name, value in headers.items()}
         note = f"{subject} {data.decode()[:200]} {named if 'Nats-Schedule' not in named else ''}"
         try:
-            message = await self.connection.request_message(subject, data, headers=named, timeout_seconds=2.0)
+            message = await self.connection.request_message(subject, data, headers=named or None, timeout_seconds=2.0)
         except Unavailable as error:
             self.transcript.append(f"{note} → {error}")
             return None
