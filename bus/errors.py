@@ -13,8 +13,6 @@ BusError
 ├── LeaseHeld           somebody else holds the lease
 ├── LeaseLost           the lease is not ours any more, or may not be
 ├── NoLetter            no such dead letter, or none that is still to be decided about
-
-
 ├── ObjectMissing       nothing is stored under that name, or not any more
 ├── ObjectCorrupt       what is stored is not what was put there
 ├── ObjectTooLarge      more than an object may hold

@@ -39,6 +39,8 @@ SPOOL_BYTES: Final = 4 * 1024 * 1024
 """What a put keeps in memory; the rest waits in a file until the digest is known."""
 REUSE: Final = timedelta(days=1)
 """A younger content is not stored again. Its chunks age out so much earlier than the name that refers to them."""
+PATIENCE_SECONDS: Final = 5.0
+"""With a server that does not answer to a batch."""
 PAUSE_SECONDS: Final = 0.2
 """Before trying again what the server did not answer."""
 INCOMPLETE_BATCH: Final = 10176
@@ -249,7 +251,9 @@ async def _store(connection: Connection, words: Sequence[_Word]) -> int:
         headers = {"Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(number)}
         await connection.publish(word.subject, word.body, headers=word.headers | headers)
     ends = {"Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(len(words)), "Nats-Batch-Commit": "1"}
-    answer = await connection.request(commit.subject, commit.body, headers=commit.headers | ends)
+    answer = await connection.request(
+        commit.subject, commit.body, headers=commit.headers | ends, timeout_seconds=PATIENCE_SECONDS
+    )
     try:
         raise_refusal(f"storing on {commit.subject}", answer)
     except ServerRefused as refused:

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 async def holder(url: str) -> None:
     """The process that is stopped: takes the lease, says so, and writes when it is told to."""
     bus = await Bus.connect(url, actor=Actor.DEV_E, source="dev-e/stopped")
-    async with bus, bus.leases.hold("guarded", ttl_seconds=1) as lease:
+    async with bus, bus.leases.hold("guarded", ttl_seconds=2) as lease:
         await lease.write(b"first")
         print("holds", lease.token, flush=True)
         await asyncio.to_thread(sys.stdin.readline)

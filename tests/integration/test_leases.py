@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from bus import Bus, BusError, Conflict, Lease, LeaseHeld, LeaseLost, Unavailable
+from bus import Bus, Conflict, Lease, LeaseHeld, LeaseLost, Unavailable
 from deploy.embedded.server import Server
 from schemas import Actor
 from tests.conftest import Connect
@@ -57,13 +57,13 @@ async def test_a_lease_given_back_is_free_at_once_and_its_token_is_passed(connec
 
 async def test_a_lease_is_renewed_while_the_block_runs(connect: Connect) -> None:
     one, other = await two(connect)
-    async with one.leases.hold("x", ttl_seconds=1) as lease:
+    async with one.leases.hold("x", ttl_seconds=2) as lease:
         with pytest.raises(LeaseHeld):
-            await other.leases.acquire("x", ttl_seconds=1, wait_seconds=1.5)
+            await other.leases.acquire("x", ttl_seconds=1, wait_seconds=2.5)
         lease.check()
         held = await other.leases.look("x")
         assert held is not None
-        assert held.written > 3
+        assert held.written > 2
         assert held.token == lease.token, "the token is of the tenure, not of the renewal"
 
 
@@ -219,16 +219,11 @@ async def test_waiting_for_a_server_that_is_away_ends_at_the_deadline(connect: C
         await bus.leases.acquire("x", ttl_seconds=1)
 
 
-async def test_a_foreign_word_is_no_lease(connect: Connect) -> None:
+async def test_what_is_no_lease_holds_nothing(connect: Connect) -> None:
     bus = await connect(Actor.DEV_E)
     await bus.connection.request("lease.dev-e.x", b"not a lease")
     assert await bus.leases.look("x") is None
     async with bus.leases.hold("x", ttl_seconds=5) as lease:
         lease.check()
-
-
-async def test_a_lease_has_a_shortest_time_and_a_name(connect: Connect) -> None:
-    bus = await connect(Actor.DEV_E)
     with pytest.raises(ValueError, match="1 s is the shortest"):
         await bus.leases.acquire("x", ttl_seconds=0)
-    assert issubclass(LeaseHeld, BusError)
