@@ -5,6 +5,7 @@ from types import TracebackType
 from bus.client import NatsConnection
 from bus.connection import Connection
 from bus.dead import DeadLetters
+from bus.ensure import ensure
 from bus.leases import Leases
 from bus.log import Log
 from bus.objects import Objects
@@ -12,7 +13,7 @@ from bus.presence import Presence
 from bus.runs import Runs
 from bus.services import Services
 from bus.timers import Timers
-from bus.topology import ensure, verify
+from bus.verify import verify
 from schemas import Actor
 
 

@@ -15,7 +15,8 @@ import msgspec
 from bus.connection import Connection, Message, Subscription, header
 from bus.delivery import Delivery
 from bus.errors import LogChanged, NoDurable, NoStream, ServerRefused, Unavailable
-from bus.topology import SECOND, Durable, find_durable
+from bus.topology import SECOND, Durable
+from bus.verify import find_durable
 
 log = logging.getLogger(__name__)
 

@@ -1,24 +1,18 @@
-"""The streams as data, and `ensure`, which makes the server's streams equal to it or says which field is not.
+"""The streams and durable consumers as data. `ensure` makes the server's equal to it, `verify` says which field is not.
 
 The log has neither timers nor TTL: switching schedules on forces roll-up and purge on with them, and then a key that
 may only write its own subjects could erase it. With them off, and delete and purge denied, the server refuses.
 """
 
-from typing import Final, cast
+from typing import Final
 
-import msgspec
 from msgspec import Struct
 
-from bus.connection import Connection
-from bus.errors import NoDurable, NoStream, ServerRefused, TopologyDrift
 from schemas import Actor, assignments_of
 
 DAY: Final = 86_400_000_000_000
 """Nanoseconds, JetStream's unit of time."""
 SECOND: Final = 1_000_000_000
-
-STREAM_NOT_FOUND: Final = 10059
-CONSUMER_NOT_FOUND: Final = 10014
 
 
 class Republish(Struct, frozen=True):
@@ -146,6 +140,13 @@ DEAD: Final = Stream(
     deny_purge=True,
 )
 STREAMS: Final = (LOG, RUNS, BEATS, PRESENCE, CONDUCTOR_TIMERS, LEASES, OBJECTS, DEAD)
+CACHES: Final = frozenset({PRESENCE.name, CONDUCTOR_TIMERS.name})
+"""What these hold is said or set again: where one cannot be changed into what it must be, it is deleted and made anew.
+
+No other stream is ever deleted; of the leases even the positions must last, since they are fencing tokens.
+"""
+ONCE_OPEN: Final = frozenset({DEAD.name})
+"""An earlier release let these be deleted from. Any other that is found so was not made by Rig, or not left alone."""
 
 
 class Durable(Struct, frozen=True, kw_only=True):
@@ -189,145 +190,3 @@ FIRED: Final = Durable(stream=CONDUCTOR_TIMERS, name="conductor", filter="timer.
 WORK: Final = {role: Durable(stream=LOG, name=role.value, filter=assignments_of(role)) for role in AGENTS}
 DURABLES: Final = tuple(made for durable in (FIRED, *WORK.values()) for made in (durable, durable.retries))
 """Created by `ensure` alone: who may create a consumer may point it anywhere."""
-_PATIENCE: Final = frozenset({"ack_wait", "max_ack_pending"})
-"""How patient a durable is, not what it delivers: `ensure` brings it in line, a role takes it as it is."""
-_NEVER: Final = (
-    "deliver_subject",
-    "filter_subjects",
-    "backoff",
-    "headers_only",
-    "inactive_threshold",
-    "max_batch",
-    "max_bytes",
-    "max_expires",
-    "mem_storage",
-    "pause_until",
-    "priority_policy",
-    "rate_limit_bps",
-)
-"""Fields of a consumer that no durable of ours has: each would change what is delivered, or let it vanish."""
-
-
-class _Info(Struct):
-    config: dict[str, object]
-    created: str = ""
-
-
-class Found(Struct, frozen=True):
-    """A durable as the server has it."""
-
-    stream_created: str
-    """When its stream was made: another time is another stream."""
-    ack_wait_seconds: float
-
-
-async def ensure(connection: Connection) -> None:
-    """Creates what is missing and verifies the rest, field by field.
-
-    Raises TopologyDrift naming every field that differs: a stream is never changed behind its owner's back.
-    """
-    problems: list[str] = []
-    for stream in STREAMS:
-        try:
-            answer = await connection.api(f"$JS.API.STREAM.INFO.{stream.name}")
-        except ServerRefused as error:
-            if error.code != STREAM_NOT_FOUND:
-                raise
-            answer = await connection.api(f"$JS.API.STREAM.CREATE.{stream.name}", stream)
-        problems += _differences(stream, msgspec.json.decode(answer, type=_Info).config)
-    if not problems:
-        for durable in DURABLES:
-            problems += await _ensure_durable(connection, durable)
-    if problems:
-        raise TopologyDrift("the server's streams differ from what Rig needs: " + "; ".join(problems))
-
-
-async def _ensure_durable(connection: Connection, durable: Durable) -> list[str]:
-    """Creates it, or brings its patience and its filter in line; whatever else differs is told."""
-    where = f"{durable.stream.name}.{durable.name}"
-    try:
-        answer = await connection.api(f"$JS.API.CONSUMER.INFO.{where}")
-    except ServerRefused as error:
-        if error.code != CONSUMER_NOT_FOUND:
-            raise
-        wanting = {"all of it"}
-    else:
-        wanting = _differing(durable, msgspec.json.decode(answer, type=_Info).config).keys()
-        if not wanting <= _PATIENCE | {"filter_subject"}:
-            return _told(durable, msgspec.json.decode(answer, type=_Info).config)
-    if not wanting:
-        return []
-    request = {"stream_name": durable.stream.name, "config": durable.config()}
-    answer = await connection.api(f"$JS.API.CONSUMER.DURABLE.CREATE.{where}", request)
-    return _told(durable, msgspec.json.decode(answer, type=_Info).config)
-
-
-async def verify(connection: Connection, stream: Stream = LOG) -> None:
-    """Refuses a stream that is not as it must be. Raises TopologyDrift, NoStream when it does not exist yet."""
-    try:
-        answer = await connection.api(f"$JS.API.STREAM.INFO.{stream.name}")
-    except ServerRefused as error:
-        if error.code != STREAM_NOT_FOUND:
-            raise
-        raise NoStream(f"the server has no stream {stream.name}; `rig up` creates it") from None
-    problems = _differences(stream, msgspec.json.decode(answer, type=_Info).config)
-    if problems:
-        raise TopologyDrift("; ".join(problems))
-
-
-async def find_durable(connection: Connection, durable: Durable) -> Found:
-    """The durable, for who is about to consume. Raises NoStream, NoDurable, TopologyDrift, or Unavailable."""
-    stream = durable.stream.name
-    try:
-        made = msgspec.json.decode(await connection.api(f"$JS.API.STREAM.INFO.{stream}"), type=_Info).created
-        answer = await connection.api(f"$JS.API.CONSUMER.INFO.{stream}.{durable.name}")
-    except ServerRefused as error:
-        if error.code == STREAM_NOT_FOUND:
-            raise NoStream(f"the server has no stream {stream}; `rig up` creates it") from None
-        if error.code == CONSUMER_NOT_FOUND:
-            raise NoDurable(f"{stream} has no durable consumer {durable.name}; `rig up` creates it") from None
-        raise
-    found = msgspec.json.decode(answer, type=_Info).config
-    problems = _told(durable, found, besides=_PATIENCE)
-    if problems:
-        raise TopologyDrift("; ".join(problems))
-    patience = found.get("ack_wait")
-    return Found(made, patience / SECOND if isinstance(patience, int) else durable.ack_wait_seconds)
-
-
-def _differing(durable: Durable, found: dict[str, object]) -> dict[str, object]:
-    """What must be, of each field that differs."""
-    want, have = _said(durable.config()), _said(found)
-    return {field: want.get(field) for field in (*want, *_NEVER) if have.get(field) != want.get(field)}
-
-
-def _told(durable: Durable, found: dict[str, object], *, besides: frozenset[str] = frozenset()) -> list[str]:
-    where = f"{durable.stream.name}.{durable.name}"
-    return [
-        f"{where}.{field} is {found.get(field)!r} and must be {wanted!r}"
-        for field, wanted in _differing(durable, found).items()
-        if field not in besides
-    ]
-
-
-def _differences(wanted: Stream, found: dict[str, object]) -> list[str]:
-    have, want = _said(found), _said(msgspec.to_builtins(wanted))
-    problems = [
-        f"{wanted.name}.{field} is {have.get(field)!r} and must be {want.get(field)!r}"
-        for field in wanted.__struct_fields__
-        if have.get(field) != want.get(field)
-    ]
-    if found.get("persist_mode", "") not in ("", "default"):
-        problems.append(f"{wanted.name}.persist_mode is {found['persist_mode']!r}, which gives up durability")
-    return problems
-
-
-def _said(config: dict[str, object]) -> dict[str, object]:
-    """What differs from nothing, in plain values: the server leaves fields out that are false, zero or empty."""
-    return {key: _plain(value) for key, value in config.items() if value not in (None, False, 0, "", (), [])}
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, dict):
-        return _said(cast("dict[str, object]", value))
-    return [_plain(item) for item in cast("list[object]", value)] if isinstance(value, list | tuple) else value

@@ -5,10 +5,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from msgspec import Struct, to_builtins
+from msgspec import Struct
 
 from bus import (
-    Bus,
     Conflict,
     DuplicateMismatch,
     Expect,
@@ -17,14 +16,14 @@ from bus import (
     Refused,
     ServerRefused,
     Skipped,
-    TopologyDrift,
     Unavailable,
     Unsuitable,
 )
 from bus.client import NatsConnection
 from bus.connection import raise_refusal
+from bus.ensure import ensure
 from bus.follow import HEARTBEAT_SECONDS
-from bus.topology import DEAD, LOG, ensure
+from bus.topology import LOG
 from deploy.embedded.nats import Nats
 from deploy.embedded.server import Server
 from schemas import (
@@ -244,18 +243,6 @@ async def test_a_service_answers_refuses_and_is_missed(connect: Connect) -> None
 
 
 # ── the server and its streams ───────────────────────────────────────────────
-
-
-async def test_a_stream_that_drifted_is_named_field_by_field(connect: Connect, nats: Server) -> None:
-    bus = await connect(Actor.CLI)
-    await bus.connection.api(f"$JS.API.STREAM.UPDATE.{DEAD.name}", {**to_builtins(DEAD), "max_bytes": 4096})
-    with pytest.raises(TopologyDrift, match=r"RIG_DEAD\.max_bytes is 4096"):
-        await Bus.connect(nats.url, actor=Actor.CLI, source="cli", create=True)
-
-
-async def test_a_role_does_not_start_on_a_server_without_the_log(nats: Server) -> None:
-    with pytest.raises(TopologyDrift, match="rig up"):
-        await Bus.connect(nats.url, actor=Actor.CONDUCTOR, source="conductor")
 
 
 async def test_a_wrong_password_is_said_at_once(nats: Server) -> None:

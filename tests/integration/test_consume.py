@@ -8,7 +8,8 @@ from msgspec import structs
 
 from bus import Bus, Delivery, Done, LogChanged, Outcome, Retry, TopologyDrift
 from bus.consume import consume
-from bus.topology import DURABLES, FIRED, LOG, SECOND, WORK, ensure
+from bus.ensure import ensure
+from bus.topology import DURABLES, FIRED, LOG, SECOND, WORK
 from deploy.embedded.server import Server
 from schemas import (
     Actor,

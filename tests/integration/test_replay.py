@@ -10,9 +10,10 @@ import pytest
 import bus.replay
 from bus import Bus, LogChanged, Skipped, Unavailable
 from bus.connection import Connection, Heard, Message, Subscription
+from bus.ensure import ensure
 from bus.look import Look
 from bus.replay import Replay, replay
-from bus.topology import LOG, ensure
+from bus.topology import LOG
 from deploy.embedded.server import Server
 from schemas import Actor, Draft, IssueApproved, IssueRef, Recorded
 from tests.conftest import Connect
