@@ -214,7 +214,7 @@ async def _nats(url: str | None, *, given: bool, lossy: bool) -> Finding:
         seen = f"{where}: it will do, and is empty"
         well = Finding(what, Verdict.NOTE, seen, "`rig up` makes the streams")
     except TopologyDrift as error:
-        mend = "`rig up` changes no stream that is there: compare with bus/topology.py"
+        mend = "`rig up` mends what an older release made, and says of the rest what to do"
         return Finding(what, Verdict.PROBLEM, f"{where}: {error}", mend)
     except Unavailable as error:
         mend = "start it, or mend RIG_NATS_URL" if given else "see nats.log in the rig's logs"
