@@ -4,10 +4,11 @@ from datetime import UTC, datetime
 from typing import Final
 
 from bus.bus import Bus
+from bus.ensure import ensure
 from bus.testing.connection import MemoryConnection
 from bus.testing.faults import Faults
 from bus.testing.server import MemoryServer
-from bus.topology import ensure, verify
+from bus.verify import verify
 from schemas import Actor
 
 __all__ = ["InMemoryBus"]

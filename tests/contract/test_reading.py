@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from bus import LogChanged, Skipped
-from bus.topology import LOG, ensure
+from bus.ensure import ensure
+from bus.topology import LOG
 from schemas import Actor, Recorded
 from tests.contract.conftest import Carrier, MakeBus
 from tests.contract.saying import approved
