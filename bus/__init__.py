@@ -30,6 +30,7 @@ from bus.objects import Object
 from bus.outcomes import Done, Drop, Outcome, Retry
 from bus.presence import Seen, Silent
 from bus.publish import MAX_BATCH, Expect
+from bus.stored import Stored
 from bus.topology import WORK, Durable
 
 __all__ = [
@@ -67,6 +68,7 @@ __all__ = [
     "ServerRefused",
     "Silent",
     "Skipped",
+    "Stored",
     "TopologyDrift",
     "Unavailable",
     "Unsuitable",

@@ -1,48 +1,39 @@
 """The ordered reader: every event of the log from a position on, in order, once, for those who fold it.
 
-It acknowledges nothing and keeps its place itself. Underneath is a throw-away pull consumer; whenever that is lost
-(server restarted, consumer gone, a message missing on the way), a new one starts behind the last event read. A log
-that was recreated or cut under the reader is refused, not papered over.
+It acknowledges nothing, keeps its place itself, and needs no consumer. The server says everything again to plain
+subscribers as it is stored (`stored.…`): that is the fast way, and it may lose. So the stream itself has the last word:
+it is read from where the reader stands to its end at the beginning, after every reconnect, wherever a position is
+missing, and whenever it has grown in a second of quiet. A log that was recreated or cut is refused, not papered over.
+
+A reader of everything sees by the positions that nothing is missing. A reader of a part cannot; on one server what is
+said on a connection that lasts does arrive, and in a cluster such a reader takes what it hears as a hint alone.
 """
 
 import asyncio
 import logging
-import uuid
+from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
+from heapq import heappop, heappush
 from types import TracebackType
 from typing import Final
 
-import msgspec
-from msgspec import Struct
-
-from bus.connection import Connection, Message, Subscription, header
-from bus.delivery import Delivery, Skipped
-from bus.errors import LogChanged, ServerRefused, Unavailable
-from bus.topology import LOG, SECOND, Stream
+from bus.connection import Connection, Message, Subscription
+from bus.delivery import Skipped
+from bus.errors import ServerRefused, Unavailable
+from bus.look import Look
+from bus.replay import Replay, covers
+from bus.stored import Stored
+from bus.topology import LOG, STORED, Stream
 from schemas import Recorded
 
 log = logging.getLogger(__name__)
 
-BATCH: Final = 500
-HEARTBEAT_SECONDS: Final = 1.0
-"""How often a quiet server says that it is there."""
-SILENCE_SECONDS: Final = 3 * HEARTBEAT_SECONDS
-"""After so long without a sign of life the reader opens anew."""
-
-
-class _State(Struct):
-    last_seq: int = 0
-    first_seq: int = 0
-
-
-class _StreamInfo(Struct):
-    created: str
-    state: _State
-
-
-class _ConsumerInfo(Struct):
-    num_pending: int = 0
+QUIET_SECONDS: Final = 1.0
+"""How often a reader that waits looks whether it has missed something."""
+WAITING_COUNT: Final = 5_000
+WAITING_BYTES: Final = 16 * 1024 * 1024
+"""Of what has been heard and not read; with more, it is let go and read from the stream."""
 
 
 class Reader:
@@ -50,27 +41,40 @@ class Reader:
 
     def __init__(self, connection: Connection, filters: Sequence[str], *, after: int = 0, stream: Stream = LOG) -> None:
         self._connection = connection
-        self._filters = tuple(filters)
+        self._filters = tuple(dict.fromkeys(filters))
         self._stream = stream
-        self._consumer: str | None = None
-        self._subscription: Subscription | None = None
-        self._messages: asyncio.Queue[Message] = asyncio.Queue()
-        self._created: str | None = None
-        self._order = 0
-        self._wanted = 0  # messages still due from the pull in flight
-        self._unread = 0  # deliveries that wait; what else waits (the end of a pull) is no event
-        self._heard = 0.0  # when the server gave its last sign of life
+        self._everything = any(covers(stream, subject) for subject in filters)
+        self._look = Look(connection, stream)
+        self._subscriptions: list[Subscription] = []
         self.position = after
         """Position of the last event read."""
-        self._nothing_pending = False
+        self._known = after  # up to here the stream has been read, whether or not anything was found
+        self._replay: Replay | None = None
+        self._replay_end = 0
+        self._read: deque[Stored] = deque()  # from the stream
+        self._heard: dict[int, Stored] = {}  # live, by position
+        self._order: list[int] = []  # the same positions, a heap
+        self._heard_bytes = 0
+        self._newest = 0  # the last position that was heard of
+        self._lost = True  # something may have been missed: the stream must be read before anything that was heard
+        self._reconnects = connection.reconnects
+        self._looked_at = 0.0
+        self._news = asyncio.Event()
 
     @property
     def caught_up(self) -> bool:
-        """Whether nothing more was stored when the last event was handed over, and nothing has come since."""
-        return self._nothing_pending and self._unread == 0
+        """Whether nothing more was stored when the stream was looked at last, and nothing has come since."""
+        return not self._read and self._replay is None and self._newest <= self._known
 
     async def __aenter__(self) -> "Reader":
-        await self._open()
+        try:
+            if self._stream.republish is not None:
+                for subject in self._filters:  # before the first look: what is stored behind that is heard
+                    self._subscriptions.append(await self._connection.subscribe(f"{STORED}.{subject}", self._hear))
+            await self._look_again()
+        except BaseException:
+            await self._close()
+            raise
         return self
 
     async def __aexit__(
@@ -82,136 +86,126 @@ class Reader:
         while True:
             yield (await self.next()).decoded()
 
-    async def next(self) -> Delivery:
+    async def next(self) -> Stored:
         """Waits for the next message. Survives a server that restarts; raises LogChanged for one with another log."""
-        while True:
-            if self._consumer is None:
-                await self._reopen()
-            if self._wanted <= 0:
-                await self._pull()
-            message = await self._message()
-            if message is None:
-                log.info("%s: the server fell silent at %d; opening anew", self._stream.name, self.position)
-                await self._close()
-                continue
-            delivery = Delivery.of(message)
-            if delivery is None:
-                await self._status(message)
-                continue
-            self._unread -= 1
-            if delivery.order != self._order + 1:
-                log.info("%s: a message was lost behind %d; opening anew", self._stream.name, self.position)
-                await self._close()
-            else:
-                self._order = delivery.order
-                self._wanted -= 1
-                self.position = delivery.position
-                self._nothing_pending = delivery.pending == 0
-                return delivery
-
-    async def _message(self) -> Message | None:
-        """The next message, or None after a silence. It counts from the last sign of life, whoever waited since."""
-        clock = asyncio.get_running_loop().time
-        while True:
-            with suppress(asyncio.QueueEmpty):
-                return self._messages.get_nowait()
-            with suppress(TimeoutError):
-                async with asyncio.timeout_at(self._heard + SILENCE_SECONDS):
-                    return await self._messages.get()
-            if clock() >= self._heard + SILENCE_SECONDS and self._messages.empty():
-                return None
-
-    async def _status(self, message: Message) -> None:
-        match header(message, "Status"):
-            case "404" | "408":  # this pull has ended; the next one asks again
-                self._wanted = 0
-            case status:
-                log.info("%s: the consumer ended (%s); opening anew", self._stream.name, status)
-                await self._close()
-
-    async def _reopen(self) -> None:
         pause = 0.1
         while True:
+            if self._read:
+                item = self._read.popleft()
+                self.position = item.position
+                return item
             try:
-                await self._open()
+                if self._replay is not None:
+                    await self._read_on(self._replay)
+                elif self._must_look():
+                    await self._look_again()
+                elif (item := await self._next_heard()) is not None:
+                    self.position = self._known = item.position
+                    return item
             except (Unavailable, ServerRefused) as error:
-                log.info("%s: cannot read yet: %s", self._stream.name, error)
-                await self._close()
+                log.info("%s: cannot be read behind %d yet: %s", self._stream.name, self.position, error)
                 await asyncio.sleep(pause)
-                pause = min(pause * 2, 2.0)
-            else:
-                return
+                pause = min(2 * pause, 2.0)
 
-    async def _open(self) -> None:
+    # ── what is stored ───────────────────────────────────────────────────────
+
+    async def _look_again(self) -> None:
+        """Begins to read what the stream holds behind what is known of it."""
+        # Whatever is missed from this moment on counts again; what is heard from now on stands behind the end or is it.
+        self._lost, self._reconnects = False, self._connection.reconnects
         try:
-            await self._start()
+            end = await self._look.end(max(self.position, self._known))
+            self._looked_at = asyncio.get_running_loop().time()
+            if end > self._known:
+                replay = Replay(self._connection, self._filters, self._look, after=self._known, until=end)
+                await replay.open()
+                self._replay, self._replay_end = replay, end
+                await self._read_on(replay)
         except BaseException:
-            await self._close()
+            self._lost = True
             raise
 
-    async def _start(self) -> None:
-        await self._check_stream()
-        messages: asyncio.Queue[Message] = asyncio.Queue()
-        self._messages, self._unread = messages, 0
-        inbox = self._connection.inbox()
+    async def _read_on(self, replay: Replay) -> None:
+        """Takes the next batch. What was heard meanwhile and is read now is not handed over twice."""
+        try:
+            batch = await replay.batch()
+        except (Unavailable, ServerRefused):
+            await self._end_replay(replay)
+            self._lost = True
+            raise
+        self._read.extend(batch)
+        if batch:
+            self._known = batch[-1].position
+        if replay.ended:
+            self._known = self._replay_end
+            await self._end_replay(replay)
+
+    async def _end_replay(self, replay: Replay) -> None:
+        self._replay = None
+        await replay.close()
+
+    # ── what is heard ────────────────────────────────────────────────────────
+
+    def _hear(self, message: Message) -> None:
+        item = Stored.of(message)
+        if item is None or item.headers.get("Nats-Stream") != self._stream.name:
+            return
+        position = item.position
+        if position <= self._newest and len(self._subscriptions) == 1:
+            self._lost = True  # positions never fall: this is another stream
+        self._newest = max(self._newest, position)
+        if not self._lost and position > self._known and position not in self._heard:
+            self._heard[position] = item
+            heappush(self._order, position)
+            self._heard_bytes += len(item.body)
+            if len(self._order) > WAITING_COUNT or self._heard_bytes > WAITING_BYTES:
+                self._forget()
+        self._news.set()
+
+    async def _next_heard(self) -> Stored | None:
+        """The next that was heard, or None when the stream must be asked first, or was in a second of quiet."""
+        if len(self._subscriptions) > 1:
+            await asyncio.sleep(0)  # what came earlier on another subscription has been heard after this
+        while self._order and not self._must_look():
+            position = self._order[0]
+            if position > self._known and not self._follows(position):
+                self._forget()
+                return None
+            heappop(self._order)
+            item = self._heard.pop(position)
+            self._heard_bytes -= len(item.body)
+            if position > self._known:
+                return item
+        if self._must_look():
+            return None
         clock = asyncio.get_running_loop().time
+        self._news.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(self._looked_at + QUIET_SECONDS):
+                await self._news.wait()
+        if not self._order and clock() >= self._looked_at + QUIET_SECONDS:
+            self._lost = True
+        return None
 
-        def received(message: Message) -> None:
-            if messages is not self._messages:
-                return  # of a consumer that was given up
-            self._heard = clock()
-            if header(message, "Status") != "100":  # a heartbeat
-                self._unread += Delivery.of(message) is not None
-                messages.put_nowait(message)
+    def _must_look(self) -> bool:
+        """Whether something may have been missed."""
+        return self._lost or self._connection.reconnects != self._reconnects
 
-        self._subscription = await self._connection.subscribe(inbox, received)
-        self._inbox = inbox
-        name = uuid.uuid4().hex
-        config: dict[str, object] = {
-            "name": name,
-            "deliver_policy": "by_start_sequence",
-            "opt_start_seq": self.position + 1,
-            "ack_policy": "none",
-            "filter_subjects": self._filters,
-            "mem_storage": True,
-            "num_replicas": 1,
-            "inactive_threshold": 30 * SECOND,
-        }
-        answer = await self._connection.api(
-            f"$JS.API.CONSUMER.CREATE.{self._stream.name}.{name}", {"stream_name": self._stream.name, "config": config}
-        )
-        self._nothing_pending = msgspec.json.decode(answer, type=_ConsumerInfo).num_pending == 0
-        self._consumer, self._order, self._wanted = name, 0, 0
+    def _follows(self, position: int) -> bool:
+        """Whether nothing can be missing before a position that was heard."""
+        return position == self._known + 1 if self._everything else not self._look.clustered
 
-    async def _check_stream(self) -> None:
-        answer = await self._connection.api(f"$JS.API.STREAM.INFO.{self._stream.name}")
-        info = msgspec.json.decode(answer, type=_StreamInfo)
-        if self._created not in (None, info.created):
-            raise LogChanged(f"{self._stream.name} was recreated: it was made {self._created}, now {info.created}")
-        if info.state.last_seq < self.position:
-            raise LogChanged(
-                f"{self._stream.name} ends at {info.state.last_seq}, but it was read up to {self.position}:"
-                " it was cut or rolled back"
-            )
-        self._created = info.created
-
-    async def _pull(self) -> None:
-        request = {"batch": BATCH, "expires": 30 * SECOND, "idle_heartbeat": int(HEARTBEAT_SECONDS * SECOND)}
-        await self._connection.publish(
-            f"$JS.API.CONSUMER.MSG.NEXT.{self._stream.name}.{self._consumer}",
-            msgspec.json.encode(request),
-            reply=self._inbox,
-        )
-        self._wanted, self._heard = BATCH, asyncio.get_running_loop().time()
+    def _forget(self) -> None:
+        """Lets go what was heard; the stream has it."""
+        self._heard.clear()
+        self._order.clear()
+        self._heard_bytes = 0
+        self._lost = True
 
     async def _close(self) -> None:
-        self._nothing_pending = False
-        consumer, self._consumer = self._consumer, None
-        subscription, self._subscription = self._subscription, None
-        try:
-            if subscription is not None:
+        subscriptions, self._subscriptions = self._subscriptions, []
+        with suppress(Unavailable):  # closed, and the subscriptions with it
+            for subscription in subscriptions:
                 await subscription.unsubscribe()
-            if consumer is not None:
-                await self._connection.publish(f"$JS.API.CONSUMER.DELETE.{self._stream.name}.{consumer}", b"")
-        except Unavailable as error:
-            log.debug("the consumer %s is left to expire: %s", consumer, error)
+        if self._replay is not None:
+            await self._end_replay(self._replay)

@@ -89,13 +89,17 @@ class Replay:
         self._cursors = [_Cursor(self._asking, subject, look, after, until) for subject in sorted(wanted)]
 
     async def __aenter__(self) -> "Replay":
-        await self._asking.open()
+        await self.open()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+    async def open(self) -> None:
+        """Ready to ask. Raises Unavailable when the connection is closed."""
+        await self._asking.open()
 
     async def close(self) -> None:
         """Takes no more answers."""

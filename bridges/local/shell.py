@@ -18,7 +18,7 @@ from bridges.local.numbers import Numbers
 from bridges.local.plan import Action, Check, Inspect, due, leftovers, look_again
 from bridges.local.repository import RepositoryError
 from bridges.local.scratch import Scratch
-from bus import Bus, BusError, Delivery, LogChanged, Skipped
+from bus import Bus, BusError, LogChanged, Skipped, Stored
 from machine.git import GitError
 from machine.lifecycle import Lifecycle
 from machine.process import SpawnFailed
@@ -105,10 +105,10 @@ class LocalForge:
         await Numbers(self._bus, self._known, self._read_up_to).serve()
         self._lifecycle.ready()
 
-    def _fold(self, delivery: Delivery) -> set[IssueRef | RepoRef]:
+    def _fold(self, stored: Stored) -> set[IssueRef | RepoRef]:
         """What the event is about, and all that hangs on it."""
-        self._position = delivery.position
-        item = delivery.decoded()
+        self._position = stored.position
+        item = stored.decoded()
         if isinstance(item, Skipped):
             log.warning("position %d is skipped: %s", item.position, item.reason)
             return set()

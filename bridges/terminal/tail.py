@@ -20,7 +20,7 @@ from bridges.terminal.views import Json
 from schemas import Event, IssueRef, Recorded, by_name, everything_about, one_line
 
 if TYPE_CHECKING:
-    from bus import Bus, Delivery, Skipped
+    from bus import Bus, Skipped, Stored
 
 EventType: TypeAlias = type[Event]
 RECENT = 10
@@ -62,10 +62,10 @@ def tail(
         after = await _after(bus, start, about)
         async with bus.log.follow(["rig.>" if about is None else everything_about(about)], after=after) as reader:
             while follow or not reader.caught_up:
-                delivery = await reader.next()
-                item = delivery.decoded()
+                stored = await reader.next()
+                item = stored.decoded()
                 if not wanted or (isinstance(item, Recorded) and isinstance(item.event.data, wanted)):
-                    _show(delivery, item, json=json)
+                    _show(stored, item, json=json)
 
     find = find_server(context)
     with reported():
@@ -121,10 +121,10 @@ async def _watch(bus: "Bus", find: FindServer) -> NoReturn:
                 raise Failed("the rig whose log this was has stopped; another runs here now: `rig tail` shows its log")
 
 
-def _show(delivery: "Delivery", item: "Recorded | Skipped", *, json: bool) -> None:
+def _show(stored: "Stored", item: "Recorded | Skipped", *, json: bool) -> None:
     match item, json:
         case Recorded(), True:
-            body = msgspec.Raw(msgspec.json.format(delivery.body, indent=-1))
+            body = msgspec.Raw(msgspec.json.format(stored.body, indent=-1))
             say_json(TailLine(position=item.position, stored_at=item.stored_at, event=body))
         case Recorded(), False:
             say([show.said(item)])

@@ -7,7 +7,7 @@ that is not the one that was read before is refused by name, never papered over.
 import asyncio
 import logging
 
-from bus import Bus, Delivery, Reader, Unavailable
+from bus import Bus, Reader, Stored, Unavailable
 from conductor.postgres import Session, keep_session
 from conductor.projector.store import check_contiguous, confirm, store, stored_position
 from machine.lifecycle import Lifecycle
@@ -50,7 +50,7 @@ async def _project(bus: Bus, session: Session, lifecycle: Lifecycle) -> None:
             reached = await store(session, batch)
 
 
-async def _batch(reader: Reader) -> list[Delivery]:
+async def _batch(reader: Reader) -> list[Stored]:
     """What is there now, at least one event."""
     batch = [await reader.next()]
     while not reader.caught_up and len(batch) < BATCH:

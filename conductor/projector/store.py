@@ -11,7 +11,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
-from bus import Delivery, LogChanged, Skipped
+from bus import LogChanged, Skipped, Stored
 from conductor.postgres import Session
 from conductor.projector.issues import IssueRow, fold_issue
 from conductor.projector.roster import AgentRow, RepositoryRow, fold_agent, fold_repository
@@ -71,14 +71,14 @@ async def confirm(session: Session, found: Recorded | Skipped | None, at: int) -
         )
 
 
-def check_contiguous(after: int, batch: Sequence[Delivery]) -> None:
+def check_contiguous(after: int, batch: Sequence[Stored]) -> None:
     """Raises LogChanged unless the batch goes on behind `after` without a gap."""
-    for before, position in pairwise((after, *(delivery.position for delivery in batch))):
+    for before, position in pairwise((after, *(message.position for message in batch))):
         if position != before + 1:
             raise LogChanged(f"the log goes from {before} to {position}: what stood between is missing")
 
 
-async def store(session: Session, batch: Sequence[Delivery]) -> int | None:
+async def store(session: Session, batch: Sequence[Stored]) -> int | None:
     """Writes what is new of a batch in the log's order; returns the position that was reached.
 
     None: nothing was written, because the read side stands before the batch (another database, or an older copy of
@@ -87,7 +87,7 @@ async def store(session: Session, batch: Sequence[Delivery]) -> int | None:
     async with session.transaction():
         locked = await session.row("lock_position", _Position)
         reached = 0 if locked is None else locked.position
-        fresh = [delivery for delivery in batch if delivery.position > reached]
+        fresh = [message for message in batch if message.position > reached]
         if not fresh:
             return reached
         if fresh[0].position > reached + 1:
@@ -99,9 +99,9 @@ async def store(session: Session, batch: Sequence[Delivery]) -> int | None:
         return fresh[-1].position
 
 
-async def _record(session: Session, batch: Sequence[Delivery]) -> list[Recorded]:
+async def _record(session: Session, batch: Sequence[Stored]) -> list[Recorded]:
     """Writes one row for each position; returns the events that say something new."""
-    decoded = [(delivery, delivery.decoded()) for delivery in batch]
+    decoded = [(message, message.decoded()) for message in batch]
     ids = [_clean(item.event.id) for _, item in decoded if isinstance(item, Recorded)]
     first: dict[str, tuple[int, Envelope]] = {}
     for found in await session.rows("first_said", _Said, ids):
@@ -109,8 +109,8 @@ async def _record(session: Session, batch: Sequence[Delivery]) -> list[Recorded]
         first[event.id] = (found.position, event)
     rows: list[tuple[object, ...]] = []
     fresh: list[Recorded] = []
-    for delivery, item in decoded:
-        where = (delivery.position, _clean(delivery.subject), delivery.stored_at)
+    for message, item in decoded:
+        where = (message.position, _clean(message.subject), message.stored_at)
         match item:
             case Skipped():
                 rows.append((*where, None, None, None, None, None, None, None, _clean(item.reason)))
@@ -119,7 +119,7 @@ async def _record(session: Session, batch: Sequence[Delivery]) -> list[Recorded]
                 repeats = known[0] if known[0] != item.position and known[1].says_the_same(event) else None
                 if repeats is None:
                     fresh.append(item)
-                about, body = branch(event.about), delivery.body.decode(errors="replace")
+                about, body = branch(event.about), message.body.decode(errors="replace")
                 kind = event.data.wire_type()
                 rows.append((*where, about, event.actor, kind, _clean(event.id), event.time, body, repeats, None))
     await session.run_many("insert_event", rows)

@@ -11,7 +11,6 @@ from bus import (
     Conflict,
     DuplicateMismatch,
     Expect,
-    LogChanged,
     NoService,
     Refused,
     ServerRefused,
@@ -21,9 +20,6 @@ from bus import (
 )
 from bus.client import NatsConnection
 from bus.connection import raise_refusal
-from bus.ensure import ensure
-from bus.follow import HEARTBEAT_SECONDS
-from bus.topology import LOG
 from deploy.embedded.nats import Nats
 from deploy.embedded.server import Server
 from schemas import (
@@ -138,67 +134,6 @@ async def test_publishing_gives_up_at_its_deadline_and_says_so(connect: Connect,
 
 
 # ── reading ──────────────────────────────────────────────────────────────────
-
-
-async def test_a_reader_sees_everything_in_order_and_knows_when_it_has_caught_up(connect: Connect) -> None:
-    bus = await connect(Actor.LOCAL)
-    async with bus.log.follow() as reader:
-        assert reader.caught_up, "an empty log is read to its end"
-        for number in range(1, 1_203):
-            await bus.connection.publish("rig.fleet.local.noise", b"%d" % number)
-        await bus.log.publish(approved(), "local:1")
-        positions: list[int] = []
-        while not (reader.caught_up and len(positions) > 1_200):
-            positions.append((await reader.next()).position)
-    assert positions == list(range(1, 1_204))
-
-
-async def test_a_reader_goes_on_where_it_stood_after_a_restart_of_the_server(connect: Connect, nats: Server) -> None:
-    bus = await connect(Actor.LOCAL)
-    await bus.log.publish(approved(), "local:1")
-    async with bus.log.follow() as reader:
-        assert (await reader.next()).position == 1
-        await nats.kill()
-        await nats.start()
-        await bus.log.publish(approved("again"), "local:2")
-        assert (await reader.next()).position == 2
-
-
-async def test_a_heartbeat_is_no_event_and_hides_none(connect: Connect) -> None:
-    bus = await connect(Actor.LOCAL)
-    async with bus.log.follow() as reader:
-        await bus.log.publish(approved(), "local:1")
-        await reader.next()
-        await asyncio.sleep(1.5 * HEARTBEAT_SECONDS)  # nobody reads, and the server says that it is there
-        assert reader.caught_up
-
-
-async def test_a_caller_that_gives_up_early_does_not_hide_a_silence(connect: Connect, nats: Server) -> None:
-    bus = await connect(Actor.LOCAL)
-    async with bus.log.follow() as reader:
-        await nats.kill()
-        await nats.start()
-        await bus.log.publish(approved(), "local:1")
-        position = 0
-        for _ in range(20):  # a lost pull is noticed although no single wait is as long as a silence
-            try:
-                async with asyncio.timeout(0.5):
-                    position = (await reader.next()).position
-                    break
-            except TimeoutError:
-                continue
-    assert position == 1
-
-
-async def test_a_recreated_log_is_refused(connect: Connect) -> None:
-    bus = await connect(Actor.LOCAL)
-    await bus.log.publish(approved(), "local:1")
-    async with bus.log.follow() as reader:
-        await reader.next()
-        await bus.connection.api(f"$JS.API.STREAM.DELETE.{LOG.name}")
-        await ensure(bus.connection)
-        with pytest.raises(LogChanged, match="recreated"):
-            await reader.next()
 
 
 @pytest.mark.parametrize(

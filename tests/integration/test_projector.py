@@ -11,7 +11,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from bus import Bus, Delivery, LogChanged
+from bus import Bus, LogChanged, Stored
 from conductor.projector import run_projector
 from conductor.projector.store import check_contiguous
 from deploy.embedded.nats import embedded_nats
@@ -183,10 +183,10 @@ async def test_postgres_goes_away_and_nothing_is_lost(bus: Bus, tmp_path: Path) 
         await reached(server.url, 1)
         for time in range(3):
             await until(lambda: life.checks["postgres"].ok)
-            await asyncio.gather(server.kill(), say(bus, Stopped(by="ann"), id=f"stop {time}"))
+            await asyncio.gather(server.kill(), say(bus, Stopped(by="ann"), id=f"stop-{time}"))
             await until(lambda: not life.checks["postgres"].ok)
             assert "PostgreSQL: " in life.checks["postgres"].detail
-            last = await say(bus, RetryRequested(by="ann"), id=f"retry {time}")
+            last = await say(bus, RetryRequested(by="ann"), id=f"retry-{time}")
             await server.start()
             await reached(server.url, last)
         assert await rows(server.url, "select count(*), max(position) from rig.events") == [(7, 7)]
@@ -288,13 +288,13 @@ async def test_a_log_that_is_replaced_while_it_is_read_is_refused(nats: Server, 
             await work
 
 
-def delivery(position: int) -> Delivery:
-    return Delivery("rig.fleet.cli.x", b"", "", position, position, 1, 0, datetime.now(UTC))
+def stored(position: int) -> Stored:
+    return Stored(position, "rig.fleet.cli.x", datetime.now(UTC), {}, b"")
 
 
 def test_a_gap_is_named() -> None:
-    check_contiguous(4, [delivery(5), delivery(6)])
+    check_contiguous(4, [stored(5), stored(6)])
     with pytest.raises(LogChanged, match="from 4 to 6"):
-        check_contiguous(4, [delivery(6)])
+        check_contiguous(4, [stored(6)])
     with pytest.raises(LogChanged, match="from 6 to 8"):
-        check_contiguous(4, [delivery(5), delivery(6), delivery(8)])
+        check_contiguous(4, [stored(5), stored(6), stored(8)])

@@ -1,7 +1,7 @@
 """Bulk replay against a real server: what is stored comes in order, once, and what was lost on the way is noticed."""
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -9,7 +9,7 @@ import pytest
 
 import bus.replay
 from bus import Bus, LogChanged, Skipped, Unavailable
-from bus.connection import Connection, Heard, Message, Subscription
+from bus.connection import Heard, Message
 from bus.ensure import ensure
 from bus.look import Look
 from bus.replay import Replay, replay
@@ -17,15 +17,7 @@ from bus.topology import LOG
 from deploy.embedded.server import Server
 from schemas import Actor, Draft, IssueApproved, IssueRef, Recorded
 from tests.conftest import Connect
-
-NOISE = "rig.fleet.local.noise"
-
-
-async def say(bus: Bus, count: int, subjects: Sequence[str] = (NOISE,)) -> None:
-    """Stores that many messages, on the subjects in turn."""
-    for number in range(count - 1):
-        await bus.connection.publish(subjects[number % len(subjects)], b"%d" % number)
-    await bus.connection.request(subjects[(count - 1) % len(subjects)], b"last")
+from tests.support.wire import NOISE, overhear, say
 
 
 async def positions(bus: Bus, filters: Sequence[str] = ("rig.>",), **bounds: int) -> list[int]:
@@ -114,16 +106,6 @@ async def test_no_more_than_two_batches_are_asked_for_ahead(connect: Connect, mo
 
 
 # ── faults ───────────────────────────────────────────────────────────────────
-
-
-def overhear(connection: Connection, monkeypatch: pytest.MonkeyPatch, hear: Callable[[Message, Heard], None]) -> None:
-    """Puts a function between the connection and those who subscribe from now on."""
-    subscribe = connection.subscribe
-
-    async def subscribing(subject: str, heard: Heard, *, queue: str = "") -> Subscription:
-        return await subscribe(subject, lambda message: hear(message, heard), queue=queue)
-
-    monkeypatch.setattr(connection, "subscribe", subscribing)
 
 
 @pytest.mark.usefixtures("small_batches")
