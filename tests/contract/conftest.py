@@ -1,6 +1,7 @@
 """Each test of this directory runs twice: on a real nats-server in real time, and in memory on virtual time."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Protocol
@@ -12,6 +13,7 @@ from bus.testing import InMemoryBus, VirtualLoop
 from deploy.embedded.nats import embedded_nats
 from deploy.embedded.server import Server
 from schemas import Actor
+from tests.contract.mutations import MUTATIONS, VARIABLE
 
 LOOPS = {"real": asyncio.new_event_loop, "memory": VirtualLoop}
 
@@ -21,6 +23,12 @@ def pytest_asyncio_loop_factories(
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Time is part of the carrier, so it is the loop that tells them apart."""
     return LOOPS
+
+
+def pytest_configure() -> None:
+    """For test_mutations.py: this whole run is on a server that is broken on purpose."""
+    if VARIABLE in os.environ:
+        MUTATIONS[os.environ[VARIABLE]]()
 
 
 class Carrier(Protocol):

@@ -93,6 +93,13 @@ async def test_the_work_of_a_dead_replica_goes_to_another(make_bus: MakeBus) -> 
     await asyncio.gather(first, return_exceptions=True)
 
 
+async def test_what_is_not_prefetched_comes_in_the_order_of_the_log(make_bus: MakeBus) -> None:
+    conductor, worker = await make_bus(Actor.CONDUCTOR), await make_bus(Actor.DEV_E)
+    for epoch in (1, 2, 3):
+        await assign(conductor, (7, epoch), (8, epoch))
+    assert await work(worker, *[Done()] * 6) == [2, 3, 5, 6, 8, 9], "and so do those of one issue"
+
+
 async def test_one_of_a_key_at_a_time_in_order_and_many_keys_at_once(make_bus: MakeBus) -> None:
     conductor, worker = await make_bus(Actor.CONDUCTOR), await make_bus(Actor.DEV_E)
     for epoch in range(1, 6):

@@ -1,0 +1,44 @@
+"""Ways to break the server in memory on purpose, to see that the suite notices. For test_mutations.py alone."""
+
+from collections.abc import Callable, Sequence
+
+from bus.testing.consumer import Consumer
+from bus.testing.message import Packet
+from bus.testing.store import Stored
+from bus.testing.stream import Stream
+
+VARIABLE = "RIG_TEST_MUTATION"
+"""Names the mutation for a run of the suite."""
+
+
+def nothing_is_compared() -> None:
+    def check_expected(self: Stream, packet: Packet, before: Sequence[Packet] = ()) -> None: ...
+
+    Stream.check_expected = check_expected
+
+
+def nothing_is_a_duplicate() -> None:
+    def duplicate_of(self: Stream, message_id: str) -> int | None: ...
+
+    Stream.duplicate_of = duplicate_of
+
+
+def the_newest_comes_first() -> None:
+    handed: dict[int, set[int]] = {}
+
+    def next_new(self: Consumer) -> Stored | None:
+        done = handed.setdefault(id(self), set())
+        wanted = [m for m in self.stream.store.since(1) if self._wants(m.subject) and m.seq not in done]
+        if not wanted:
+            return None
+        done.add(wanted[-1].seq)
+        self._cursor = self.stream.store.last + 1
+        self._unsent -= 1
+        return wanted[-1]
+
+    Consumer._next_new = next_new
+
+
+MUTATIONS: dict[str, Callable[[], None]] = {
+    mutation.__name__: mutation for mutation in (nothing_is_compared, nothing_is_a_duplicate, the_newest_comes_first)
+}
