@@ -38,6 +38,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         future.add_done_callback(self._returned)
         return future
 
+    async def shutdown_default_executor(self) -> None:
+        """As in any loop; a thread is waited for."""
+        self._outside += 1
+        await super().shutdown_default_executor()
+        self._outside -= 1
+
     def _returned(self, _: asyncio.Future[Any]) -> None:
         self._outside -= 1
 
