@@ -147,8 +147,10 @@ async def test_work_goes_on_after_a_crash(make_bus: MakeBus, carrier: Carrier) -
             stop.set()
         return Done()
 
-    working = asyncio.create_task(worker.log.work(DURABLE, handle, slots=2, stop=stop))
+    working = asyncio.create_task(worker.log.work(DURABLE, handle, slots=1, stop=stop))
     await first.wait()
+    while b'"num_ack_pending":0' not in await conductor.connection.api("$JS.API.CONSUMER.INFO.RIG.dev-e"):  # noqa: ASYNC110 - the server tells nobody
+        await asyncio.sleep(0.01)
     await carrier.crash()
     await carrier.restart()
     await assign(conductor, (7, 2))
