@@ -78,7 +78,7 @@ class _Consumer:
         self._max_attempts = max_attempts
         self._lanes = Lanes[Held]()
         self._messages = Source(connection, durable, self._hear, self._room)
-        self._retries = Source(connection, durable.retries, self._hear, lambda held: 1 - held)
+        self._retries = Source(connection, durable.retries, self._hear, lambda open_: 1 - open_)
         self._holding = Holding(connection, durable.name, (self._messages, self._retries))
         self._asked: asyncio.Queue[Held] = asyncio.Queue()
         """Retries that somebody asked for, whose messages are to be fetched."""
@@ -115,10 +115,10 @@ class _Consumer:
             await asyncio.gather(stopped, *background, *at_work, return_exceptions=True)
             await self._holding.give_back()
 
-    def _room(self, held: int) -> int:
+    def _room(self, open_: int) -> int:
         """How many more may be held. What waits behind a retry is not counted: others must get on."""
         blocked = self._lanes.blocked
-        return 0 if blocked >= BLOCKED_MAX else min(self._most, self._most + blocked - held)
+        return 0 if blocked >= BLOCKED_MAX else min(self._most, self._most + blocked - open_)
 
     # ── what comes ───────────────────────────────────────────────────────────
 
@@ -126,7 +126,7 @@ class _Consumer:
         """A message has come; perhaps one that is here already."""
         known = source.held.get(delivery.position)
         if known is not None and (known.word is None or known.word == ACK):
-            known.reply, known.seen = delivery.reply, True  # what was said is said again, to the new delivery
+            known.reply = delivery.reply  # what was said is said again, to the new delivery
             return
         held = source.held[delivery.position] = Held(source, delivery)
         if self._stopping:

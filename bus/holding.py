@@ -22,9 +22,10 @@ log = logging.getLogger(__name__)
 ACK: Final = b"+ACK"
 _ALIVE: Final = b"+WPI"
 _BACK: Final = b"-NAK"
-_CONFIRM_SECONDS: Final = 5.0
-"""How long who stops waits for the server's confirmations."""
-_CONFIRM_TRIES: Final = 5
+_CONFIRM_ROUNDS: Final = 5
+"""How often who stops says again what is not confirmed."""
+_AGAIN_SECONDS: Final = 1.0
+"""When an outcome is said again that was not confirmed."""
 
 
 def back(after: float) -> bytes:
@@ -35,7 +36,7 @@ def back(after: float) -> bytes:
 class Held:
     """A message that is here, until the server has confirmed what became of it."""
 
-    __slots__ = ("delivery", "hopeless", "place", "reply", "seen", "source", "token", "tries", "word")
+    __slots__ = ("delivery", "hopeless", "place", "reply", "rounds", "source", "token", "word")
 
     def __init__(self, source: "Source", delivery: Delivery) -> None:
         self.source = source
@@ -50,9 +51,9 @@ class Held:
         self.word: bytes | None = None
         """What was said of it to the server."""
         self.token = ""
-        self.tries = 0
-        self.seen = False
-        """By the last round of keeping alive."""
+        self.rounds = 0
+        """For how many rounds its word has not been confirmed."""
+        source.open += 1
 
 
 class Source:
@@ -67,9 +68,9 @@ class Source:
     ) -> None:
         self.durable = durable
         self.held: dict[int, Held] = {}
-        self.pulls = Pulls(
-            connection, durable, lambda delivery: hear(self, delivery), lambda: room(len(self.held)), room(0)
-        )
+        self.open = 0
+        """How many of them have no outcome yet."""
+        self.pulls = Pulls(connection, durable, lambda delivery: hear(self, delivery), lambda: room(self.open), room(0))
 
 
 class Holding:
@@ -91,24 +92,31 @@ class Holding:
 
     async def say(self, held: Held, word: bytes) -> None:
         """Tells the server what became of it, until it confirms or there is no sense in it any more."""
-        held.word, held.seen = word, False
+        held.word = word
         held.token = token = str(next(self._tokens))
         self._unconfirmed[token] = held
         await self._publish(held.reply, word, token)
+        held.source.open -= 1
+        held.source.pulls.look()
 
     async def keep_alive(self) -> None:
         """For ever: what has no outcome lives on, what is unconfirmed is said again. Raises LogChanged."""
+        clock = asyncio.get_running_loop().time
+        alive_at = clock()
         while True:
-            await asyncio.sleep(min(source.pulls.ack_wait for source in self._sources) / 3)
+            patience = min(source.pulls.ack_wait for source in self._sources)
+            await asyncio.sleep(min(_AGAIN_SECONDS, patience / 3))
             if not self._connection.connected:
                 continue
+            for held in list(self._unconfirmed.values()):
+                await self._again(held)
+            if clock() < alive_at + patience / 3:
+                continue
+            alive_at = clock()
             for source in self._sources:
                 for held in list(source.held.values()):
                     if held.word is None:
                         await self._publish(held.reply, _ALIVE, "")
-                    elif held.seen:
-                        await self._again(held, held.word)
-                    held.seen = True
                 try:
                     await source.pulls.check()
                 except LogChanged:
@@ -124,13 +132,19 @@ class Holding:
             for held in list(source.held.values()):
                 if held.word is None:
                     await self.say(held, _BACK)
-        if self._left() and self._connection.connected:
-            self._empty.clear()
+        self._empty.clear()
+        for _ in range(_CONFIRM_ROUNDS):
+            if not self._left() or not self._connection.connected:
+                break
             try:
-                async with asyncio.timeout(_CONFIRM_SECONDS):
+                async with asyncio.timeout(_AGAIN_SECONDS):
                     await self._empty.wait()
             except TimeoutError:
-                log.warning("%s: %d outcomes are not confirmed", self._name, self._left())
+                for held in list(self._unconfirmed.values()):
+                    if held.word is not None:
+                        await self._publish(held.reply, held.word, held.token)
+        if self._left():
+            log.warning("%s: %d outcomes are not confirmed", self._name, self._left())
         if self._subscription is not None:
             with suppress(Unavailable):
                 await self._subscription.unsubscribe()
@@ -152,16 +166,16 @@ class Holding:
             del source.held[held.place]
             if not source.held and not self._left():
                 self._empty.set()
-        source.pulls.look()
 
-    async def _again(self, held: Held, word: bytes) -> None:
-        held.tries += 1
-        if held.tries < _CONFIRM_TRIES:
-            await self._publish(held.reply, word, held.token)
-            return
-        log.warning("%s: position %d: its outcome is not confirmed", self._name, held.delivery.position)
-        self._unconfirmed.pop(held.token, None)
-        self._forget(held)
+    async def _again(self, held: Held) -> None:
+        """Once a message has come again and nobody has confirmed it yet, nobody will: its durable is another by now."""
+        held.rounds += 1
+        if held.rounds * _AGAIN_SECONDS > 2 * held.source.pulls.ack_wait + _CONFIRM_ROUNDS:
+            log.warning("%s: position %d: its outcome is not confirmed", self._name, held.delivery.position)
+            self._unconfirmed.pop(held.token, None)
+            self._forget(held)
+        elif held.rounds > 1 and held.word is not None:  # the first round may be the next moment
+            await self._publish(held.reply, held.word, held.token)
 
     async def _publish(self, subject: str, word: bytes, token: str) -> None:
         try:

@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
+from typing import Any
 
 import pytest
-from msgspec import structs
+from msgspec import json, structs
 
 from bus import Bus, Delivery, Done, LogChanged, Outcome, Retry, TopologyDrift
 from bus.consume import consume
@@ -20,7 +21,7 @@ from schemas import (
     Recorded,
 )
 from tests.conftest import Connect
-from tests.support.jobs import PATIENT, Worker, fill, forever, info, key, make, working
+from tests.support.jobs import JOBS, PATIENT, Worker, fill, forever, info, key, make, working
 
 
 @pytest.fixture
@@ -207,6 +208,91 @@ async def test_an_outcome_is_not_lost_to_a_stop(bus: Bus) -> None:
     assert (await info(bus))["ack_floor"]["stream_seq"] == position
 
 
+async def test_what_is_on_its_way_to_who_stops_goes_back_too(bus: Bus, connect: Connect) -> None:
+    await make(bus, PATIENT)
+    for _ in range(399):
+        await bus.connection.publish("rig.jobs.large", b"x" * 16_000)
+    await fill(bus, "last")
+
+    async def handle(delivery: Delivery) -> Outcome:
+        worker.stop.set()  # at the first of six megabytes
+        return Done()
+
+    worker = Worker(await connect(Actor.CLI, "leaving"), handle)
+    worker.start(PATIENT, prefetch=500)
+    await worker.task
+    async with working(bus, None, PATIENT, prefetch=500) as following:
+        await following.until(lambda: len(following.done) + len(worker.done) == 400)
+    await nothing_left(bus)
+
+
+async def test_who_stops_without_a_server_does_not_wait_for_it(bus: Bus, nats: Server) -> None:
+    await fill(bus, "a", "b", "c")
+    worker = Worker(bus, forever)
+    worker.start(slots=2, prefetch=5)
+    await worker.until(lambda: len(worker.began) == 2)
+    await nats.stop()
+    async with asyncio.timeout(5):
+        await worker.end()
+
+
+async def test_an_outcome_that_is_lost_at_a_stop_is_said_again(bus: Bus) -> None:
+    await make(bus, PATIENT)
+    (position,) = await fill(bus, "a")
+    forgetful = Forgetful(bus)
+    worker = Worker(bus)
+    worker.start(PATIENT)
+    await worker.until(lambda: forgetful.lost > 0)
+    worker.stop.set()
+    await asyncio.sleep(0)
+    forgetful.losing = False
+    await worker.task
+    assert (await info(bus))["ack_floor"]["stream_seq"] == position
+
+
+# ── confirmations ────────────────────────────────────────────────────────────
+
+
+class Forgetful:
+    """Between a connection and its server: acknowledgements get lost as long as `losing`."""
+
+    def __init__(self, bus: Bus) -> None:
+        self.losing = True
+        self.lost = 0
+        self._publish = bus.connection.publish
+        bus.connection.publish = self
+
+    async def __call__(self, subject: str, body: bytes, **more: Any) -> None:
+        if self.losing and body == b"+ACK":
+            self.lost += 1
+        else:
+            await self._publish(subject, body, **more)
+
+
+async def test_a_lost_acknowledgement_is_said_again_before_the_message_comes_again(bus: Bus) -> None:
+    await make(bus, structs.replace(JOBS, ack_wait_seconds=6.0))
+    forgetful = Forgetful(bus)
+    await fill(bus, "a", "b")
+    async with working(bus) as worker:
+        await worker.until(lambda: forgetful.lost > 0)
+        forgetful.losing = False
+        await nothing_left(bus)
+    assert [delivery.attempt for delivery in worker.began] == [1, 1]
+    assert (await info(bus))["num_redelivered"] == 0
+
+
+async def test_what_is_done_and_comes_again_unconfirmed_is_not_done_twice(bus: Bus) -> None:
+    forgetful = Forgetful(bus)
+    (position,) = await fill(bus, "a")
+    async with working(bus) as worker:
+        await worker.until(lambda: forgetful.lost > 0)
+        while (await info(bus))["num_redelivered"] == 0:
+            pass
+        forgetful.losing = False
+        await nothing_left(bus)
+    assert worker.done == [position]
+
+
 # ── long handlers, dead replicas ─────────────────────────────────────────────
 
 
@@ -304,6 +390,24 @@ async def test_a_pull_that_ends_at_once_is_never_a_busy_loop(bus: Bus) -> None:
         await bus.connection.api("$JS.API.CONSUMER.DELETE.RIG.jobs")
         await asyncio.sleep(1.0)  # a second of a durable that is gone
     assert 3 < len(asked) < 30
+
+
+async def test_a_pull_that_is_refused_at_once_is_never_a_busy_loop(bus: Bus) -> None:
+    """As many pulls wait already as the durable allows."""
+    config = {**JOBS.config(), "max_waiting": 1}
+    await bus.connection.api("$JS.API.CONSUMER.DELETE.RIG.jobs")
+    request = {"stream_name": LOG.name, "config": config}
+    await bus.connection.api("$JS.API.CONSUMER.DURABLE.CREATE.RIG.jobs", request)
+    asked: list[str] = []
+    pull = "$JS.API.CONSUMER.MSG.NEXT.RIG.jobs"
+    inbox = bus.connection.inbox()
+    await bus.connection.subscribe(inbox, lambda message: asked.append("answered"))
+    await bus.connection.publish(pull, json.encode({"batch": 1, "expires": 60 * SECOND}), reply=inbox)
+    await bus.connection.subscribe(pull, lambda message: asked.append(message.subject))
+    async with working(bus) as worker:
+        await worker.until(lambda: bool(asked))
+        await asyncio.sleep(1.0)  # a second of refusals
+    assert 2 < len(asked) < 8
 
 
 async def test_a_log_recreated_under_a_consumer_is_refused(bus: Bus) -> None:
