@@ -7,7 +7,7 @@ from bus.bus import Bus
 from bus.ensure import ensure
 from bus.testing.connection import MemoryConnection
 from bus.testing.faults import Faults
-from bus.testing.server import MemoryServer
+from bus.testing.server import Grants, MemoryServer
 from bus.verify import verify
 from schemas import Actor
 
@@ -27,10 +27,12 @@ class InMemoryBus:
         """What goes wrong on the wires; nothing, until a test says so."""
         return self.server.faults
 
-    async def connect(self, actor: Actor, source: str = "", *, create: bool = True) -> Bus:
-        """A bus of this actor, as `Bus.connect` gives one; and it raises as that does."""
+    async def connect(
+        self, actor: Actor, source: str = "", *, create: bool = True, grants: Grants | None = None
+    ) -> Bus:
+        """A bus of this actor, as `Bus.connect` gives one; and it raises as that does. Without `grants` it may all."""
         name = source or actor.value
-        connection = await MemoryConnection.connect(self.server, name=name)
+        connection = await MemoryConnection.connect(self.server, name=name, grants=grants)
         await (ensure(connection) if create else verify(connection))
         return Bus(connection, actor, name)
 

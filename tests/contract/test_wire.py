@@ -1,5 +1,7 @@
 """The server in memory against the real one, question by question: the same requests, the same answers."""
 
+# ruff: noqa: ASYNC110 - what is waited for is a fact on a server, and no event tells
+
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -13,6 +15,7 @@ import pytest
 from bus.client import NatsConnection
 from bus.connection import Connection, Message
 from bus.errors import Unavailable
+from bus.stored import last
 from bus.testing import InMemoryBus, MemoryConnection
 from bus.testing.consumer import ConsumerConfig
 from bus.testing.stream import Config
@@ -70,7 +73,7 @@ class Wire:
             return any((m.headers or {}).get("Status") in until.split("|") for m in found)
 
         async with asyncio.timeout(5):
-            while not enough():  # noqa: ASYNC110 - a fact on two servers, and no event tells
+            while not enough():
                 await asyncio.sleep(0.01)
         self.transcript += [f"heard {shown(message, self.connection)}" for message in found]
         return found
@@ -402,7 +405,9 @@ async def test_what_expires_and_what_is_scheduled(compare: Compare) -> None:
         await wire.ask("lease.mine", "", Nats_TTL="1s", **{"Nats-Expected-Last-Subject-Sequence": 0})
         await wire.ask("presence.agent", "here", Nats_TTL="1s")
         await wire.heard(stored, 2)  # the heartbeat, and the marker of its end
-        await asyncio.sleep(0.3)
+        async with asyncio.timeout(20):
+            while await last(wire.connection, LEASES, "lease.mine") is not None:
+                await asyncio.sleep(0.05)
         await wire.ask("$JS.API.DIRECT.GET.RIG_PRESENCE", {"last_by_subj": "presence.agent"})
         await wire.ask("lease.mine", "", Nats_TTL="1s", **{"Nats-Expected-Last-Subject-Sequence": 0})
         await wire.ask("$JS.API.STREAM.INFO.RIG_BEATS")
@@ -431,7 +436,9 @@ async def test_what_expires_and_what_is_scheduled(compare: Compare) -> None:
         await wire.ask(f"{timer}.set.c", "", **{"Nats-Schedule": at(1), "Nats-Schedule-Target": f"{timer}.fired.c"})
         await wire.ask("$JS.API.STREAM.PURGE.RIG_TIMERS_CONDUCTOR", {"filter": f"{timer}.set.c"})
         await wire.many("$JS.API.DIRECT.GET.RIG_TIMERS_CONDUCTOR", {"seq": 1, "batch": 9})
-        await asyncio.sleep(1.3)
+        async with asyncio.timeout(20):
+            while await last(wire.connection, CONDUCTOR_TIMERS, f"{timer}.fired.b") is None:
+                await asyncio.sleep(0.05)
         await wire.many("$JS.API.DIRECT.GET.RIG_TIMERS_CONDUCTOR", {"seq": 1, "batch": 9})
         forged = {"Nats-Scheduler": f"{timer}.set.e", "Nats-Schedule-Next": "purge"}
         await wire.ask(f"{timer}.set.e", "", **{"Nats-Schedule": at(9), "Nats-Schedule-Target": f"{timer}.fired.e"})
@@ -494,7 +501,9 @@ async def test_consumers(compare: Compare) -> None:
         reader |= {"filter_subjects": ["rig.a.1", "rig.b.*"], "mem_storage": True, "inactive_threshold": SECOND // 3}
         await wire.ask(f"{api}.CREATE.RIG.r", {"stream_name": "RIG", "config": reader})
         await wire.many(f"{api}.MSG.NEXT.RIG.r", {"batch": 9, "expires": SECOND // 5})
-        await asyncio.sleep(0.8)
+        async with asyncio.timeout(20):  # nobody asks for it any more, so it ends
+            while b'"error"' not in await wire.connection.request(f"{api}.INFO.RIG.r"):
+                await asyncio.sleep(0.05)
         await wire.ask(f"{api}.INFO.RIG.r")
         one = {"name": "o", "ack_policy": "explicit", "filter_subject": "rig.a.0", "max_ack_pending": 1}
         await wire.ask(f"{api}.CREATE.RIG.o.rig.a.0", {"stream_name": "RIG", "config": one})
