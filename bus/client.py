@@ -1,14 +1,10 @@
 """The connection to a real nats-server: opened with checks, kept alive, closed in order.
 
-The only file that knows the client library. It refuses a server that would quietly drop a promise: one older than 2.14
-ignores what it does not know (atomic batches, schedules, message TTL), and one that does not sync each write to disk
-can lose what it acknowledged. Measured facts behind this: nats-server's `JSZ` tells the sync setting, to an account
-that imports that one service.
+The only file that knows the client library. What is checked of the server: see suitable.py.
 """
 
 import asyncio
 import logging
-import os
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -16,8 +12,6 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final, cast
 
-import msgspec
-from msgspec import Struct
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription as NatsSubscription
@@ -28,13 +22,11 @@ from nats.micro.request import Request
 from nats.micro.service import Service
 
 from bus.connection import Answer, Connection, Heard, Message, Subscription
-from bus.errors import ServerRefused, Unavailable, Unsuitable
+from bus.errors import Unavailable
+from bus.suitable import check_server
 
 log = logging.getLogger(__name__)
 
-API_LEVEL: Final = 4
-"""What nats-server 2.14 reports; 2.15 reports 5."""
-DURABILITY_SUBJECT: Final = "$SYS.REQ.SERVER.PING.JSZ"
 MAX_PAYLOAD: Final = 1024 * 1024
 _STRETCH: Final = 32
 """Messages that are written at one go."""
@@ -113,56 +105,11 @@ class NatsConnection(Connection):
             raise
         try:
             await connection._listen()
-            await connection._check_server()
+            connection.lossy = await check_server(connection)
         except BaseException:
             await connection.close()
             raise
         return connection
-
-    async def _check_server(self) -> None:
-        class Api(Struct):
-            level: int = 0
-
-        class Info(Struct):
-            api: Api = msgspec.field(default_factory=Api)
-
-        version = self._client.connected_server_version
-        try:
-            info = msgspec.json.decode(await self.api("$JS.API.INFO"), type=Info)
-        except (Unavailable, ServerRefused) as error:
-            raise Unsuitable(f"nats-server {version}: JetStream does not answer here ({error}); switch it on") from None
-        if info.api.level < API_LEVEL:
-            raise Unsuitable(
-                f"nats-server {version} has JetStream API level {info.api.level}; Rig needs 2.14 or newer"
-                " (older servers accept and drop what they do not know)"
-            )
-        problem = await self._durability_problem()
-        if problem is None:
-            return
-        if os.environ.get("RIG_ALLOW_LOSSY") != "1":
-            raise Unsuitable(f"nats-server {version}: {problem}")
-        log.warning("nats-server %s is allowed to lose acknowledged events (RIG_ALLOW_LOSSY=1): %s", version, problem)
-
-    async def _durability_problem(self) -> str | None:
-        class Config(Struct):
-            sync_always: bool = False
-
-        class Data(Struct):
-            config: Config = msgspec.field(default_factory=Config)
-
-        class Jsz(Struct):
-            data: Data = msgspec.field(default_factory=Data)
-
-        try:
-            body = await self.request(DURABILITY_SUBJECT, b'{"config":true}', timeout_seconds=2.0)
-        except Unavailable:
-            return (
-                f"it does not say whether it syncs each write; let its account import the service {DURABILITY_SUBJECT}"
-                " from the system account, or set RIG_ALLOW_LOSSY=1 to accept losing acknowledged events"
-            )
-        if msgspec.json.decode(body, type=Jsz).data.config.sync_always:
-            return None
-        return "it does not sync each write to disk; set `jetstream { sync_interval: always }`"
 
     @property
     def connected(self) -> bool:

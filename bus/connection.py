@@ -14,7 +14,7 @@ from typing import Final, Protocol, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from bus.errors import Conflict, ServerRefused, Unavailable
+from bus.errors import Conflict, NoResponder, ServerRefused, Unavailable
 
 CONFLICT_CODES: Final = frozenset({10071, 10164})
 """Wrong last sequence; the same on a replicated stream while another is in flight."""
@@ -22,6 +22,8 @@ CONFLICT_CODES: Final = frozenset({10071, 10164})
 
 PASSING_CODES: Final = frozenset({429, 503})
 """Not now: no leader, no space, too much at once. As with silence, it may be tried again."""
+OFF_CODES: Final = frozenset({10039, 10076})
+"""JetStream is off for the account, or the server; the server says 503 of that too, and it does not pass."""
 
 
 class Message(Protocol):
@@ -73,6 +75,8 @@ class Connection(ABC):
         self._waiting: dict[str, tuple[str, asyncio.Future[Message]]] = {}
         self.closed = asyncio.Event()
         """Set when the connection is gone for good."""
+        self.lossy: str | None = None
+        """How the server may lose what it has acknowledged, since somebody accepted that; None when it does not."""
 
     @property
     @abstractmethod
@@ -150,7 +154,7 @@ class Connection(ABC):
         finally:
             del self._waiting[token]
         if header(message, "Status") == "503" and header(message, "Nats-Sequence") is None:
-            raise Unavailable(f"nobody answers on {subject}")
+            raise NoResponder(f"nobody answers on {subject}")
         return message
 
     async def api(self, subject: str, request: object = None, *, timeout_seconds: float = 5.0) -> bytes:
@@ -178,7 +182,7 @@ def raise_refusal(what: str, answer: bytes) -> None:
         error = msgspec.json.decode(answer, type=_ApiAnswer).error
     except msgspec.DecodeError as problem:
         raise ServerRefused(what, 0, f"an answer that is not JSON: {problem}") from None
-    if error is not None and error.code in PASSING_CODES:
+    if error is not None and error.code in PASSING_CODES and error.err_code not in OFF_CODES:
         raise Unavailable(f"{what}: {error.description} ({error.err_code})")
     if error is not None:
         kind = Conflict if error.err_code in CONFLICT_CODES else ServerRefused

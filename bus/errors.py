@@ -2,6 +2,7 @@
 
 BusError
 ├── Unavailable         the server did not answer within the caller's deadline
+│   └── NoResponder     nobody listens where the question went
 ├── Unsuitable          a server that would quietly drop a promise: too old, not durable, JetStream off
 ├── TopologyDrift       a stream or durable consumer that is not configured as it must be
 │   ├── NoStream        a stream that is not there yet
@@ -27,6 +28,10 @@ class BusError(Exception):
 
 class Unavailable(BusError):
     """The server did not answer within the caller's deadline."""
+
+
+class NoResponder(Unavailable):
+    """Nobody listens where the question went."""
 
 
 class Unsuitable(BusError):

@@ -2,7 +2,6 @@
 
 import asyncio
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from msgspec import Struct
@@ -16,11 +15,9 @@ from bus import (
     ServerRefused,
     Skipped,
     Unavailable,
-    Unsuitable,
 )
 from bus.client import NatsConnection
 from bus.connection import raise_refusal
-from deploy.embedded.nats import Nats
 from deploy.embedded.server import Server
 from schemas import (
     FLEET,
@@ -196,21 +193,3 @@ async def test_no_server_is_said_without_the_password(nats: Server) -> None:
         await NatsConnection.connect(url, name="test", timeout_seconds=0.3)
     password = url.split("@")[0].rsplit(":", 1)[1]
     assert password not in str(caught.value)
-
-
-class Lossy(Nats):
-    """A server with the default sync_interval of two minutes."""
-
-    async def prepare(self, port: int) -> None:
-        await super().prepare(port)
-        (configuration,) = self.directory.glob("*.conf")
-        configuration.write_text(configuration.read_text().replace("sync_interval: always", ""))
-
-
-async def test_a_server_that_does_not_sync_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with Server(Lossy(tmp_path), tmp_path / "nats.log") as server:
-        with pytest.raises(Unsuitable, match="does not sync each write"):
-            await NatsConnection.connect(server.url, name="test")
-        monkeypatch.setenv("RIG_ALLOW_LOSSY", "1")
-        allowed = await NatsConnection.connect(server.url, name="test")
-        await allowed.close()

@@ -1,0 +1,97 @@
+"""Whether a server can keep the promises that are made on it: asked once, by whoever has just connected.
+
+A server older than 2.14 ignores what it does not know (atomic batches, schedules, message TTL) and says nothing; one
+that does not sync each write to disk can lose what it acknowledged. Measured facts behind this: nats-server's `JSZ`
+tells the sync setting, to an account that imports that one service; of a cluster, the server that one is connected to
+answers.
+"""
+
+import logging
+import os
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from bus.connection import Connection
+from bus.errors import NoResponder, ServerRefused, Unavailable, Unsuitable
+
+log = logging.getLogger(__name__)
+
+API_LEVEL: Final = 4
+"""What nats-server 2.14 reports; 2.15 reports 5."""
+DURABILITY_SUBJECT: Final = "$SYS.REQ.SERVER.PING.JSZ"
+_ELSE: Final = "or unset RIG_NATS_URL, and `rig up` starts a server that does"
+
+
+class _Api(Struct):
+    level: int = 0
+
+
+class _Info(Struct):
+    api: _Api = msgspec.field(default_factory=_Api)
+
+
+class _Config(Struct):
+    sync_always: bool = False
+
+
+class _Data(Struct):
+    config: _Config | None = None
+
+
+class _Jsz(Struct):
+    data: _Data = msgspec.field(default_factory=_Data)
+
+
+async def check_server(connection: Connection) -> str | None:
+    """How the server may lose acknowledged events, where RIG_ALLOW_LOSSY=1 accepts that; None when it does not.
+
+    Raises Unsuitable with the server's version, what is wrong with it and what to do; Unavailable when it has no
+    answer yet: a cluster without a leader.
+    """
+    server = f"nats-server {connection.server_version}"
+    try:
+        info = msgspec.json.decode(await connection.api("$JS.API.INFO"), type=_Info)
+    except (NoResponder, ServerRefused) as error:
+        raise Unsuitable(
+            f"{server}: JetStream is off, for us at least ({error})."
+            f" Switch it on, for the server and our account, {_ELSE}"
+        ) from None
+    except msgspec.DecodeError as error:
+        raise Unsuitable(
+            f"{server}: it answers as no nats-server that we know ({error}). Take another, {_ELSE}"
+        ) from None
+    if info.api.level < API_LEVEL:
+        raise Unsuitable(
+            f"{server} is too old: its JetStream API has level {info.api.level}, and Rig needs {API_LEVEL}. It"
+            " would accept and quietly drop what it does not know (atomic batches, message TTL, schedules)."
+            f" Upgrade it to 2.14 or newer, {_ELSE}"
+        )
+    problem = await _durability_problem(connection)
+    if problem is None:
+        return None
+    reason, mend = problem
+    if os.environ.get("RIG_ALLOW_LOSSY") != "1":
+        raise Unsuitable(
+            f"{server} {reason}: what it has acknowledged may be lost when its machine dies. {mend}, {_ELSE}."
+            " RIG_ALLOW_LOSSY=1 accepts losing events"
+        )
+    lossy = f"{server} {reason}: it may lose acknowledged events, and RIG_ALLOW_LOSSY=1 accepts that"
+    log.warning("%s", lossy)
+    return lossy
+
+
+async def _durability_problem(connection: Connection) -> tuple[str, str] | None:
+    """What is wrong, and what mends it."""
+    try:
+        answer = await connection.request(DURABILITY_SUBJECT, b'{"config":true}', timeout_seconds=2.0)
+        config = msgspec.json.decode(answer, type=_Jsz).data.config
+    except (Unavailable, msgspec.DecodeError):
+        config = None
+    if config is None:
+        share = f"Let its account import the service {DURABILITY_SUBJECT} from the system account"
+        return "does not say whether it syncs each write to disk", share
+    if config.sync_always:
+        return None
+    return "does not sync each write to disk", "Set `jetstream { sync_interval: always }`"

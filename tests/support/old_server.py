@@ -1,0 +1,37 @@
+"""A server that says it is of some version: as much of the client protocol as a look at it takes.
+
+https://docs.nats.io/reference/reference-protocols/nats-protocol
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+
+
+@asynccontextmanager
+async def server_of(version: str, answers: Mapping[str, object]) -> AsyncGenerator[str]:
+    """Its URL. It answers requests on the subjects of `answers`, and is silent on all others."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        info = {"server_id": "OLD", "server_name": "old", "version": version, "headers": True, "max_payload": 1 << 20}
+        writer.write(f"INFO {json.dumps(info)}\r\n".encode())
+        listening = ""
+        while words := (await reader.readline()).decode().split():
+            if words[0] == "PING":
+                writer.write(b"PONG\r\n")
+            elif words[0] == "SUB":
+                listening = words[-1]
+            elif words[0] == "PUB":
+                await reader.readexactly(int(words[-1]) + 2)
+                if words[1] in answers:
+                    body = json.dumps(answers[words[1]])
+                    writer.write(f"MSG {words[2]} {listening} {len(body)}\r\n{body}\r\n".encode())
+        writer.close()
+
+    listener = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield f"nats://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+    finally:
+        listener.close()
+        await listener.wait_closed()
