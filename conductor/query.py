@@ -127,6 +127,7 @@ class Desk:
             issues={row.state: row.issues for row in issues},
             agents=agents,
             repositories=tuple(row.line for row in repositories),
+            lossy=self._bus.connection.lossy,
         )
 
     async def issues(self, request: IssuesRequest) -> Issues:

@@ -94,7 +94,7 @@ async def examine(environ: Mapping[str, str]) -> Report:
             Finding("settings", Verdict.PROBLEM, problem, "mend it, and look again") for problem in wrong.problems
         ]
     else:
-        findings += [await _coder(settings), *await _servers(settings, lossy=environ.get("RIG_ALLOW_LOSSY") == "1")]
+        findings += [await _coder(settings), *await _servers(settings)]
     findings.append(_boundary())
     return Report(all(finding.verdict is not Verdict.PROBLEM for finding in findings), tuple(findings))
 
@@ -182,13 +182,13 @@ def _boundary() -> Finding:
 # ── servers ──────────────────────────────────────────────────────────────────
 
 
-async def _servers(settings: Settings, *, lossy: bool) -> list[Finding]:
+async def _servers(settings: Settings) -> list[Finding]:
     running = settings.home.running()
     findings = [_rig(settings.home, running)]
     nats_url = settings.nats_url or (running.nats_url if running else None)
     postgres_url = settings.postgres_url or (running.postgres_url if running else None)
     given = settings.nats_url is not None
-    findings += await asyncio.gather(_nats(nats_url, given=given, lossy=lossy), _postgres(postgres_url))
+    findings += await asyncio.gather(_nats(nats_url, given=given), _postgres(postgres_url))
     if running is not None:
         findings.append(await _read_side(running, settings.home))
     return findings
@@ -204,15 +204,18 @@ def _rig(home: Home, running: Running | None) -> Finding:
     return Finding("rig", Verdict.NOTE, f"none runs on {home.path}; `rig up` starts one")
 
 
-async def _nats(url: str | None, *, given: bool, lossy: bool) -> Finding:
+async def _nats(url: str | None, *, given: bool) -> Finding:
     what, where = "nats-server", "started here for this look" if url is None else f"at {redacted(url)}"
     try:
         async with _server(url) as at, await _connected(at, create=url is None) as bus:
-            seen = f"{bus.connection.server_version} {where}"
-            well = Finding(what, Verdict.OK, f"{seen}: every acknowledged event is on disk")
+            if bus.connection.lossy is not None:
+                mend = "have it sync every write, and unset RIG_ALLOW_LOSSY"
+                return Finding(what, Verdict.PROBLEM, f"{where}: {bus.connection.lossy}", mend)
+            seen = f"{bus.connection.server_version} {where}: every acknowledged event is on disk"
+            return Finding(what, Verdict.OK, seen)
     except NoStream:
         seen = f"{where}: it will do, and is empty"
-        well = Finding(what, Verdict.NOTE, seen, "`rig up` makes the streams")
+        return Finding(what, Verdict.NOTE, seen, "`rig up` makes the streams")
     except TopologyDrift as error:
         mend = "`rig up` mends what an older release made, and says of the rest what to do"
         return Finding(what, Verdict.PROBLEM, f"{where}: {error}", mend)
@@ -223,9 +226,6 @@ async def _nats(url: str | None, *, given: bool, lossy: bool) -> Finding:
         return Finding(what, Verdict.PROBLEM, redacted(str(error)), "see deploy/nats/nats.conf for one that does")
     except ServerFailed as error:
         return Finding(what, Verdict.PROBLEM, str(error), "install Rig anew, or set RIG_NATS_URL to a server")
-    if lossy:
-        return Finding(what, Verdict.PROBLEM, f"{seen}; RIG_ALLOW_LOSSY=1 lets it lose events", "unset that")
-    return well
 
 
 async def _postgres(url: str | None) -> Finding:

@@ -58,6 +58,7 @@ class Screen:
                     "logs": str(rig.home.logs),
                     "agents": list(rig.agents),
                     "coder": provider,
+                    "lossy": rig.lossy,
                 }
             )
             return
@@ -67,6 +68,8 @@ class Screen:
             f"ready after {rig.seconds:.1f} s · nats {nats} · postgres {postgres} · data {rig.home.path}"
             f" · logs {rig.home.logs} · agents {agents}",
         )
+        if rig.lossy is not None:
+            tell(sys.stderr, f"not safe: {rig.lossy}")
         if provider is None:
             tell(sys.stderr, NO_CODER)
 

@@ -44,6 +44,8 @@ class Rig:
     agents: tuple[str, ...]
     seconds: float
     """From the beginning until every role was ready."""
+    lossy: str | None
+    """How the NATS server may lose what it has acknowledged, where RIG_ALLOW_LOSSY=1 accepts that."""
     guards: tuple[asyncio.Task[None], ...]
 
     async def unless_failed(self, work: Coroutine[Any, Any, T]) -> T:
@@ -88,6 +90,7 @@ async def running_rig(
                 both.nats_url, actor=Actor.CLI, source="rig up", create=True, timeout_seconds=CONNECT_SECONDS
             ) as bus:
                 await adopt(bus, policy)
+                lossy = bus.connection.lossy
             names = tuple(f"dev-e-{number}" for number in range(1, agents + 1)) if coder is not None else ()
             roles = _roles(home, both, names, coder or "", slots)
             guards = [
@@ -103,7 +106,7 @@ async def running_rig(
                 async with Supervisor(roles, home.logs, report=report, keep_open=[lock]) as supervisor:
                     await supervisor.wait_ready(READY_SECONDS)
                     home.announce(Running(both.nats_url, both.postgres_url, os.getpid(), datetime.now(UTC)))
-                    yield Rig(home, both, supervisor, names, time.monotonic() - began, tuple(guards))
+                    yield Rig(home, both, supervisor, names, time.monotonic() - began, lossy, tuple(guards))
             finally:
                 home.withdraw()
                 for task in guards:

@@ -57,6 +57,8 @@ class Status(Struct, frozen=True, kw_only=True):
     agents: int
     """Agents that have joined and not left."""
     repositories: tuple[RepositoryLine, ...]
+    lossy: str | None = None
+    """How the server may lose what it has acknowledged, where RIG_ALLOW_LOSSY=1 accepts that."""
 
 
 # ── issues ───────────────────────────────────────────────────────────────────

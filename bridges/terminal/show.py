@@ -66,6 +66,8 @@ def status(answer: Status) -> Iterator[str]:
     )
     yield f"log           position {answer.log_position}"
     yield f"read side     position {answer.position}{behind}"
+    if answer.lossy is not None:
+        yield f"not safe      {one_line(answer.lossy, 300)}"
     if answer.skipped:
         yield f"unreadable    {answer.skipped} of the log's positions hold nothing that this version can read"
     yield f"issues        {issues or 'none'}"

@@ -141,10 +141,3 @@ class TestNotWell:
         monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
         monkeypatch.setattr(doctor, "ANSWER_SECONDS", 0.3)
         assert "conductor is installed by conductor-python too" in problems(await examine(nowhere))["import names"].seen
-
-    async def test_a_server_that_may_lose_events_is_a_problem_even_where_that_is_allowed(
-        self, nowhere: dict[str, str], nats: Server, connect: Connect
-    ):
-        await connect(Actor.CLI)
-        report = await examine({**nowhere, "RIG_NATS_URL": nats.url, "RIG_ALLOW_LOSSY": "1"})
-        assert "RIG_ALLOW_LOSSY=1" in problems(report)["nats-server"].seen

@@ -5,17 +5,24 @@ rest are real servers with other settings. Streams that break a promise: see tes
 """
 
 import asyncio
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bus import Unavailable, Unsuitable
+from bridges.terminal import show
+from bus import Bus, Unavailable, Unsuitable
 from bus.client import NatsConnection
 from bus.suitable import DURABILITY_SUBJECT
+from deploy.doctor import Verdict, examine
 from deploy.embedded.nats import Nats
 from deploy.embedded.server import Server
+from deploy.home import Home
+from deploy.screen import Screen
+from deploy.up import running_rig
+from schemas import Actor, Status, StatusRequest
 from tests.support.old_server import server_of
 
 INFO = "$JS.API.INFO"
@@ -134,12 +141,24 @@ async def test_a_real_server_with_other_settings_is_refused(
         assert reason in await refusal(server.url)
 
 
-async def test_a_server_that_may_lose_events_is_accepted_on_request_and_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_a_server_that_may_lose_events_is_accepted_on_request_and_every_status_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("RIG_ALLOW_LOSSY", "1")
-    async with Server(Lossy(tmp_path), tmp_path / "nats.log") as server:
-        connection = await NatsConnection.connect(server.url, name="test")
-        assert connection.lossy is not None
-        assert "does not sync each write to disk: it may lose acknowledged events" in connection.lossy
-        await connection.close()
+    loses = "does not sync each write to disk: it may lose acknowledged events"
+    async with (
+        Server(Lossy(tmp_path / "nats"), tmp_path / "nats.log") as server,
+        running_rig(Home(tmp_path / "rig"), nats_url=server.url) as rig,
+        await Bus.connect(server.url, actor=Actor.CLI, source="test") as bus,
+    ):
+        assert loses in (bus.connection.lossy or "")
+        for as_json in (False, True):
+            Screen(as_json=as_json).ready(rig, "scripted")
+            assert loses in "".join(capsys.readouterr())
+        status = await bus.services.ask("query", "status", StatusRequest(), Status)
+        assert loses in (status.lossy or "")
+        assert any(loses in line for line in show.status(status))
+        report = await examine({**os.environ, "RIG_NATS_URL": server.url, "RIG_HOME": str(tmp_path / "rig")})
+        (said,) = [finding for finding in report.findings if finding.what == "nats-server"]
+        assert said.verdict is Verdict.PROBLEM
+        assert loses in said.seen

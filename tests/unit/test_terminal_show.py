@@ -161,10 +161,12 @@ def test_the_status_tells_how_far_the_read_side_is() -> None:
         issues={IssueState.DONE: 3, IssueState.QUEUED: 2},
         agents=1,
         repositories=(shop,),
+        lossy="nats-server 2.15.1 does not sync each write to disk",
     )
     assert list(show.status(answer)) == [
         "log           position 57",
         "read side     position 50, 7 behind",
+        "not safe      nats-server 2.15.1 does not sync each write to disk",
         "unreadable    1 of the log's positions hold nothing that this version can read",
         "issues        2 queued, 3 done",
         "agents        1",
