@@ -25,7 +25,8 @@ from agents.prompt import prompt
 from agents.runtime import AgentConfig, Replica
 from agents.workspace import Workspace
 from agents.worktree import Worktree
-from bus import Bus, BusError, Done, Drop, Outcome, Retry
+from bus import Bus, BusError, Done, Drop, Outcome, Retry, trace_of
+from bus.tracing import tracing
 from machine.checks import run_check
 from machine.git import GitError, Identity
 from machine.lifecycle import Lifecycle, Misconfigured
@@ -81,6 +82,7 @@ class Run(Struct, frozen=True, kw_only=True):
     cause: str
     """Id of the IssueAssigned."""
     correlation: str | None
+    traceparent: str | None
 
     @property
     def branch(self) -> str:
@@ -114,6 +116,7 @@ class DevE:
             assigned=assigned,
             cause=recorded.event.id,
             correlation=recorded.event.correlationid,
+            traceparent=trace_of(recorded.event),
         )
         outcome = Done()
         try:
@@ -184,8 +187,10 @@ class DevE:
         checkout = self._workspace.checkout(
             run.issue.repository, what.clone_url, base=what.base_branch, branch=run.branch, earlier=what.earlier
         )
-        tree = await afterwards.enter_async_context(checkout)
-        result = await self._code(run, what, tree)
+        with tracing.step("prepare"):
+            tree = await afterwards.enter_async_context(checkout)
+        with tracing.step("code"):
+            result = await self._code(run, what, tree)
         if result.failure is not None:
             return run.failed(result.failure, f"{result.detail}\n{await self._hand_on(run, what, tree)}".strip())
         if problem := await self._commit(run, what, tree):
@@ -204,7 +209,8 @@ class DevE:
             return run.failed(FailureKind.NO_CHANGES, f"the coder finished and changed nothing since {head[:12]}")
         policy = self._replica.policy
         limits = Limits(policy.check_wall_seconds, policy.check_output_bytes, GRACE_SECONDS)
-        check = await run_check(what.check, cwd=tree.path, limits=limits)
+        with tracing.step("check"):
+            check = await run_check(what.check, cwd=tree.path, limits=limits)
         await self._push(run, tree)
         if not check.passed:
             return run.failed(FailureKind.CHECKS_FAILED, check.excerpt)
@@ -255,8 +261,9 @@ class DevE:
         return _about_nested(nested) if nested else ""
 
     async def _push(self, run: Run, tree: Worktree) -> None:
-        await self._still_owner(run)
-        await tree.push()
+        with tracing.step("push"):
+            await self._still_owner(run)
+            await tree.push()
 
     async def _still_owner(self, run: Run) -> None:
         """Raises NotOwner unless the log, as it is now, says that this run owns the work."""
@@ -267,7 +274,9 @@ class DevE:
         return await self._bus.log.history([everything_about(about)])
 
     async def _say(self, run: Run, event: IssueEvent) -> int:
-        draft = Draft(about=run.issue, data=event, cause=run.cause, correlation=run.correlation)
+        draft = Draft(
+            about=run.issue, data=event, cause=run.cause, correlation=run.correlation, traceparent=run.traceparent
+        )
         return await self._bus.log.publish(draft, event_id(ROLE, run.id, event.name()))
 
 

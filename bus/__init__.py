@@ -1,6 +1,7 @@
 """HOW it travels: typed events on NATS JetStream. The only room that knows the server and its client library."""
 
 from bus.bus import Bus
+from bus.causes import Causes, trace_of
 from bus.dead import DeadLetter
 from bus.delivery import Delivery, Skipped
 from bus.errors import (
@@ -38,6 +39,7 @@ __all__ = [
     "WORK",
     "Bus",
     "BusError",
+    "Causes",
     "Conflict",
     "DeadLetter",
     "Delivery",
@@ -72,4 +74,5 @@ __all__ = [
     "TopologyDrift",
     "Unavailable",
     "Unsuitable",
+    "trace_of",
 ]

@@ -247,7 +247,7 @@ class _Consumer:
             await self._holding.say(held, back(outcome.after))
             self._lanes.done(lane)
         elif not self._stopping:
-            held.delivery = structs.replace(held.delivery, attempt=held.delivery.attempt + 1)
+            held.delivery = structs.replace(held.delivery, attempt=held.delivery.attempt + 1, heard=0)
             self._lanes.block(lane)
             if self._lanes.blocked >= BLOCKED_MAX:
                 log.warning("%s: %d messages wait for retries; nothing new is taken", self._durable.name, BLOCKED_MAX)

@@ -1,10 +1,12 @@
 """One message as JetStream hands it over, and what its reply subject tells about it."""
 
+import time
 from datetime import UTC, datetime
 
 from msgspec import Struct
 
 from bus.connection import Message
+from bus.tracing import tracing
 from schemas import Recorded, SchemaError, decode
 
 
@@ -36,6 +38,8 @@ class Delivery(Struct, frozen=True):
     headers: dict[str, str] | None = None
     cause: str | None = None
     """What brought it back from the dead letters, like RIG_DEAD:17; None for what came by itself."""
+    heard: int = 0
+    """When it came here, in ns of Unix time; 0: nobody wants to know, or it has been here for long."""
 
     @classmethod
     def of(cls, message: Message) -> "Delivery | None":
@@ -54,6 +58,7 @@ class Delivery(Struct, frozen=True):
             pending=int(pending),
             stored_at=datetime.fromtimestamp(int(stored) / 1e9, UTC),
             headers=message.headers,
+            heard=time.time_ns() if tracing.on else 0,
         )
 
     def decoded(self) -> Recorded | Skipped:

@@ -13,6 +13,7 @@ from bus.outcomes import MAX_ATTEMPTS, Drop, Key, Outcome
 from bus.publish import Expect, Outgoing, store_batch, store_expecting
 from bus.replay import replay
 from bus.topology import Durable
+from bus.tracing import tracing
 from bus.writer import Writer
 from schemas import Actor, Draft, Envelope, Recorded, envelope
 
@@ -44,7 +45,15 @@ class Log:
         (Conflict otherwise). Raises DuplicateMismatch when the id is stored with another subject or data,
         ServerRefused, or Unavailable at the deadline: then it may be stored nevertheless.
         """
-        message = Outgoing.of(self.envelope(draft, id))
+        event = self.envelope(draft, id)
+        if not tracing.on:
+            return await self._store(Outgoing.of(event), new_subject, timeout_seconds)
+        with tracing.sending(event) as sending:
+            message = Outgoing.of(sending.events[0])
+            sending.encoded([message.body])
+            return await self._store(message, new_subject, timeout_seconds)
+
+    async def _store(self, message: Outgoing, new_subject: bool, timeout_seconds: float) -> int:
         if not new_subject:
             return await self._writer.publish(message, timeout_seconds=timeout_seconds)
         expect = Expect(message.subject, 0)
@@ -56,7 +65,12 @@ class Log:
         One try. Any refusal or silence raises (Conflict, ServerRefused, Unavailable) and leaves it to the caller to
         read the log before saying anything again: the batch may have landed.
         """
-        return await store_batch(self._connection, [Outgoing.of(event) for event in events], expect=expect)
+        if not tracing.on:
+            return await store_batch(self._connection, [Outgoing.of(event) for event in events], expect=expect)
+        with tracing.sending_batch(events) as sending:
+            messages = [Outgoing.of(event) for event in sending.events]
+            sending.encoded([message.body for message in messages])
+            return await store_batch(self._connection, messages, expect=expect)
 
     async def close(self) -> None:
         """Takes nothing more. Who still waits for the server's word gets Unavailable."""
@@ -106,7 +120,17 @@ class Log:
 
         async def handle(delivery: Delivery) -> Outcome:
             item = delivery.decoded()
-            return Drop(item.reason) if isinstance(item, Skipped) else await handler(item)
+            if isinstance(item, Skipped):
+                return Drop(item.reason)
+            if not tracing.on:
+                return await handler(item)
+            size, attempt, heard = len(delivery.body), delivery.attempt, delivery.heard
+            with tracing.processing(item.event, group=durable.name, size=size, attempt=attempt, heard=heard) as span:
+                outcome = await handler(item)
+                span.note("rig.outcome", type(outcome).__name__.lower())
+                if isinstance(outcome, Drop):
+                    span.fail("Drop")
+                return outcome
 
         await consume(
             self._connection,

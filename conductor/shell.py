@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from bus import Bus, BusError, Delivery, Done, Drop, Expect, Outcome, Reader, Skipped
+from bus import Bus, BusError, Causes, Delivery, Done, Drop, Expect, Outcome, Reader, Skipped
 from conductor.decide import RULES, decide, may_decide, moment
 from conductor.evolve import evolve
 from conductor.state import State
@@ -69,6 +69,7 @@ class Conductor:
         self._bus = bus
         self._lifecycle = lifecycle
         self._state = State()
+        self._causes = Causes()
         self._fresh: set[IssueRef] = set()
         self._to_mirror = asyncio.Event()
 
@@ -110,6 +111,7 @@ class Conductor:
             evolve(self._state, None, item.position)
             return
         evolve(self._state, item.event, item.position)
+        self._causes.hear(item.event)
         if isinstance(item.event.data, DeadlineSet) and isinstance(item.event.about, IssueRef):
             self._fresh.add(item.event.about)
 
@@ -128,7 +130,7 @@ class Conductor:
         drafts = decide(state, now, policy)
         if not drafts:
             return True
-        batch = compose(drafts, state, now, self._bus.log.source)
+        batch = compose([self._causes.followed(draft) for draft in drafts], state, now, self._bus.log.source)
         try:
             await self._bus.log.append(batch, expect=Expect(DECIDED_SUBJECT, state.decided))
         except BusError as error:
@@ -166,7 +168,7 @@ class Conductor:
         except msgspec.DecodeError as error:
             return Drop(f"not a timer of a deadline: {error}")
         draft = Draft(about=timer.issue, data=DeadlinePassed(kind=timer.kind, at=timer.at), cause=timer.id)
-        await self._bus.log.publish(draft, event_id(Actor.CONDUCTOR, "passed", timer.id))
+        await self._bus.log.publish(self._causes.followed(draft), event_id(Actor.CONDUCTOR, "passed", timer.id))
         issue = self._state.issues.get(timer.issue)
         if issue is not None and issue.deadline is not None and issue.deadline.id != timer.id:
             self._fresh.add(timer.issue)  # a conductor that lagged may have set the older timer over the newer one

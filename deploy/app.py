@@ -38,6 +38,15 @@ app = typer.Typer(
 )
 
 
+@app.callback()
+def _traced(context: typer.Context) -> None:
+    # `rig run` is a role, and those have traces of their own; and looking closer takes the whole bus.
+    if context.invoked_subcommand != "run" and any(name.startswith("OTEL_") for name in os.environ):
+        from deploy.telemetry import telemetry
+
+        context.with_resource(telemetry("rig-cli", os.environ))
+
+
 @app.command()
 def demo(
     keep: Annotated[

@@ -16,6 +16,7 @@ from bus import Bus, BusError, Unavailable
 from deploy.failures import NoGit
 from deploy.redact import redacted
 from deploy.settings import Settings
+from deploy.telemetry import telemetry
 from deploy.tools import GET_GIT, git_version
 from machine import lifecycle
 from machine.lifecycle import Lifecycle, Misconfigured
@@ -75,7 +76,8 @@ def run(role: Role, environ: Mapping[str, str]) -> int:
                 raise
             failures.extend(map(str, causes))  # known, so said in a line, without where in the code it happened
 
-    code = lifecycle.run(work, health_address=settings.health)
+    with telemetry(f"rig-{role}", environ):
+        code = lifecycle.run(work, health_address=settings.health)
     for failure in failures:
         log.error("%s", failure)
     return FAILED if failures else code

@@ -150,4 +150,4 @@ def _role(name: str, role: str, variables: dict[str, str]) -> RoleSpec:
     # -P: a directory `agents` or `schemas` where the rig is started is not ours.
     argv = [sys.executable, "-P", "-m", "deploy.roles", role]
     lossy = {name: os.environ[name] for name in ("RIG_ALLOW_LOSSY",) if name in os.environ}
-    return RoleSpec(name, argv, process.environment(variables | lossy))
+    return RoleSpec(name, argv, process.environment(variables | lossy, allow=process.ALLOWED_VARIABLES | {"OTEL_*"}))

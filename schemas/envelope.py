@@ -78,6 +78,8 @@ class Draft(Struct, frozen=True, kw_only=True):
     cause: str | None = None
     """Id of the event that led to it."""
     correlation: str | None = None
+    traceparent: str | None = None
+    """Of that event, for what nobody traces more closely."""
 
 
 def envelope(draft: Draft, *, id: str, actor: str, source: str, time: datetime) -> Envelope:  # noqa: A002 - CloudEvents' name
@@ -104,6 +106,7 @@ def envelope(draft: Draft, *, id: str, actor: str, source: str, time: datetime) 
         time=time.astimezone(UTC),
         correlationid=draft.correlation,
         causationid=draft.cause,
+        traceparent=draft.traceparent,
         data=data,
     )
 

@@ -18,7 +18,8 @@ from bridges.local.numbers import Numbers
 from bridges.local.plan import Action, Check, Inspect, due, leftovers, look_again
 from bridges.local.repository import RepositoryError
 from bridges.local.scratch import Scratch
-from bus import Bus, BusError, LogChanged, Skipped, Stored
+from bus import Bus, BusError, Causes, LogChanged, Skipped, Stored
+from bus.tracing import tracing
 from machine.git import GitError
 from machine.lifecycle import Lifecycle
 from machine.process import SpawnFailed
@@ -71,6 +72,7 @@ class LocalForge:
         self._effects = effects
         self._group = group
         self._known = Known()
+        self._causes = Causes()
         self._position = 0
         self._advanced = asyncio.Condition()
         self._doing: dict[IssueRef | RepoRef, _Doing] = {}
@@ -112,6 +114,7 @@ class LocalForge:
         if isinstance(item, Skipped):
             log.warning("position %d is skipped: %s", item.position, item.reason)
             return set()
+        self._causes.hear(item.event)
         match self._known.apply(item):
             case RepoRef() as repository:
                 return {repository, *(ref for ref in self._known.issues if ref.repository == repository)}
@@ -148,11 +151,13 @@ class LocalForge:
     async def _do(self, action: Action) -> None:
         """One step. What fails is tried again after a pause, if it then is still due."""
         try:
-            said = await self._effects.perform(
-                action, self._known.policy, lambda: due(self._known, action.about) == action
-            )
-            if said is not None:
-                await self._read_up_to(await self._say(action, said))
+            with tracing.answering(self._causes.find(action.about, action.cause), type(action).__name__.lower()):
+                said = await self._effects.perform(
+                    action, self._known.policy, lambda: due(self._known, action.about) == action
+                )
+                position = None if said is None else await self._say(action, said)
+            if position is not None:
+                await self._read_up_to(position)
             if isinstance(said, Merged) or isinstance(action, Inspect):
                 await self._tidy(action.about if isinstance(action.about, RepoRef) else action.about.repository)
         except LogChanged:
@@ -171,7 +176,9 @@ class LocalForge:
     async def _say(self, action: Action, said: Event) -> int:
         issue = self._known.issues.get(action.about) if isinstance(action.about, IssueRef) else None
         draft = Draft(about=action.about, data=said, cause=action.cause, correlation=issue.approval if issue else None)
-        return await self._bus.log.publish(draft, event_id(Actor.LOCAL, type(action).__name__, action.cause))
+        return await self._bus.log.publish(
+            self._causes.followed(draft), event_id(Actor.LOCAL, type(action).__name__, action.cause)
+        )
 
     async def _tidy(self, repository: RepoRef) -> None:
         known = self._known.repositories[repository]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path[0] = str(Path(__file__).parents[2])  # this file is named as the room that it measures
 
-from tests.bench import _bus_codec, _bus_consume, _bus_publish, _bus_replay  # noqa: E402
+from tests.bench import _bus_codec, _bus_consume, _bus_publish, _bus_replay, _bus_tracing  # noqa: E402
 from tests.bench._report import Row, report  # noqa: E402
 
 PARTS = {
@@ -21,6 +21,7 @@ PARTS = {
     "consume": _bus_consume.measure,
     "replay": _bus_replay.measure,
     "codec": _bus_codec.measure,
+    "tracing": _bus_tracing.measure,
 }
 
 
