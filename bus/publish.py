@@ -44,7 +44,7 @@ class Outgoing(Struct, frozen=True):
     @classmethod
     def of(cls, event: Envelope) -> "Outgoing":
         """Encodes it. Raises Undecodable when it is too large."""
-        return cls(event, str(event.subject), encode(event))
+        return cls(event, event.on, encode(event))
 
 
 class _Ack(Struct, frozen=True):

@@ -235,7 +235,7 @@ def _within(traceparent: str | None) -> "Context":
 
 def _of(event: Envelope) -> dict[str, str | int]:
     """What a span says of an event."""
-    said: dict[str, str | int] = {"messaging.message.id": event.id, "rig.subject": str(event.subject)}
+    said: dict[str, str | int] = {"messaging.message.id": event.id, "rig.subject": event.on}
     if event.correlationid is not None:
         said["messaging.message.conversation_id"] = event.correlationid
     if event.causationid is not None:

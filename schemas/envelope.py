@@ -11,10 +11,10 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Annotated, Any, Final, Generic, Literal, TypeVar
+from typing import Annotated, Final, Literal, cast
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field, structs
 
 from schemas.actors import check_may_say
 from schemas.errors import BadSubject, SchemaError, Undecodable
@@ -31,15 +31,22 @@ _ID: Final = re.compile(r"[!-~]{1,300}")
 """An id is a header too."""
 
 
-class Envelope(Struct, frozen=True, kw_only=True, gc=False):  # made by the thousand, never in a cycle
-    """One event with where, when, by whom and why it was said."""
+class Envelope(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):  # made by the thousand, in no cycle
+    """One event with where, when, by whom and why it was said: the document itself.
 
-    id: str
-    source: str
+    Each type of event has its own subclass, in which `data` is of that type; `envelope` and `decode` make them.
+    """
+
+    specversion: Literal["1.0"]
+    id: Annotated[str, Meta(min_length=1, max_length=300)]
+    source: Annotated[str, Meta(min_length=1)]
     """Who said it, more exactly than its actor: `dev-e/dev-e-1`."""
-    subject: Subject
-    time: datetime
+    type: str
+    on: str = field(name="subject")
+    """The NATS subject, as it is written."""
+    time: Instant
     """The source's own clock, in UTC."""
+    datacontenttype: str = ""
     correlationid: str | None = None
     """The id of the event that began all this."""
     causationid: str | None = None
@@ -48,16 +55,20 @@ class Envelope(Struct, frozen=True, kw_only=True, gc=False):  # made by the thou
     data: Event
 
     @property
+    def subject(self) -> Subject:
+        return parse(self.on)
+
+    @property
     def about(self) -> Ref:
-        return self.subject.about
+        return parse(self.on).about
 
     @property
     def actor(self) -> str:
-        return self.subject.actor
+        return parse(self.on).actor
 
     def says_the_same(self, other: "Envelope") -> bool:
         """Whether both state one fact: equal subject and data. Time and trace may differ between two tries."""
-        return self.subject == other.subject and self.data == other.data
+        return self.on == other.on and self.data == other.data
 
 
 class Recorded(Struct, frozen=True):
@@ -99,33 +110,20 @@ def envelope(draft: Draft, *, id: str, actor: str, source: str, time: datetime) 
         _CODECS[event_type].data.decode(_ENCODER.encode(data))
     except msgspec.DecodeError as error:
         raise Undecodable(f"{event_type.__name__} about {draft.about}: {error}") from None
-    return Envelope(
+    codec = _CODECS[event_type]
+    return codec.kind(
+        specversion="1.0",
         id=id,
         source=source,
-        subject=Subject(draft.about, actor, _CODECS[event_type].name, _role(data)),
+        type=codec.wire_type,
+        on=text(Subject(draft.about, actor, codec.name, _role(data))),
         time=time.astimezone(UTC),
+        datacontenttype="application/json",
         correlationid=draft.correlation,
         causationid=draft.cause,
         traceparent=draft.traceparent,
         data=data,
     )
-
-
-D = TypeVar("D")
-
-
-class _Document(Struct, Generic[D], frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    specversion: Literal["1.0"]
-    id: Annotated[str, Meta(min_length=1, max_length=300)]
-    source: Annotated[str, Meta(min_length=1)]
-    type: str
-    subject: str
-    time: Instant
-    datacontenttype: str = ""
-    correlationid: str | None = None
-    causationid: str | None = None
-    traceparent: str | None = None
-    data: D
 
 
 class _Codec(Struct, frozen=True):
@@ -134,7 +132,8 @@ class _Codec(Struct, frozen=True):
     name: str
     wire_type: str
     data: msgspec.json.Decoder[Event]
-    document: msgspec.json.Decoder[_Document[Event]]
+    kind: type[Envelope]
+    document: msgspec.json.Decoder[Envelope]
 
 
 class _Expected(Struct, frozen=True):
@@ -143,20 +142,27 @@ class _Expected(Struct, frozen=True):
     where: Subject
     role: str | None
     wire_type: str
-    decode: Callable[[bytes], _Document[Event]]
+    decode: Callable[[bytes], Envelope]
 
 
 _ENCODER = msgspec.json.Encoder()
-_ANY = msgspec.json.Decoder(_Document[msgspec.Raw])
 _BY_SUBJECT = {(event.noun, event.name()): event for event in BY_TYPE.values()}
 
 
 def _codec(event: type[Event]) -> _Codec:
-    document: Any = _Document[event]
-    return _Codec(event.name(), event.wire_type(), msgspec.json.Decoder(event), msgspec.json.Decoder(document))
+    kind = _envelope_of(event.__name__, event)
+    return _Codec(event.name(), event.wire_type(), msgspec.json.Decoder(event), kind, msgspec.json.Decoder(kind))
+
+
+def _envelope_of(name: str, data: type) -> type[Envelope]:
+    kind = msgspec.defstruct(
+        f"Envelope[{name}]", [("data", data)], bases=(Envelope,), frozen=True, kw_only=True, gc=False
+    )
+    return cast("type[Envelope]", kind)
 
 
 _CODECS = {event: _codec(event) for event in EVENTS}
+_ANY = msgspec.json.Decoder(_envelope_of("anything", msgspec.Raw))
 
 
 @lru_cache(maxsize=65_536)
@@ -176,23 +182,9 @@ def _expected(subject: str) -> _Expected | None:
 
 def encode(event: Envelope) -> bytes:
     """Envelope → JSON bytes. Raises Undecodable when they would exceed MAX_BODY."""
-    body = _ENCODER.encode(
-        _Document(
-            specversion="1.0",
-            id=event.id,
-            source=event.source,
-            type=_CODECS[type(event.data)].wire_type,
-            subject=text(event.subject),
-            time=event.time,
-            datacontenttype="application/json",
-            correlationid=event.correlationid,
-            causationid=event.causationid,
-            traceparent=event.traceparent,
-            data=event.data,
-        )
-    )
+    body = _ENCODER.encode(event)
     if len(body) > MAX_BODY:
-        raise Undecodable(f"{type(event.data).__name__} on {event.subject}: {len(body)} bytes, at most {MAX_BODY} fit")
+        raise Undecodable(f"{type(event.data).__name__} on {event.on}: {len(body)} bytes, at most {MAX_BODY} fit")
     return body
 
 
@@ -207,26 +199,17 @@ def decode(body: bytes, *, subject: str | None = None) -> Envelope:
     if expected is None:
         return _decode_slowly(body, subject)
     try:
-        document = expected.decode(body)
+        event = expected.decode(body)
     except (msgspec.DecodeError, RecursionError):
         return _decode_slowly(body, subject)
     if (
-        document.subject != subject
-        or document.type != expected.wire_type
-        or (expected.role is not None and expected.role != _role(document.data))
-        or document.time.tzinfo is not UTC  # a foreign writer's; it may even be beyond what UTC can say
+        event.on != subject
+        or event.type != expected.wire_type
+        or (expected.role is not None and expected.role != _role(event.data))
+        or event.time.tzinfo is not UTC  # a foreign writer's; it may even be beyond what UTC can say
     ):
         return _decode_slowly(body, subject)
-    return Envelope(
-        id=document.id,
-        source=document.source,
-        subject=expected.where,
-        time=document.time,
-        correlationid=document.correlationid,
-        causationid=document.causationid,
-        traceparent=document.traceparent,
-        data=document.data,
-    )
+    return event
 
 
 def _decode_slowly(body: bytes, subject: str | None) -> Envelope:
@@ -234,35 +217,27 @@ def _decode_slowly(body: bytes, subject: str | None) -> Envelope:
     try:
         document = _ANY.decode(body)
         event_type = by_type(document.type)
-        where = parse(document.subject)
-        time = document.time.astimezone(UTC)
-        data = _CODECS[event_type].data.decode(document.data)
+        where = parse(document.on)
+        event = _CODECS[event_type].document.decode(body)
+        event = structs.replace(event, time=event.time.astimezone(UTC))
     except RecursionError:
         raise Undecodable("not an event: nested too deeply") from None
     except msgspec.DecodeError as error:
         raise Undecodable(f"not an event: {error}") from None
     except (BadSubject, OverflowError) as error:
         raise Undecodable(str(error)) from None
-    if subject is not None and subject != document.subject:
-        raise Undecodable(f"the document says {document.subject!r} and came on {subject!r}")
+    data = event.data
+    if subject is not None and subject != event.on:
+        raise Undecodable(f"the document says {event.on!r} and came on {subject!r}")
     if (where.noun, where.event) != (data.noun, data.name()):
-        raise Undecodable(f"a {document.type} cannot be said on {document.subject!r}")
+        raise Undecodable(f"a {event.type} cannot be said on {event.on!r}")
     if where.role != _role(data):
-        raise Undecodable(f"{document.subject!r} does not name the role that the event is for")
+        raise Undecodable(f"{event.on!r} does not name the role that the event is for")
     try:
         check_may_say(where.actor, event_type)
     except SchemaError as error:
         raise Undecodable(str(error)) from None
-    return Envelope(
-        id=document.id,
-        source=document.source,
-        subject=where,
-        time=time,
-        correlationid=document.correlationid,
-        causationid=document.causationid,
-        traceparent=document.traceparent,
-        data=data,
-    )
+    return event
 
 
 def _role(data: Event) -> str | None:

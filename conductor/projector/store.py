@@ -60,7 +60,7 @@ async def confirm(session: Session, found: Recorded | Skipped | None, at: int) -
     if stored is None:
         raise LogChanged(f"the read side is at {at} and does not hold that event: {REBUILD}")
     if isinstance(found, Recorded):
-        subject = str(found.event.subject)
+        subject = found.event.on
         same = stored.body is None or decode(stored.body.encode()) == found.event
     else:
         subject, same = _clean(found.subject), True

@@ -23,7 +23,7 @@ PARENT = f"00-{TRACE}-{SPAN}-01"
 
 def event(traceparent: str | None, name: str = "1", about: IssueRef = ISSUE) -> Envelope:
     return structs.replace(
-        APPROVED, id=name, traceparent=traceparent, subject=structs.replace(APPROVED.subject, about=about)
+        APPROVED, id=name, traceparent=traceparent, on=str(structs.replace(APPROVED.subject, about=about))
     )
 
 
