@@ -1,6 +1,6 @@
 """HOW it travels: typed events on NATS JetStream. The only room that knows the server and its client library."""
 
-from bus.bus import Bus
+from bus.bus import Bus, make_streams
 from bus.causes import Causes, trace_of
 from bus.dead import DeadLetter
 from bus.delivery import Delivery, Skipped
@@ -15,6 +15,7 @@ from bus.errors import (
     NoLetter,
     NoService,
     NoStream,
+    NotPermitted,
     ObjectCorrupt,
     ObjectMissing,
     ObjectTooLarge,
@@ -58,6 +59,7 @@ __all__ = [
     "NoLetter",
     "NoService",
     "NoStream",
+    "NotPermitted",
     "Object",
     "ObjectCorrupt",
     "ObjectMissing",
@@ -74,5 +76,6 @@ __all__ = [
     "TopologyDrift",
     "Unavailable",
     "Unsuitable",
+    "make_streams",
     "trace_of",
 ]

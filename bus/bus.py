@@ -1,5 +1,6 @@
 """The bus of one role: a checked connection, and on it the log and everything else that a role works with."""
 
+from pathlib import Path
 from types import TracebackType
 
 from bus.client import NatsConnection
@@ -33,15 +34,15 @@ class Bus:
 
     @classmethod
     async def connect(
-        cls, url: str, *, actor: Actor, source: str, create: bool = False, timeout_seconds: float = 10.0
+        cls, url: str, *, actor: Actor, source: str, key: Path | None = None, timeout_seconds: float = 10.0
     ) -> "Bus":
-        """Connects as an actor. `create` makes the streams that are missing; else the log must be there.
+        """Connects as an actor, with the key of its role; without one, the URL holds a login. The log must be there.
 
         Raises Unavailable, Unsuitable or TopologyDrift, each saying what to do.
         """
-        connection = await NatsConnection.connect(url, name=source, timeout_seconds=timeout_seconds)
+        connection = await NatsConnection.connect(url, name=source, key=key, timeout_seconds=timeout_seconds)
         try:
-            await (ensure(connection) if create else verify(connection))
+            await verify(connection)
         except BaseException:
             await connection.close()
             raise
@@ -59,3 +60,12 @@ class Bus:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+
+async def make_streams(url: str, *, key: Path | None = None, timeout_seconds: float = 10.0) -> None:
+    """Makes what is missing of streams and durables, with the key of `admin`; see `ensure`."""
+    connection = await NatsConnection.connect(url, name="rig admin", key=key, timeout_seconds=timeout_seconds)
+    try:
+        await ensure(connection)
+    finally:
+        await connection.close()

@@ -1,6 +1,8 @@
 """The connection to a real nats-server: opened with checks, kept alive, closed in order.
 
 The only file that knows the client library. What is checked of the server: see suitable.py.
+
+A subject that our key may not use, the server refuses on another way than it answers: here that becomes NotPermitted.
 """
 
 import asyncio
@@ -10,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final, cast
 
 from nats.aio.client import Client
@@ -20,9 +23,10 @@ from nats.errors import Error as NatsError
 from nats.micro import add_service  # pyright: ignore[reportUnknownVariableType] - untyped **kwargs
 from nats.micro.request import Request
 from nats.micro.service import Service
+from nkeys import NkeysError, from_seed  # pyright: ignore[reportUnknownVariableType]
 
 from bus.connection import Answer, Connection, Heard, Message, Subscription
-from bus.errors import Unavailable
+from bus.errors import NotPermitted, Unavailable
 from bus.suitable import check_server
 
 log = logging.getLogger(__name__)
@@ -33,32 +37,43 @@ _STRETCH: Final = 32
 _SUBJECT: Final = re.compile(r"[!-~]+")
 SERVICE_VERSION: Final = "1.0.0"
 _BOOTTIME: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+_VIOLATION: Final = re.compile(
+    r"permissions violation for (?P<verb>publish|subscription)[a-z ]*\"(?P<subject>[^\"]*)\"", re.IGNORECASE
+)
 
 
 class NatsConnection(Connection):
     """A connected client. Make one with `connect`; close it with `close`."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, principal: str) -> None:
         super().__init__()
         self._client = client
+        self._principal = principal
         self._offered: dict[str, Service] = {}
         self._answering: set[asyncio.Task[None]] = set()
 
     @classmethod
-    async def connect(cls, url: str, *, name: str, timeout_seconds: float = 10.0) -> "NatsConnection":
-        """Connects and checks the server.
+    async def connect(
+        cls, url: str, *, name: str, key: Path | None = None, timeout_seconds: float = 10.0
+    ) -> "NatsConnection":
+        """Connects and checks the server. `key` is the file of a principal's seed; without one, the URL holds a login.
 
         Raises Unavailable when there is no server at `url` within the deadline, Unsuitable when it is too old or
         not durable (RIG_ALLOW_LOSSY=1 lets a server without proof of durability pass, with a warning).
         """
+        if key is not None:
+            _check_key(key)
         client = Client()
-        connection = cls(client)
+        connection = cls(client, name if key is None else key.stem)
 
         heard = ""
         refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         async def said(error: Exception) -> None:
             nonlocal heard
+            if violation := _VIOLATION.search(str(error)):
+                connection._violated(violation["verb"], violation["subject"])
+                return
             level = logging.DEBUG if str(error) == heard else logging.WARNING  # a server that is away: said once
             heard = str(error)
             log.log(level, "nats: %s", error)
@@ -77,6 +92,7 @@ class NatsConnection(Connection):
             client.connect(
                 url,
                 name=name,
+                nkeys_seed=None if key is None else str(key),
                 error_cb=said,
                 reconnected_cb=back,
                 closed_cb=closed,
@@ -94,7 +110,8 @@ class NatsConnection(Connection):
                 raise Unavailable(heard or f"nobody answered within {timeout_seconds:g} s")
             connecting.result()
         except (Unavailable, NoServersError, OSError, NatsError) as error:
-            reason = "it refuses the login" if refused.done() else str(error) or heard
+            login = "the login" if key is None else f"the key {key}"
+            reason = f"it refuses {login}" if refused.done() else str(error) or heard
             connecting.cancel()
             await asyncio.gather(connecting, return_exceptions=True)
             with suppress(NatsError, OSError):
@@ -110,6 +127,13 @@ class NatsConnection(Connection):
             await connection.close()
             raise
         return connection
+
+    def _violated(self, verb: str, subject: str) -> None:
+        doing = "publish to" if verb.lower() == "publish" else "subscribe to"
+        asked = (each for each, _ in self._waiting.values())  # the server's words come in small letters
+        refusal = NotPermitted(self._principal, doing, next((it for it in asked if it.lower() == subject), subject))
+        if not self._refuse(refusal):
+            log.error("%s", refusal)  # nobody waits, so nobody else would say it
 
     @property
     def connected(self) -> bool:
@@ -156,11 +180,17 @@ class NatsConnection(Connection):
         async def received(message: Msg) -> None:
             heard(cast("Message", message))
 
+        self._refused.pop(subject.lower(), None)
         try:
-            heard_on = await self._client.subscribe(subject, queue=queue, cb=received)  # pyright: ignore[reportUnknownMemberType] - an untyped Future among its parameters
-            return _Subscription(self._client, heard_on)
+            subscription = await self._client.subscribe(subject, queue=queue, cb=received)  # pyright: ignore[reportUnknownMemberType] - an untyped Future among its parameters
         except (NatsError, OSError) as error:
             raise Unavailable(f"cannot subscribe to {subject}: {error}") from None
+        if not subject.startswith("_INBOX."):  # our own
+            with suppress(Unavailable):
+                await self.check()  # by its answer the server has refused the subscription, or has not
+            if (refusal := self.not_permitted([subject])) is not None:
+                raise refusal
+        return _Subscription(self._client, subscription)
 
     async def offer(self, service: str, name: str, subject: str, answer: Callable[[bytes], Awaitable[Answer]]) -> None:
         """As the base says, by the client's micro-services: `nats micro ls` lists them."""
@@ -227,6 +257,13 @@ def _frame(subject: str, body: bytes, headers: Mapping[str, str]) -> bytes:
         raise ValueError(f"no message: {subject[:120]!r} with {lines[:400]!r} and {len(body)} bytes")
     block = f"NATS/1.0\r\n{lines}\r\n".encode()
     return b"HPUB %s %d %d\r\n%s%s\r\n" % (subject.encode(), len(block), len(block) + len(body), block, body)
+
+
+def _check_key(path: Path) -> None:
+    try:
+        from_seed(bytearray(path.read_bytes().strip()))  # pyright: ignore[reportUnknownMemberType]
+    except (OSError, NkeysError) as error:
+        raise Unavailable(f"there is no key to connect with in {path}: {str(error) or 'not a seed'}") from None
 
 
 def _without_secret(url: str) -> str:

@@ -7,17 +7,19 @@ can stand in its place, so everything above this file is the same code on every 
 import asyncio
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final, Protocol, TypeAlias
 
 import msgspec
 from msgspec import Struct
 
-from bus.errors import Conflict, NoResponder, ServerRefused, Unavailable
+from bus.errors import Conflict, NoResponder, NotPermitted, ServerRefused, Unavailable
 
 CONFLICT_CODES: Final = frozenset({10071, 10164})
 """Wrong last sequence; the same on a replicated stream while another is in flight."""
+
+REFUSALS_KEPT: Final = 64
 
 
 PASSING_CODES: Final = frozenset({429, 503})
@@ -73,6 +75,7 @@ class Connection(ABC):
         self._answers_to = ""
         self._tokens = itertools.count(1)
         self._waiting: dict[str, tuple[str, asyncio.Future[Message]]] = {}
+        self._refused: dict[str, NotPermitted] = {}
         self.closed = asyncio.Event()
         """Set when the connection is gone for good."""
         self.lossy: str | None = None
@@ -118,7 +121,7 @@ class Connection(ABC):
 
     @abstractmethod
     async def subscribe(self, subject: str, heard: Heard, *, queue: str = "") -> Subscription:
-        """A plain subscription. Raises Unavailable when the connection is closed."""
+        """A plain subscription. Raises Unavailable when the connection is closed, or NotPermitted."""
 
     @abstractmethod
     async def offer(self, service: str, name: str, subject: str, answer: Callable[[bytes], Awaitable[Answer]]) -> None:
@@ -135,7 +138,7 @@ class Connection(ABC):
     async def request(
         self, subject: str, body: bytes = b"", *, headers: Mapping[str, str] | None = None, timeout_seconds: float = 5.0
     ) -> bytes:
-        """One request, one answer. Raises Unavailable when none comes within the deadline."""
+        """One request, one answer. Raises Unavailable when none comes within the deadline, or NotPermitted at once."""
         return (await self.request_message(subject, body, headers=headers, timeout_seconds=timeout_seconds)).data
 
     async def request_message(
@@ -163,6 +166,27 @@ class Connection(ABC):
         answer = await self.request(subject, body, timeout_seconds=timeout_seconds)
         raise_refusal(subject, answer)
         return answer
+
+    def not_permitted(self, subjects: Iterable[str]) -> NotPermitted | None:
+        """The refusal of one of these subjects, if the server has lately refused one.
+
+        For who published a part of something and now hears that the whole is incomplete: the server tells a refusal
+        before it answers what was said later.
+        """
+        return next((found for each in subjects if (found := self._refused.get(each.lower())) is not None), None)
+
+    def _refuse(self, refusal: NotPermitted) -> bool:
+        """The server has refused a subject. Ends the requests that wait on it; whether there were any."""
+        refused = refusal.subject.lower()
+        self._refused.pop(refused, None)
+        self._refused[refused] = refusal
+        if len(self._refused) > REFUSALS_KEPT:
+            del self._refused[next(iter(self._refused))]
+        waiting = [each for subject, each in self._waiting.values() if subject.lower() == refused]
+        for each in waiting:
+            if not each.done():
+                each.set_exception(refusal)
+        return bool(waiting)
 
     async def _listen(self) -> None:
         """One subscription for the answers to all requests; for `connect` of who implements this."""

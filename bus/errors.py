@@ -9,7 +9,8 @@ BusError
 │   └── NoDurable       a durable consumer that is not there yet
 ├── LogChanged          the log was recreated, cut or rolled back under a reader
 ├── ServerRefused       the server answered with an error of its API
-│   └── Conflict        an expectation did not hold: somebody else wrote first
+│   ├── Conflict        an expectation did not hold: somebody else wrote first
+│   └── NotPermitted    a subject that our key may not write or hear
 ├── DuplicateMismatch   an id that is stored already, with another subject or body: an alarm
 ├── LeaseHeld           somebody else holds the lease
 ├── LeaseLost           the lease is not ours any more, or may not be
@@ -64,6 +65,17 @@ class ServerRefused(BusError):
 
 class Conflict(ServerRefused):
     """An expectation did not hold: somebody else wrote first."""
+
+
+class NotPermitted(ServerRefused):
+    """A subject that our key may not write or hear."""
+
+    def __init__(self, principal: str, verb: str, subject: str) -> None:
+        BusError.__init__(
+            self, f"the key of {principal} may not {verb} {subject}: not in its permissions (bus/permissions.py)"
+        )
+        self.code = 0
+        self.subject = subject
 
 
 class DuplicateMismatch(BusError):

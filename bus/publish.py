@@ -112,7 +112,10 @@ async def store_batch(
     last = messages[-1]
     commit = {**headers(count - 1), "Nats-Batch-Commit": "1"}
     answer = await connection.request(last.subject, last.body, headers=commit, timeout_seconds=timeout_seconds)
-    raise_refusal(f"a batch of {count} events", answer)
+    try:
+        raise_refusal(f"a batch of {count} events", answer)
+    except ServerRefused as error:  # a member that was refused is what the whole lacks
+        raise connection.not_permitted(message.subject for message in messages) or error from None
     return _ACK.decode(answer).seq - count + 1
 
 

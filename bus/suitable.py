@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from bus.connection import Connection
-from bus.errors import NoResponder, ServerRefused, Unavailable, Unsuitable
+from bus.errors import NoResponder, NotPermitted, ServerRefused, Unavailable, Unsuitable
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ async def _durability_problem(connection: Connection) -> tuple[str, str] | None:
     try:
         answer = await connection.request(DURABILITY_SUBJECT, b'{"config":true}', timeout_seconds=2.0)
         config = msgspec.json.decode(answer, type=_Jsz).data.config
-    except (Unavailable, msgspec.DecodeError):
+    except (Unavailable, NotPermitted, msgspec.DecodeError):
         config = None
     if config is None:
         share = f"Let its account import the service {DURABILITY_SUBJECT} from the system account"

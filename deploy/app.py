@@ -18,7 +18,7 @@ from bridges.terminal import BadInput, Found, NoRig, add_commands
 from bridges.terminal.output import say, say_json
 from bridges.terminal.session import reported
 from deploy.failures import DeployFailed
-from schemas import Invalid, IssueState
+from schemas import Actor, Invalid, IssueState
 
 __all__ = ["app"]
 
@@ -154,17 +154,61 @@ def doctor(json: Json = False) -> None:
             raise typer.Exit(1)
 
 
-def find_server() -> Found:
-    """Where the terminal's commands find the rig: RIG_NATS_URL, else the one that runs on the data directory."""
-    from deploy.home import Home
-    from deploy.settings import nats_url
+keys = typer.Typer(help="The keys of the roles, for a NATS server of your own.", no_args_is_help=True)
+app.add_typer(keys, name="keys")
 
-    if (given := nats_url(os.environ)) is not None:
-        return Found(given, "RIG_NATS_URL")
+
+@keys.callback()
+def _keys() -> None:
+    """The keys of the roles, for a NATS server of your own."""
+
+
+@keys.command("init")
+def keys_init(
+    directory: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where they are kept: in the data directory, if you do not say.")
+    ] = None,
+    rotate: Annotated[
+        list[str] | None, typer.Option(metavar="ROLE", help="Replace this role's key; may be given again.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace every key.")] = False,
+) -> None:
+    """Make the keys that are missing, and the server's account file.
+
+    Keys that are there are kept. The account file holds no secret and is written anew, as this version needs it: give
+    it to the server again after an upgrade, and restart that.
+    """
+    with reported(DeployFailed):
+        from bus.permissions import PRINCIPALS
+        from deploy.home import Home
+        from deploy.keys import make_keys
+
+        for role in rotate or ():
+            if role not in PRINCIPALS:
+                raise BadInput(f"--rotate: {role!r} has no key; there are {', '.join(PRINCIPALS)}")
+        home = Home.find(os.environ)
+        if directory is None:
+            home.create()
+        place = home.keys if directory is None else directory.expanduser().absolute()
+        say([str(make_keys(place, rotate=PRINCIPALS if force else rotate or ()))])
+
+
+def find_server() -> Found:
+    """Where the terminal's commands find the rig: RIG_NATS_URL, else the one that runs on the data directory.
+
+    Their key is RIG_NATS_KEY, else the one in the data directory.
+    """
+    from deploy.embedded.servers import key_for
+    from deploy.home import Home
+    from deploy.settings import nats_server
+
+    given, key = nats_server(os.environ)
     home = Home.find(os.environ)
+    if given is not None:
+        return Found(given, "RIG_NATS_URL", key or key_for(home, given, Actor.CLI))
     if (running := home.running()) is None:
         raise NoRig(f"nothing runs on {home.path}")
-    return Found(running.nats_url, None)
+    return Found(running.nats_url, None, key_for(home, running.nats_url, Actor.CLI))
 
 
 add_commands(app, find_server)

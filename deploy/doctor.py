@@ -21,10 +21,12 @@ from msgspec import Struct
 from agents.coder import coder
 from agents.driver import CoderUnavailable
 from bridges.terminal.session import person
-from bus import Bus, BusError, NoStream, TopologyDrift, Unavailable
+from bus import Bus, BusError, NoStream, TopologyDrift, Unavailable, make_streams
+from bus.permissions import ADMIN
 from conductor.postgres import PostgresAway, server_version
 from deploy.embedded.nats import embedded_nats
 from deploy.embedded.postgres import embedded_postgres
+from deploy.embedded.servers import key_for
 from deploy.failures import NoGit, ServerFailed
 from deploy.home import Home, Running
 from deploy.redact import redacted
@@ -86,7 +88,7 @@ _COLOURS = {Verdict.OK: typer.colors.GREEN, Verdict.NOTE: typer.colors.YELLOW, V
 async def examine(environ: Mapping[str, str]) -> Report:
     """Looks at everything, in the order in which it is needed."""
     home = Home.find(environ)
-    findings = [await _git(), *_import_names(), _directory(home), _disk(home)]
+    findings = [await _git(), *_import_names(), _directory(home), *_keys(home), _disk(home)]
     try:
         settings = Settings.read(environ)
     except Invalid as wrong:
@@ -141,9 +143,23 @@ def _directory(home: Home) -> Finding:
         return Finding(what, Verdict.PROBLEM, f"{path} is not a directory that can be written", mend)
     status = path.stat()
     if status.st_uid != os.geteuid() or status.st_mode & 0o077:
-        seen = f"{path} (mode {status.st_mode & 0o777:o}, owner {status.st_uid}) is open to others: it holds passwords"
+        seen = f"{path} (mode {status.st_mode & 0o777:o}, owner {status.st_uid}) is open to others, with its keys"
         return Finding(what, Verdict.PROBLEM, seen, f"chown it to yourself and chmod 700 {path}")
     return Finding(what, Verdict.OK, f"{path}, closed to others")
+
+
+def _keys(home: Home) -> Iterator[Finding]:
+    """Whoever can read a key can speak as its role, and whoever can write there can give it another."""
+    try:
+        found = [home.keys, *sorted(home.keys.glob("*.nk"))]
+        loose = [path.name for path in found if path.stat().st_mode & 0o077 or path.stat().st_uid != os.geteuid()]
+    except OSError:
+        return  # none yet, or a directory of which the finding above says what is wrong
+    if loose:
+        seen = f"open to others in {home.path}: {', '.join(loose)}"
+        yield Finding("keys", Verdict.PROBLEM, seen, f"chmod -R go= {home.keys}, and `rig keys init --rotate ROLE`")
+    else:
+        yield Finding("keys", Verdict.OK, f"{len(found) - 1} in {home.keys}, closed to others")
 
 
 def _disk(home: Home) -> Finding:
@@ -173,7 +189,7 @@ async def _coder(settings: Settings) -> Finding:
 
 def _boundary() -> Finding:
     seen = (
-        f"everything here runs as {person()}: the passwords of the servers and the roles are hygiene, not a boundary."
+        f"everything here runs as {person()}: keys of roles and passwords of servers are hygiene, not a boundary."
         "\nA coder without a sandbox could read them, and speak as another role."
     )
     return Finding("one user", Verdict.NOTE, seen, "where that matters, run coders in a sandbox or as another user")
@@ -187,8 +203,7 @@ async def _servers(settings: Settings) -> list[Finding]:
     findings = [_rig(settings.home, running)]
     nats_url = settings.nats_url or (running.nats_url if running else None)
     postgres_url = settings.postgres_url or (running.postgres_url if running else None)
-    given = settings.nats_url is not None
-    findings += await asyncio.gather(_nats(nats_url, given=given), _postgres(postgres_url))
+    findings += await asyncio.gather(_nats(nats_url, settings), _postgres(postgres_url))
     if running is not None:
         findings.append(await _read_side(running, settings.home))
     return findings
@@ -204,10 +219,11 @@ def _rig(home: Home, running: Running | None) -> Finding:
     return Finding("rig", Verdict.NOTE, f"none runs on {home.path}; `rig up` starts one")
 
 
-async def _nats(url: str | None, *, given: bool) -> Finding:
+async def _nats(url: str | None, settings: Settings) -> Finding:
     what, where = "nats-server", "started here for this look" if url is None else f"at {redacted(url)}"
+    given = settings.nats_url is not None
     try:
-        async with _server(url) as at, await _connected(at, create=url is None) as bus:
+        async with _server(url, settings) as (at, key), await _connected(at, key) as bus:
             if bus.connection.lossy is not None:
                 mend = "have it sync every write, and unset RIG_ALLOW_LOSSY"
                 return Finding(what, Verdict.PROBLEM, f"{where}: {bus.connection.lossy}", mend)
@@ -242,7 +258,7 @@ async def _postgres(url: str | None) -> Finding:
 async def _read_side(running: Running, home: Home) -> Finding:
     """Asks as `rig status` does: the whole way from the log through PostgreSQL back to a person."""
     try:
-        async with await _connected(running.nats_url, create=False) as bus:
+        async with await _connected(running.nats_url, key_for(home, running.nats_url, Actor.CLI)) as bus:
             status = await bus.services.ask("query", "status", StatusRequest(), Status)
     except BusError as error:
         return Finding("read side", Verdict.PROBLEM, str(error), f"see query.log and projector.log in {home.logs}")
@@ -250,18 +266,20 @@ async def _read_side(running: Running, home: Home) -> Finding:
     return Finding("read side", Verdict.OK, seen)
 
 
-async def _connected(url: str, *, create: bool) -> Bus:
-    return await Bus.connect(url, actor=Actor.CLI, source="rig doctor", create=create, timeout_seconds=ANSWER_SECONDS)
+async def _connected(url: str, key: Path | None) -> Bus:
+    return await Bus.connect(url, actor=Actor.CLI, source="rig doctor", key=key, timeout_seconds=ANSWER_SECONDS)
 
 
 @asynccontextmanager
-async def _server(url: str | None) -> AsyncGenerator[str]:
+async def _server(url: str | None, settings: Settings) -> AsyncGenerator[tuple[str, Path | None]]:
+    """Where it is, and the key to it."""
     if url is not None:
-        yield url
+        yield url, settings.nats_key or key_for(settings.home, url, Actor.CLI)
         return
     with tempfile.TemporaryDirectory(prefix="rig-doctor-") as place:
         async with embedded_nats(Path(place)) as server:
-            yield server.url
+            await make_streams(server.url, key=server.key(ADMIN), timeout_seconds=ANSWER_SECONDS)
+            yield server.url, server.key(Actor.CLI)
 
 
 @asynccontextmanager

@@ -2,6 +2,7 @@
 
     lock        held (flock) by whoever runs the rig here, and by its roles; names the process
     rig.json    where the running rig's servers are; only there while it runs
+    keys/       who may speak to the NATS server, as whom: see `keys`
     nats/ postgres/ logs/ agents/ forge/    each the business of its owner
 
 One directory is one rig. Not configuration: what the rig does is policy, and policy is in the log.
@@ -29,7 +30,7 @@ __all__ = ["Home", "Running"]
 PATIENCE_SECONDS = 10.0
 """How long the roles of a rig that was killed may take to notice and leave. Longer than their own grace."""
 PAUSE_SECONDS = 0.05
-ROOMS = ("nats", "postgres", "logs", "agents", "forge")
+ROOMS = ("keys", "nats", "postgres", "logs", "agents", "forge")
 
 
 class Running(msgspec.Struct, frozen=True):
@@ -56,6 +57,10 @@ class Home:
         if not data.is_absolute():  # unset, or to be ignored: the XDG specification says so
             data = Path("~/.local/share").expanduser()
         return cls(data / "rig")
+
+    @property
+    def keys(self) -> Path:
+        return self.path / "keys"
 
     @property
     def nats(self) -> Path:

@@ -155,7 +155,8 @@ async def _connected(role: Role, settings: Settings) -> Bus:
             actor, source = Actor.DEV_E, f"dev-e/{settings.agent}"
         case Role.CONDUCTOR | Role.PROJECTOR | Role.QUERY:
             actor, source = Actor.CONDUCTOR, str(role)
-    return await Bus.connect(settings.nats_url or "", actor=actor, source=source, timeout_seconds=CONNECT_SECONDS)
+    url, key = settings.nats_url or "", settings.nats_key
+    return await Bus.connect(url, actor=actor, source=source, key=key, timeout_seconds=CONNECT_SECONDS)
 
 
 async def _watch(bus: Bus, life: Lifecycle) -> None:

@@ -1,6 +1,7 @@
 """What a person configures for a process of the rig, typed, all errors at once: the environment, and a policy file.
 
     RIG_NATS_URL       where the NATS server is (`rig up` without it starts one)
+    RIG_NATS_KEY       the file of the key with which a role, or a command, connects to it: see `keys`
     RIG_POSTGRES_URL   where PostgreSQL is (the same)
     RIG_HOME           the data directory: see `home`
     RIG_CODER          who writes code: scripted:PATH or command:PROGRAM ARGUMENT…
@@ -22,14 +23,15 @@ import msgspec
 from msgspec import Struct
 
 from deploy.home import Home
+from deploy.keys import public_key
 from schemas import Invalid, Policy
 from schemas.refs import Name
 
-__all__ = ["Settings", "nats_url", "read_policy"]
+__all__ = ["Settings", "nats_server", "read_policy"]
 
 MAX_SLOTS = 64
 _NONE: Mapping[str, str | None] = MappingProxyType({})
-NATS = "nats://USER:PASSWORD@HOST:4222"
+NATS = "nats://HOST:4222"
 POSTGRES = "postgresql://USER:PASSWORD@HOST:5432/DATABASE"
 
 
@@ -37,6 +39,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     """The environment, read. None: not set."""
 
     nats_url: str | None
+    nats_key: Path | None
     postgres_url: str | None
     home: Home
     coder: str | None
@@ -55,6 +58,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         reader = _Reader(environ, options)
         settings = cls(
             nats_url=reader.nats_url(),
+            nats_key=reader.nats_key(),
             postgres_url=reader.postgres_url(),
             home=Home.find(environ),
             coder=reader.coder(),
@@ -68,13 +72,13 @@ class Settings(Struct, frozen=True, kw_only=True):
         return settings
 
 
-def nats_url(environ: Mapping[str, str]) -> str | None:
-    """That one setting, for whoever needs no other. Raises Invalid."""
+def nats_server(environ: Mapping[str, str]) -> tuple[str | None, Path | None]:
+    """The URL and the key, for whoever needs no other settings. Raises Invalid."""
     reader = _Reader(environ, _NONE)
-    url = reader.nats_url()
+    found = reader.nats_url(), reader.nats_key()
     if reader.problems:
         raise Invalid("settings", reader.problems)
-    return url
+    return found
 
 
 def read_policy(path: Path) -> Policy:
@@ -118,6 +122,17 @@ class _Reader:
 
     def nats_url(self) -> str | None:
         return self._url("RIG_NATS_URL", NATS, ("nats", "tls"))
+
+    def nats_key(self) -> Path | None:
+        text = self._get("RIG_NATS_KEY")
+        if text is None:
+            return None
+        path = Path(text).expanduser()
+        try:
+            public_key(path)
+        except (OSError, ValueError) as error:
+            self.problems.append(f"RIG_NATS_KEY: {error}; `rig keys init` makes keys")
+        return path
 
     def postgres_url(self) -> str | None:
         return self._url("RIG_POSTGRES_URL", POSTGRES, ("postgresql", "postgres"))

@@ -15,7 +15,8 @@ from datetime import UTC, datetime
 from typing import Any, TypeAlias, TypeVar
 
 from bridges.terminal.session import person
-from bus import Bus
+from bus import Bus, make_streams
+from bus.permissions import ADMIN
 from deploy.embedded.servers import Servers, servers
 from deploy.guard import ServerReport, guard
 from deploy.home import Home, Running
@@ -86,8 +87,13 @@ async def running_rig(
     async with home.lock() as lock:
         home.withdraw()  # what one that was killed had announced
         async with servers(home, nats_url=nats_url, postgres_url=postgres_url) as both:
+            await make_streams(both.nats_url, key=both.key(ADMIN), timeout_seconds=CONNECT_SECONDS)
             async with await Bus.connect(
-                both.nats_url, actor=Actor.CLI, source="rig up", create=True, timeout_seconds=CONNECT_SECONDS
+                both.nats_url,
+                actor=Actor.CLI,
+                source="rig up",
+                key=both.key(Actor.CLI),
+                timeout_seconds=CONNECT_SECONDS,
             ) as bus:
                 await adopt(bus, policy)
                 lossy = bus.connection.lossy
@@ -130,19 +136,25 @@ async def adopt(bus: Bus, policy: Policy | None) -> None:
 
 
 def _roles(home: Home, both: Servers, agents: Sequence[str], coder: str, slots: int) -> list[RoleSpec]:
-    """Each with what it needs to know and no more: only who reads PostgreSQL holds its password."""
-    nats = {"RIG_NATS_URL": both.nats_url}
+    """Each with what it needs to know and no more: its own key, and only who reads PostgreSQL holds its password."""
+
+    def nats(role: str) -> dict[str, str]:
+        key = both.key(role)
+        return {"RIG_NATS_URL": both.nats_url} | ({} if key is None else {"RIG_NATS_KEY": str(key)})
+
     postgres = {"RIG_POSTGRES_URL": both.postgres_url}
     place = {"RIG_HOME": str(home.path)}
     return [
-        _role("conductor", "conductor", nats),
-        _role("local", "local", nats | place),
+        _role("conductor", "conductor", nats("conductor")),
+        _role("local", "local", nats("local") | place),
         *(
-            _role(name, "dev-e", nats | place | {"RIG_AGENT": name, "RIG_SLOTS": str(slots), "RIG_CODER": coder})
+            _role(
+                name, "dev-e", nats("dev-e") | place | {"RIG_AGENT": name, "RIG_SLOTS": str(slots), "RIG_CODER": coder}
+            )
             for name in agents
         ),
-        _role("projector", "projector", nats | postgres),
-        _role("query", "query", nats | postgres),
+        _role("projector", "projector", nats("projector") | postgres),
+        _role("query", "query", nats("query") | postgres),
     ]
 
 

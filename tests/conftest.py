@@ -8,9 +8,10 @@ from contextlib import AsyncExitStack
 import pytest
 
 from bus import Bus
-from deploy.embedded.nats import embedded_nats
-from deploy.embedded.server import Server
+from bus.client import NatsConnection
+from deploy.embedded.nats import NatsServer
 from schemas import Actor
+from tests.support.servers import as_root, connected, nats_with_root
 
 FULL = os.environ.get("RIG_FULL") == "1"
 Connect = Callable[..., Awaitable[Bus]]
@@ -35,19 +36,37 @@ def logging_stays_as_it_was() -> Iterator[None]:
 
 
 @pytest.fixture
-async def nats(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Server]:
+async def nats(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[NatsServer]:
     """A real nats-server with JetStream and every write synced, for this test alone."""
-    async with embedded_nats(tmp_path_factory.mktemp("nats")) as server:
+    async with nats_with_root(tmp_path_factory.mktemp("nats")) as server:
         yield server
 
 
 @pytest.fixture
-async def connect(nats: Server) -> AsyncIterator[Connect]:
-    """Connects to the test's server as an actor; the first connection creates the streams."""
+async def root(nats: NatsServer) -> AsyncIterator[NatsConnection]:
+    """May do to the streams what no key of the rig may: for faults that a test plays."""
+    connection = await NatsConnection.connect(as_root(nats), name="root")
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def connect_freely(nats: NatsServer) -> AsyncIterator[Connect]:
+    """As `connect`, with every permission: for the bus's own machinery, on subjects and durables that no role has."""
     async with AsyncExitStack() as stack:
 
         async def connecting(actor: Actor, source: str = "") -> Bus:
-            bus = await Bus.connect(nats.url, actor=actor, source=source or actor.value, create=True)
-            return await stack.enter_async_context(bus)
+            return await stack.enter_async_context(await connected(nats, actor, source, free=True))
+
+        yield connecting
+
+
+@pytest.fixture
+async def connect(nats: NatsServer) -> AsyncIterator[Connect]:
+    """Connects to the test's server, with its streams, as an actor, or as the role that a source names."""
+    async with AsyncExitStack() as stack:
+
+        async def connecting(actor: Actor, source: str = "") -> Bus:
+            return await stack.enter_async_context(await connected(nats, actor, source))
 
         yield connecting

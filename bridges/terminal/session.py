@@ -10,6 +10,7 @@ import os
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeAlias, TypeVar, cast
 
 import typer
@@ -33,6 +34,8 @@ class Found:
     """Of its NATS server."""
     setting: str | None
     """Where a person said so, like RIG_NATS_URL; None: the running rig said so itself."""
+    key: Path | None = None
+    """The file of the terminal's key, where the URL holds no login."""
 
 
 FindServer: TypeAlias = Callable[[], Found]
@@ -50,7 +53,9 @@ def run(context: typer.Context, work: Callable[["Bus"], Awaitable[T]]) -> T:
     async def connected() -> T:
         try:
             source = f"cli/{person()}"
-            bus = await Bus.connect(found.url, actor=Actor.CLI, source=source, timeout_seconds=CONNECT_SECONDS)
+            bus = await Bus.connect(
+                found.url, actor=Actor.CLI, source=source, key=found.key, timeout_seconds=CONNECT_SECONDS
+            )
         except Unavailable as error:
             if found.setting is not None:
                 raise Failed(f"{error} ({found.setting})") from None

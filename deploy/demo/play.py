@@ -42,7 +42,9 @@ async def play(show: Show, *, keep: Path | None, coder: str | None) -> Outcome:
         show.step("starting the servers and the roles")
         async with (
             running_rig(Home(place / "rig"), coder=coder or f"scripted:{script}", report=show.news) as rig,
-            await Bus.connect(rig.servers.nats_url, actor=Actor.CLI, source="rig demo") as bus,
+            await Bus.connect(
+                rig.servers.nats_url, actor=Actor.CLI, source="rig demo", key=rig.servers.key(Actor.CLI)
+            ) as bus,
         ):
             show.step("adding the repository and the issue")
             issue = await rig.unless_failed(_file(bus, repository))

@@ -1,10 +1,11 @@
-"""nats-server on this machine: one node with JetStream, every acknowledged message on disk, one user with a password.
+"""nats-server on this machine: one node with JetStream, every acknowledged message on disk, a key for each role.
 
-The configuration is written anew at each start; what lasts is the password and JetStream's store. It does not create
+The configuration is written anew at each start; what lasts are the keys and JetStream's store. It does not create
 streams: that is bus.topology's.
 """
 
 import asyncio
+import base64
 import json
 import secrets
 import signal
@@ -13,10 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
 
-from deploy.embedded.binaries import nats_server
-from deploy.embedded.server import Server, secret
+import msgspec
 
-__all__ = ["Nats", "embedded_nats"]
+from bus.permissions import ADMIN
+from deploy.embedded.binaries import nats_server
+from deploy.embedded.server import Server
+from deploy.keys import key_file, make_keys, public_key, signed
+
+__all__ = ["Nats", "NatsServer", "embedded_nats"]
 
 CONFIGURATION = Template("""\
 # Written by rig at every start: changes made here are lost.
@@ -33,18 +38,15 @@ jetstream {
   max_memory_store: 64MB
   max_file_store: 1TB
 }
-accounts {
-  RIG {
-    jetstream: enabled
-    users: [{ user: rig, password: $password }]
-    # Lets clients ask whether the server syncs each write; the bus refuses one that does not say.
-    imports: [{ service: { account: SYS, subject: "$$SYS.REQ.SERVER.PING.JSZ" } }]
-  }
-  SYS { exports: [{ service: "$$SYS.REQ.SERVER.PING.JSZ", accounts: [RIG] }] }
-}
-system_account: SYS
-""")
+$accounts""")
 ANSWER_SECONDS = 0.25
+
+
+class _Greeting(msgspec.Struct):
+    """Of what the server says first."""
+
+    server_name: str
+    nonce: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class Nats:
     """The `Program` nats-server on a directory of its own."""
 
     directory: Path
+    keys: Path
     server_name: str = field(default_factory=lambda: f"rig-{secrets.token_hex(4)}")
     name: str = "nats-server"
     stop_signal: signal.Signals = signal.SIGTERM
@@ -68,47 +71,61 @@ class Nats:
             port=port,
             pid_file=json.dumps(str(self.pid_file)),
             store=json.dumps(str(self.directory)),
-            password=json.dumps(self._password()),
+            accounts=make_keys(self.keys).read_text(),
         )
-        self._configuration.touch(mode=0o600)
-        self._configuration.write_text(configuration)
+        self.configuration.touch(mode=0o600)
+        self.configuration.write_text(configuration)
 
     def argv(self, port: int) -> list[str]:
-        return [str(nats_server()), "-c", str(self._configuration)]
+        return [str(nats_server()), "-c", str(self.configuration)]
 
     async def answers(self, port: int, pid: int) -> bool:
         """A client gets in, the server has the name that we gave it, and JetStream answers."""
-        with suppress(OSError, TimeoutError, asyncio.IncompleteReadError):
+        with suppress(OSError, TimeoutError, asyncio.IncompleteReadError, msgspec.DecodeError):
             async with asyncio.timeout(ANSWER_SECONDS):
                 return await self._ask(port)
         return False
 
     def url(self, port: int) -> str:
-        return f"nats://rig:{self._password()}@127.0.0.1:{port}"
+        return f"nats://127.0.0.1:{port}"
 
     @property
-    def _configuration(self) -> Path:
+    def configuration(self) -> Path:
         return self.directory / "nats.conf"
-
-    def _password(self) -> str:
-        return secret(self.directory / "password")
 
     async def _ask(self, port: int) -> bool:
         # The client protocol, in as few words as it takes: https://docs.nats.io/reference/reference-protocols/nats-protocol
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         try:
-            if f'"server_name":"{self.server_name}"'.encode() not in await reader.readline():
+            _, _, info = (await reader.readline()).partition(b" ")
+            greeting = msgspec.json.decode(info, type=_Greeting)
+            if greeting.server_name != self.server_name:
                 return False
-            login = json.dumps({"user": "rig", "pass": self._password(), "verbose": False, "pedantic": False})
-            writer.write(f"CONNECT {login}\r\nSUB answer 1\r\nPUB $JS.API.INFO answer 0\r\n\r\nPING\r\n".encode())
+            key = key_file(self.keys, ADMIN)
+            signature = base64.b64encode(signed(key, greeting.nonce)).decode()
+            login = json.dumps({"nkey": public_key(key), "sig": signature, "verbose": False, "pedantic": False})
+            ask = "SUB _INBOX.a 1\r\nPUB $JS.API.INFO _INBOX.a 0\r\n\r\nPING\r\n"
+            writer.write(f"CONNECT {login}\r\n{ask}".encode())
             while (line := await reader.readline()) and not line.startswith(b"-ERR"):
-                if line.startswith(b"MSG answer "):
+                if line.startswith(b"MSG _INBOX.a "):
                     return b'"error"' not in await reader.readline()
             return False
         finally:
             writer.close()
 
 
-def embedded_nats(directory: Path) -> Server:
-    """A server on `directory`, its log in there too: `async with embedded_nats(directory) as server: …`."""
-    return Server(Nats(directory), directory / "nats.log")
+class NatsServer(Server):
+    """A `Server` that knows the keys to it."""
+
+    def __init__(self, program: Nats, log: Path) -> None:
+        super().__init__(program, log)
+        self._keys = program.keys
+
+    def key(self, principal: str) -> Path:
+        """The file of a principal's key."""
+        return key_file(self._keys, principal)
+
+
+def embedded_nats(directory: Path) -> NatsServer:
+    """A server on `directory`, keys and log in there too: `async with embedded_nats(directory) as server: …`."""
+    return NatsServer(Nats(directory, directory / "keys"), directory / "nats.log")

@@ -4,13 +4,16 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
 
-from deploy.embedded.nats import Nats
+from deploy.embedded.nats import Nats, NatsServer
 from deploy.embedded.postgres import Postgres
 from deploy.embedded.server import Server
 from deploy.home import Home
+from deploy.keys import key_file
 
-__all__ = ["Servers", "servers"]
+__all__ = ["Servers", "key_for", "servers"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,17 @@ class Servers:
     postgres_url: str
     nats: Server
     postgres: Server
+    home: Home
+
+    def key(self, principal: str) -> Path | None:
+        """The key with which a principal connects to NATS: see `key_for`."""
+        return key_for(self.home, self.nats_url, principal)
+
+
+def key_for(home: Home, nats_url: str, principal: str) -> Path | None:
+    """The file of a principal's key in this home; None where the URL holds a login, and where there is no key."""
+    path = key_file(home.keys, principal)
+    return path if urlsplit(nats_url).username is None and path.exists() else None
 
 
 @asynccontextmanager
@@ -29,7 +43,7 @@ async def servers(
 ) -> AsyncGenerator[Servers]:
     """Start what is not given, both at once, in a `home` whose lock the caller holds. Raises ServerFailed."""
     home.create()
-    nats = Server(Nats(home.nats), home.logs / "nats.log")
+    nats = NatsServer(Nats(home.nats, home.keys), home.logs / "nats.log")
     postgres = Server(Postgres(home.postgres), home.logs / "postgres.log")
     ours = [server for server, given in ((postgres, postgres_url), (nats, nats_url)) if given is None]
     try:
@@ -44,6 +58,7 @@ async def servers(
             postgres_url=postgres.url if postgres_url is None else postgres_url,
             nats=nats,
             postgres=postgres,
+            home=home,
         )
     finally:
         await asyncio.gather(*(server.stop() for server in ours))

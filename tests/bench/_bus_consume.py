@@ -19,14 +19,14 @@ import nats
 from faststream.nats import JStream, NatsBroker, PullSub
 from nats.js.api import AckPolicy, ConsumerConfig
 
-from bus import Bus, Done, Outcome
+from bus import Bus, Done, Outcome, make_streams
 from bus.outcomes import about
 from bus.topology import LOG, Durable
-from deploy.embedded.nats import embedded_nats
 from schemas import Actor, Draft, IssueApproved, IssueRef, Recorded, encode
 from tests.bench._bus_codec import Bare
 from tests.bench._report import Row
 from tests.bench._server import bare_client
+from tests.support.servers import as_root, nats_with_root
 
 EVENTS = 6_000
 ISSUES = 200
@@ -36,14 +36,15 @@ BATCH = 500
 
 
 async def measure(directory: Path) -> list[Row]:
-    async with embedded_nats(directory) as server:
-        bus = await Bus.connect(server.url, actor=Actor.LOCAL, source="local", create=True)
+    async with nats_with_root(directory) as server:
+        await make_streams(as_root(server))
+        bus = await Bus.connect(as_root(server), actor=Actor.LOCAL, source="local")
         client = await bare_client(server)
         await fill(bus)
         ways: dict[str, Callable[[Durable], Awaitable[float]]] = {
             "ours": lambda durable: ours(bus, durable),
             "bare": lambda durable: bare(client, durable),
-            "faststream": lambda durable: faststream(server.url, durable),
+            "faststream": lambda durable: faststream(as_root(server), durable),
         }
         seconds: dict[str, list[float]] = {name: [] for name in ways}
         for turn in range(ROUNDS + WARM_UP):

@@ -19,10 +19,10 @@ from statistics import median, quantiles
 from nats.aio.client import Client
 
 from bus import Bus
-from deploy.embedded.nats import embedded_nats
 from schemas import Actor, Draft, IssueApproved, IssueRef, encode, envelope
 from tests.bench._report import Row
 from tests.bench._server import bare_client
+from tests.support.servers import connected, nats_with_root
 
 ROUNDS = 5
 CALLERS = 256
@@ -35,8 +35,8 @@ Way = Callable[[], Awaitable[float]]
 
 
 async def measure(directory: Path) -> list[Row]:
-    async with embedded_nats(directory) as server:
-        bus = await Bus.connect(server.url, actor=Actor.LOCAL, source="local", create=True)
+    async with nats_with_root(directory) as server:
+        bus = await connected(server, Actor.LOCAL)
         client = await bare_client(server)
         numbers = itertools.count(1)
         waits: list[float] = []

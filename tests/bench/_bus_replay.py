@@ -21,10 +21,10 @@ from nats.aio.msg import Msg
 
 from bus import MAX_BATCH, Bus
 from bus.replay import BATCH_BYTES, BATCH_COUNT
-from deploy.embedded.nats import embedded_nats
 from schemas import Actor, Draft, IssueApproved, IssueRef, Recorded, encode, envelope
 from tests.bench._report import Row
 from tests.bench._server import bare_client
+from tests.support.servers import connected, nats_with_root
 
 EVENTS: Final = 200_000
 COMPARED: Final = 15_000
@@ -37,8 +37,8 @@ MIB: Final = 1024 * 1024
 async def measure(directory: Path) -> list[Row]:
     """The rows of this part."""
     async with (
-        embedded_nats(directory) as server,
-        await Bus.connect(server.url, actor=Actor.LOCAL, source="local", create=True) as bus,
+        nats_with_root(directory) as server,
+        await connected(server, Actor.LOCAL) as bus,
     ):
         bare = await bare_client(server)
         await fill(bare)

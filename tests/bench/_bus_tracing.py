@@ -16,13 +16,14 @@ from unittest.mock import patch
 
 from opentelemetry.sdk.trace import TracerProvider
 
-from bus import Bus, Log
+from bus import Log
 from bus.publish import Outgoing
 from bus.tracing import tracing
 from deploy.embedded.nats import embedded_nats
 from schemas import Actor, Draft
 from tests.bench._bus_publish import CALLERS, ours
 from tests.bench._report import Row
+from tests.support.servers import connected
 
 ROUNDS = 7
 EVENTS = 5_000
@@ -30,7 +31,7 @@ EVENTS = 5_000
 
 async def measure(directory: Path) -> list[Row]:
     async with embedded_nats(directory) as server:
-        bus = await Bus.connect(server.url, actor=Actor.LOCAL, source="local", create=True)
+        bus = await connected(server, Actor.LOCAL)
         numbers = itertools.count(1)
         ways = {"bare": unhooked, "off": nullcontext, "on": traced}
         rates: dict[str, list[float]] = {name: [] for name in ways}

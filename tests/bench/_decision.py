@@ -31,6 +31,7 @@ from schemas import (
     event_id,
 )
 from tests.bench._report import Row
+from tests.support.servers import connected, reaching
 
 ISSUES = 500
 WARM_UP = 20
@@ -39,11 +40,10 @@ WARM_UP = 20
 async def measure(directory: Path) -> list[Row]:
     began = time.monotonic()
     async with embedded_nats(directory) as server:
-        local = await Bus.connect(server.url, actor=Actor.LOCAL, source="local", create=True)
-        cli = await Bus.connect(server.url, actor=Actor.CLI, source="cli")
-        agent = await Bus.connect(server.url, actor=Actor.DEV_E, source="dev-e/dev-e-1")
+        local, cli = await connected(server, Actor.LOCAL), await connected(server, Actor.CLI)
+        agent = await connected(server, Actor.DEV_E, "dev-e/dev-e-1")
         await set_the_scene(cli, local, agent)
-        environment = {**os.environ, "RIG_NATS_URL": server.url}
+        environment = {**os.environ, **reaching(server, "conductor")}
         conductor = RoleSpec("conductor", (sys.executable, "-m", "deploy.roles", "conductor"), environment)
         async with Supervisor([conductor], directory) as supervisor:
             await supervisor.wait_ready(20)
@@ -95,7 +95,8 @@ async def bare_publishes(bus: Bus) -> list[float]:
     taken: list[float] = []
     for number in range(ISSUES):
         start = time.perf_counter()
-        await bus.connection.request("rig.fleet.cli.bench", b"x" * 500, headers={"Nats-Msg-Id": f"bench-{number}"})
+        headers = {"Nats-Msg-Id": f"bench-{number}"}
+        await bus.connection.request("rig.repo.bench.bench.local.configured", b"x" * 500, headers=headers)
         taken.append((time.perf_counter() - start) * 1_000)
     return taken
 

@@ -3,9 +3,10 @@
 import nats
 from nats.aio.client import Client
 
-from deploy.embedded.server import Server
+from deploy.embedded.nats import NatsServer
+from tests.support.servers import as_root
 
 
-async def bare_client(server: Server) -> Client:
+async def bare_client(server: NatsServer) -> Client:
     """The client library as it is."""
-    return await nats.connect(server.url)
+    return await nats.connect(as_root(server))

@@ -7,16 +7,16 @@ import sys
 from pathlib import Path
 
 from bus import Bus, LeaseLost
-from deploy.embedded.server import Server
+from deploy.embedded.nats import NatsServer
 from schemas import Actor
 from tests.conftest import Connect
 
 ROOT = Path(__file__).parents[2]
 
 
-async def holder(url: str) -> None:
+async def holder(url: str, key: str) -> None:
     """The process that is stopped: takes the lease, says so, and writes when it is told to."""
-    bus = await Bus.connect(url, actor=Actor.DEV_E, source="dev-e/stopped")
+    bus = await Bus.connect(url, actor=Actor.DEV_E, source="dev-e/stopped", key=Path(key))
     async with bus, bus.leases.hold("guarded", ttl_seconds=2) as lease:
         await lease.write(b"first")
         print("holds", lease.token, flush=True)
@@ -29,13 +29,14 @@ async def holder(url: str) -> None:
             print("written", flush=True)
 
 
-async def test_the_later_write_of_a_stopped_holder_is_refused(connect: Connect, nats: Server) -> None:
+async def test_the_later_write_of_a_stopped_holder_is_refused(connect: Connect, nats: NatsServer) -> None:
     bus = await connect(Actor.DEV_E, "dev-e/next")
     child = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "tests.chaos.test_lease_stopped",
         nats.url,
+        nats.key(Actor.DEV_E),
         cwd=ROOT,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
@@ -65,4 +66,4 @@ async def test_the_later_write_of_a_stopped_holder_is_refused(connect: Connect, 
 
 
 if __name__ == "__main__":
-    asyncio.run(holder(sys.argv[1]))
+    asyncio.run(holder(*sys.argv[1:]))

@@ -15,7 +15,7 @@ from bus.client import NatsConnection
 from bus.publish import Outgoing
 from bus.topology import LOG, SECOND, Stream
 from bus.writer import Writer
-from deploy.embedded.server import Server
+from deploy.embedded.nats import NatsServer
 from schemas import Actor, Draft, IssueApproved, IssueRef, Recorded
 from tests.conftest import Connect
 from tests.support.proxy import losing_proxy
@@ -40,15 +40,15 @@ def said(bus: Bus, key: int, count: int) -> Outgoing:
 @pytest.mark.parametrize("stream", [LOG, FORGETFUL], ids=["window", "past-the-window"])
 @pytest.mark.parametrize("events", [3_200, pytest.param(20_480, marks=pytest.mark.full)])
 async def test_each_event_is_stored_once_and_in_order(
-    connect: Connect, nats: Server, stream: Stream, events: int
+    connect: Connect, nats: NatsServer, root: NatsConnection, stream: Stream, events: int
 ) -> None:
     bus = await connect(Actor.LOCAL)
-    await bus.connection.api(f"$JS.API.STREAM.UPDATE.{stream.name}", stream)
+    await root.api(f"$JS.API.STREAM.UPDATE.{stream.name}", stream)
     stored = 0
     moments = [events * number // (KILLS + 1) for number in range(1, KILLS + 1)]
     reached = {moment: asyncio.Event() for moment in moments}
     async with losing_proxy(nats.url, lose=0.05, seed=events) as proxy:
-        connection = await NatsConnection.connect(proxy.url, name="through the proxy")
+        connection = await NatsConnection.connect(proxy.url, name="through the proxy", key=nats.key(Actor.LOCAL))
         writer = Writer(connection, try_seconds=0.3)
         positions: dict[str, int] = {}
 

@@ -10,10 +10,10 @@ import pytest
 
 from bus import Bus
 from bus.testing import InMemoryBus, VirtualLoop
-from deploy.embedded.nats import embedded_nats
-from deploy.embedded.server import Server
+from deploy.embedded.nats import NatsServer
 from schemas import Actor
 from tests.contract.mutations import MUTATIONS, VARIABLE
+from tests.support.servers import connected, nats_with_root
 
 LOOPS = {"real": asyncio.new_event_loop, "memory": VirtualLoop}
 
@@ -40,11 +40,11 @@ class Carrier(Protocol):
 
 
 class Real:
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: NatsServer) -> None:
         self.server = server
 
     async def connect(self, actor: Actor, source: str) -> Bus:
-        return await Bus.connect(self.server.url, actor=actor, source=source, create=True)
+        return await connected(self.server, actor, source, free=True)
 
     async def crash(self) -> None:
         await self.server.kill()
@@ -73,7 +73,7 @@ async def carrier(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Car
     if isinstance(asyncio.get_running_loop(), VirtualLoop):
         yield Memory()
         return
-    async with embedded_nats(tmp_path_factory.mktemp("nats")) as server:
+    async with nats_with_root(tmp_path_factory.mktemp("nats")) as server:
         yield Real(server)
 
 

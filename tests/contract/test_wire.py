@@ -20,7 +20,7 @@ from bus.testing import InMemoryBus, MemoryConnection
 from bus.testing.consumer import ConsumerConfig
 from bus.testing.stream import Config
 from bus.topology import BEATS, CONDUCTOR_TIMERS, LEASES, LOG, PRESENCE, SECOND, Stream
-from deploy.embedded.nats import embedded_nats
+from tests.support.servers import as_root, nats_with_root
 
 pytestmark = pytest.mark.asyncio(loop_factories=["real"])  # both servers at once, in real time
 
@@ -130,8 +130,8 @@ Script = Callable[[Wire], Awaitable[None]]
 @pytest.fixture
 async def compare(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Callable[[Script], Awaitable[list[str]]]]:
     """Runs a script on both servers and demands equal transcripts."""
-    async with embedded_nats(tmp_path_factory.mktemp("nats")) as server:
-        real = await NatsConnection.connect(server.url, name="real")
+    async with nats_with_root(tmp_path_factory.mktemp("nats")) as server:
+        real = await NatsConnection.connect(as_root(server), name="real")
         memory = await MemoryConnection.connect(InMemoryBus(epoch=real.now()).server, name="memory")
 
         async def comparing(script: Script) -> list[str]:

@@ -73,7 +73,7 @@ class TestUp:
         assert " · nats nats://127.0.0.1:" in line
         assert " · postgres postgresql://127.0.0.1:" in line
         assert f" · data {home} · logs {home / 'logs'} · agents none" in line
-        assert (home / "nats" / "password").read_text() not in line
+        assert (home / "postgres" / "password").read_text() not in line
         assert rest == ""
         assert "no agent runs, since no coder was given" in errors
         assert errors.endswith("stopped\n")

@@ -18,7 +18,7 @@ from bus import (
 )
 from bus.client import NatsConnection
 from bus.connection import raise_refusal
-from deploy.embedded.server import Server
+from deploy.embedded.nats import NatsServer
 from schemas import (
     FLEET,
     Actor,
@@ -34,6 +34,7 @@ from schemas import (
     envelope,
 )
 from tests.conftest import Connect
+from tests.support.servers import as_root
 
 ISSUE = IssueRef("acme", "web.js", 7)
 DECIDED = "rig.fleet.conductor.decided"
@@ -102,20 +103,20 @@ async def test_a_batch_is_all_or_nothing_and_of_two_one_wins(connect: Connect) -
     assert [item.position for item in await bus.log.history(["rig.>"])] == [1, 2, 3]
 
 
-async def test_nobody_can_purge_or_delete_or_roll_up_the_log(connect: Connect) -> None:
+async def test_nobody_can_purge_or_delete_or_roll_up_the_log(connect: Connect, root: NatsConnection) -> None:
     bus = await connect(Actor.LOCAL)
     await bus.log.publish(approved(), "local:1")
     with pytest.raises(ServerRefused):
-        await bus.connection.api("$JS.API.STREAM.PURGE.RIG")
+        await root.api("$JS.API.STREAM.PURGE.RIG")
     with pytest.raises(ServerRefused):
-        await bus.connection.api("$JS.API.STREAM.MSG.DELETE.RIG", {"seq": 1})
-    answer = await bus.connection.request("rig.fleet.local.x", b"{}", headers={"Nats-Rollup": "all"})
+        await root.api("$JS.API.STREAM.MSG.DELETE.RIG", {"seq": 1})
+    answer = await root.request("rig.fleet.local.x", b"{}", headers={"Nats-Rollup": "all"})
     with pytest.raises(ServerRefused, match="rollup"):
         raise_refusal("rolling up", answer)
     assert isinstance(await bus.log.at(1), Recorded)
 
 
-async def test_publishing_waits_for_a_server_that_restarts(connect: Connect, nats: Server) -> None:
+async def test_publishing_waits_for_a_server_that_restarts(connect: Connect, nats: NatsServer) -> None:
     bus = await connect(Actor.LOCAL)
     await nats.kill()
     saying = asyncio.create_task(bus.log.publish(approved(), "local:1"))
@@ -123,7 +124,7 @@ async def test_publishing_waits_for_a_server_that_restarts(connect: Connect, nat
     assert await saying == 1
 
 
-async def test_publishing_gives_up_at_its_deadline_and_says_so(connect: Connect, nats: Server) -> None:
+async def test_publishing_gives_up_at_its_deadline_and_says_so(connect: Connect, nats: NatsServer) -> None:
     bus = await connect(Actor.LOCAL)
     await nats.stop()
     with pytest.raises(Unavailable, match=r"rig\.issue\.acme\.web%2Ejs"):
@@ -142,9 +143,11 @@ async def test_publishing_gives_up_at_its_deadline_and_says_so(connect: Connect,
         ("rig.nonsense", b"{}"),
     ],
 )
-async def test_what_is_no_event_is_skipped_with_its_reason(connect: Connect, subject: str, body: bytes) -> None:
+async def test_what_is_no_event_is_skipped_with_its_reason(
+    connect: Connect, root: NatsConnection, subject: str, body: bytes
+) -> None:
     bus = await connect(Actor.LOCAL)
-    await bus.connection.request(subject, body)
+    await root.request(subject, body)
     item = await bus.log.at(1)
     assert isinstance(item, Skipped)
     assert item.reason
@@ -159,37 +162,34 @@ class Number(Struct):
 
 
 async def test_a_service_answers_refuses_and_is_missed(connect: Connect) -> None:
-    serving, asking = await connect(Actor.CONDUCTOR), await connect(Actor.CLI)
+    serving, asking = await connect(Actor.CONDUCTOR, "query"), await connect(Actor.CLI)
 
     async def double(asked: Number) -> Number:
         if asked.value < 0:
             raise Refused("negative numbers are not doubled here")
         return Number(asked.value * 2)
 
-    await serving.services.serve("maths", "double", Number, double)
-    assert await asking.services.ask("maths", "double", Number(21), Number) == Number(42)
+    await serving.services.serve("query", "double", Number, double)
+    assert await asking.services.ask("query", "double", Number(21), Number) == Number(42)
     with pytest.raises(Refused, match="negative numbers"):
-        await asking.services.ask("maths", "double", Number(-1), Number)
-    with pytest.raises(NoService, match="poetry"):
-        await asking.services.ask("poetry", "double", Number(1), Number)
+        await asking.services.ask("query", "double", Number(-1), Number)
+    with pytest.raises(NoService, match="local"):
+        await asking.services.ask("local", "double", Number(1), Number)
 
 
 # ── the server and its streams ───────────────────────────────────────────────
 
 
-async def test_a_wrong_password_is_said_at_once(nats: Server) -> None:
-    scheme, _, rest = nats.url.partition("://")
+async def test_a_wrong_password_is_said_at_once(nats: NatsServer) -> None:
+    url = nats.url.replace("://", "://rig:wrong@")
     with pytest.raises(Unavailable, match="refuses the login"):
         async with asyncio.timeout(5):
-            await NatsConnection.connect(
-                f"{scheme}://rig:wrong@{rest.partition('@')[2]}", name="test", timeout_seconds=30
-            )
+            await NatsConnection.connect(url, name="test", timeout_seconds=30)
 
 
-async def test_no_server_is_said_without_the_password(nats: Server) -> None:
-    url = nats.url
+async def test_no_server_is_said_without_the_password(nats: NatsServer) -> None:
+    url = as_root(nats)
     await nats.stop()
     with pytest.raises(Unavailable) as caught:
         await NatsConnection.connect(url, name="test", timeout_seconds=0.3)
-    password = url.split("@")[0].rsplit(":", 1)[1]
-    assert password not in str(caught.value)
+    assert "for-tests" not in str(caught.value)

@@ -25,6 +25,12 @@ from tests.support.jobs import JOBS, PATIENT, Worker, fill, forever, info, key, 
 
 
 @pytest.fixture
+def connect(connect_freely: Connect) -> Connect:
+    """These tests use subjects, and make durables, that no role has."""
+    return connect_freely
+
+
+@pytest.fixture
 async def bus(connect: Connect) -> Bus:
     bus = await connect(Actor.CLI)
     await make(bus)

@@ -12,13 +12,19 @@ from bus.consume import consume
 from bus.dead import DeadLetters
 from bus.letters import COPY_BYTES, Verdict
 from bus.topology import DEAD, LOG, SECOND, WORK
-from deploy.embedded.server import Server
+from deploy.embedded.nats import NatsServer
 from schemas import Actor, AssignReason, Draft, IssueAssigned, IssueRef, Recorded, decode
 from tests.conftest import Connect
 from tests.support.jobs import JOBS, Worker, fill, forever, info, key, make, until, working
 from tests.support.terminal import Terminal
 
 ASSIGNED = IssueAssigned(epoch=1, role="dev-e", attempt=1, reason=AssignReason.NEW)
+
+
+@pytest.fixture
+def connect(connect_freely: Connect) -> Connect:
+    """These tests use subjects, and make durables, that no role has."""
+    return connect_freely
 
 
 @pytest.fixture
@@ -345,10 +351,10 @@ async def test_what_a_foreign_consumer_gives_up_is_a_letter_too(bus: Bus, dead: 
 
 
 async def test_the_terminal_lists_shows_retries_and_drops(
-    bus: Bus, connect: Connect, nats: Server, caplog: pytest.LogCaptureFixture
+    bus: Bus, connect: Connect, nats: NatsServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.CRITICAL)
-    rig = Terminal(nats.url)
+    rig = Terminal(nats)
     assert (await rig("dead", "list")).out == "no open dead letters\n"
     conductor = await connect(Actor.CONDUCTOR)
     draft = Draft(about=IssueRef("acme", "web", 7), data=ASSIGNED)

@@ -19,8 +19,7 @@ from agents.runtime import AgentConfig, Replica
 from agents.workspace import Workspace
 from bus import Bus, Done, Drop, Reader, Retry, Seen
 from bus.topology import RUNS
-from deploy.embedded.nats import embedded_nats
-from deploy.embedded.server import Server
+from deploy.embedded.nats import NatsServer, embedded_nats
 from machine import sessions
 from machine.git import Git, Identity
 from machine.lifecycle import Lifecycle, Misconfigured
@@ -58,6 +57,7 @@ from schemas import (
     WorkStarted,
 )
 from tests.support.patience import impatient
+from tests.support.servers import connected
 
 SHOP = RepoRef("demo", "shop")
 ISSUE = IssueRef("demo", "shop", 1)
@@ -72,7 +72,7 @@ E = TypeVar("E", bound=Event)
 class Rig:
     """A log, a repository on disk, and everybody but dev-e."""
 
-    def __init__(self, tmp_path: Path, server: Server, voices: dict[Actor, Bus]) -> None:
+    def __init__(self, tmp_path: Path, server: NatsServer, voices: dict[Actor, Bus]) -> None:
         self.tmp_path = tmp_path
         self.server = server
         self.bus = voices[Actor.DEV_E]
@@ -216,7 +216,7 @@ async def rig(tmp_path: Path) -> AsyncGenerator[Rig]:
         server = await stack.enter_async_context(embedded_nats(tmp_path / "nats"))
         voices: dict[Actor, Bus] = {}
         for actor in (Actor.CLI, Actor.LOCAL, Actor.CONDUCTOR, Actor.DEV_E):
-            connecting = Bus.connect(server.url, actor=actor, source=f"{actor.value}/test", create=actor is Actor.CLI)
+            connecting = connected(server, actor, f"{actor.value}/test")
             with impatient():
                 voices[actor] = await stack.enter_async_context(await connecting)
         rig = Rig(tmp_path, server, voices)
@@ -549,8 +549,8 @@ from machine import lifecycle
 from schemas import Actor
 
 async def main(life):
-    url, coder, data = sys.argv[1:]
-    async with await Bus.connect(url, actor=Actor.DEV_E, source="dev-e/dev-e-1") as bus:
+    url, key, coder, data = sys.argv[1:]
+    async with await Bus.connect(url, actor=Actor.DEV_E, source="dev-e/dev-e-1", key=Path(key)) as bus:
         await run_dev_e(bus, life, name="dev-e-1", slots=1, coder=coder, data_dir=Path(data))
 
 sys.exit(lifecycle.run(main, health_address=None))
@@ -559,7 +559,8 @@ sys.exit(lifecycle.run(main, health_address=None))
 
 async def test_a_killed_replica_takes_its_place_back_and_the_work_up_again(rig: Rig) -> None:
     await rig.ask()
-    arguments = [rig.server.url, rig.hanging(), str(rig.tmp_path / "agents")]
+    key = rig.server.key(Actor.DEV_E)
+    arguments = [rig.server.url, str(key), rig.hanging(), str(rig.tmp_path / "agents")]
     killed = await asyncio.create_subprocess_exec(sys.executable, "-c", REPLICA, *arguments, start_new_session=True)
     pid = await rig.coder_pid()
     killed.kill()

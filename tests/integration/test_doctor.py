@@ -7,15 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from bus.client import NatsConnection
 from deploy import doctor
 from deploy.doctor import Finding, Report, Verdict, examine
-from deploy.embedded.server import Server
+from deploy.embedded.nats import NatsServer
 from deploy.failures import ServerFailed
 from deploy.home import Home
 from deploy.up import running_rig
 from schemas import Actor
 from tests.conftest import Connect
 from tests.support.rig import at_work_on, rig
+from tests.support.servers import reaching
 
 
 def about(report: Report, what: str) -> Finding:
@@ -101,15 +103,15 @@ class TestNotWell:
         assert path in problems(await examine({**nowhere, "RIG_HOME": path}))["data directory"].seen
 
     async def test_a_new_server_is_well_and_one_with_other_streams_is_not(
-        self, nowhere: dict[str, str], nats: Server, connect: Connect
+        self, nowhere: dict[str, str], nats: NatsServer, root: NatsConnection, connect: Connect
     ):
-        environ = {**nowhere, "RIG_NATS_URL": nats.url}
+        environ = {**nowhere, **reaching(nats, Actor.CLI)}
         new = about(await examine(environ), "nats-server")
         assert (new.verdict, new.mend) == (Verdict.NOTE, "`rig up` makes the streams")
-        bus = await connect(Actor.CLI)
+        await connect(Actor.CLI)
         assert about(await examine(environ), "nats-server").verdict is Verdict.OK
-        await bus.connection.api("$JS.API.STREAM.DELETE.RIG")
-        await bus.connection.api("$JS.API.STREAM.CREATE.RIG", {"name": "RIG", "subjects": ["rig.>"]})
+        await root.api("$JS.API.STREAM.DELETE.RIG")
+        await root.api("$JS.API.STREAM.CREATE.RIG", {"name": "RIG", "subjects": ["rig.>"]})
         assert "RIG.deny_purge" in problems(await examine(environ))["nats-server"].seen
 
     async def test_programs_that_are_missing_are_named(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -15,6 +15,8 @@ import nats
 import pytest
 from nats.aio.client import Client
 
+from bus import Bus, make_streams
+from bus.permissions import ADMIN
 from deploy.embedded import server as server_module
 from deploy.embedded.binaries import nats_server
 from deploy.embedded.nats import embedded_nats
@@ -24,7 +26,10 @@ from deploy.embedded.servers import servers
 from deploy.failures import ServerFailed
 from deploy.home import Home
 from machine import sessions
+from schemas import FLEET, Actor, Draft, Policy, PolicyAdopted
+from tests.support.servers import as_root, nats_with_root
 
+ADOPTED = PolicyAdopted(policy=Policy(), hash=Policy().digest(), by="ada")
 STARTER = """
 import asyncio, sys
 from pathlib import Path
@@ -85,8 +90,9 @@ def bystander() -> Generator[subprocess.Popen[bytes]]:
 
 
 @asynccontextmanager
-async def client(url: str) -> AsyncGenerator[Client]:
-    connection = await nats.connect(url, allow_reconnect=False)
+async def client(url: str, key: Path | None = None) -> AsyncGenerator[Client]:
+    seed = None if key is None else str(key)
+    connection = await nats.connect(url, nkeys_seed=seed, allow_reconnect=False)
     try:
         yield connection
     finally:
@@ -118,40 +124,42 @@ async def stored(url: str) -> list[str]:
 
 class TestNats:
     async def test_what_is_stored_is_there_after_a_stop_and_after_a_crash_at_the_same_address(self, tmp_path: Path):
-        async with embedded_nats(tmp_path) as server:
+        async with nats_with_root(tmp_path) as server:
             address, first = server.url, server.pid
-            await store(server.url, "before the stop")
+            await store(as_root(server), "before the stop")
             await server.stop()
             await server.start()
-            await store(server.url, "before the crash")
+            await store(as_root(server), "before the crash")
             await server.kill()
             await server.start()
             assert server.url == address
             assert server.pid != first
-            assert await stored(server.url) == ["before the stop", "before the crash"]
+            assert await stored(as_root(server)) == ["before the stop", "before the crash"]
 
-    async def test_another_start_elsewhere_goes_on_with_the_same_store_and_password(self, tmp_path: Path):
-        async with embedded_nats(tmp_path) as server:
-            first = server.url
-            await store(server.url, "kept")
-        async with embedded_nats(tmp_path) as server:
-            assert server.url.split("@")[0] == first.split("@")[0]
-            assert await stored(server.url) == ["kept"]
+    async def test_another_start_elsewhere_goes_on_with_the_same_store_and_keys(self, tmp_path: Path):
+        async with nats_with_root(tmp_path) as server:
+            seed = server.key(Actor.CLI).read_bytes()
+            await store(as_root(server), "kept")
+        async with nats_with_root(tmp_path) as server:
+            assert server.key(Actor.CLI).read_bytes() == seed
+            assert await stored(as_root(server)) == ["kept"]
 
     async def test_it_says_that_it_syncs_every_write(self, tmp_path: Path):
-        async with embedded_nats(tmp_path) as server, client(server.url) as connection:
+        async with embedded_nats(tmp_path) as server, client(server.url, server.key(Actor.CLI)) as connection:
             answer = await connection.request("$SYS.REQ.SERVER.PING.JSZ", b'{"config":true}')
             assert b'"sync_always":true' in answer.data
 
-    async def test_nobody_gets_in_without_the_password(self, tmp_path: Path):
+    async def test_nobody_gets_in_without_a_key(self, tmp_path: Path):
         async with embedded_nats(tmp_path) as server:
-            assert (tmp_path / "password").stat().st_mode & 0o077 == 0
+            assert server.key(Actor.CLI).stat().st_mode & 0o077 == 0
+            assert server.key(Actor.CLI).parent.stat().st_mode & 0o077 == 0
             assert (tmp_path / "nats.conf").stat().st_mode & 0o077 == 0
-            reader, writer = await asyncio.open_connection("127.0.0.1", int(server.url.rpartition(":")[2]))
-            await reader.readline()
-            writer.write(b'CONNECT {"user":"rig","pass":"guessed","verbose":false}\r\nPING\r\n')
-            assert b"Authorization Violation" in await reader.readline()
-            writer.close()
+            for login in (b"{}", b'{"user":"rig","pass":"guessed"}', b'{"nkey":"guessed","sig":"guessed"}'):
+                reader, writer = await asyncio.open_connection("127.0.0.1", int(server.url.rpartition(":")[2]))
+                await reader.readline()
+                writer.write(b"CONNECT " + login + b"\r\nPING\r\n")
+                assert b"Authorization Violation" in await reader.readline()
+                writer.close()
 
     async def test_a_port_that_was_taken_in_the_meantime_is_given_up_for_another(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -274,10 +282,15 @@ class TestBoth:
     async def test_a_killed_starter_leaves_no_server_and_the_next_start_has_the_data(self, tmp_path: Path):
         home = Home(tmp_path)
         async with servers(home) as both:
-            await store(both.nats_url, "kept")
+            await make_streams(both.nats_url, key=both.key(ADMIN))
+            bus = await Bus.connect(both.nats_url, actor=Actor.CLI, source="cli", key=both.key(Actor.CLI))
+            async with bus:
+                said = await bus.log.publish(Draft(about=FLEET, data=ADOPTED), "kept")
         until_gone(*killed_starter(tmp_path))
         async with servers(home) as both:
-            assert await stored(both.nats_url) == ["kept"]
+            bus = await Bus.connect(both.nats_url, actor=Actor.CLI, source="cli", key=both.key(Actor.CLI))
+            async with bus:
+                assert await bus.log.at(said) is not None
 
     async def test_a_start_on_the_heels_of_a_killed_one_works(self, tmp_path: Path):
         killed_starter(tmp_path)

@@ -16,7 +16,7 @@ from bridges.local.numbers import ADD_ISSUE, SERVICE
 from bridges.local.plan import Check
 from bridges.local.repository import all_branches
 from bus import Bus, NoService, Refused
-from deploy.embedded.server import Server
+from deploy.embedded.nats import NatsServer
 from machine import sessions
 from machine.git import Git
 from machine.lifecycle import Lifecycle
@@ -54,6 +54,7 @@ from schemas import (
 )
 from schemas.queries import AddIssue, IssueAdded
 from tests.support.project import DEV, Project, commit, new_project
+from tests.support.servers import connected
 
 SHOP = RepoRef("demo", "shop")
 ISSUE = IssueRef("demo", "shop", 1)
@@ -180,8 +181,8 @@ class Serving:
 
 
 @asynccontextmanager
-async def forge(rig: Rig, nats_url: str) -> AsyncGenerator[Serving]:
-    async with await Bus.connect(nats_url, actor=Actor.LOCAL, source="local") as bus:
+async def forge(rig: Rig, nats: NatsServer) -> AsyncGenerator[Serving]:
+    async with await connected(nats, Actor.LOCAL) as bus:
         life = Life()
         task = asyncio.create_task(shell.run(bus, life, scratch=rig.scratch))
         await asyncio.wait_for(life.up.wait(), 10)
@@ -200,8 +201,8 @@ async def until(holds: Callable[[], Awaitable[bool]]) -> None:
 
 
 @pytest.fixture
-async def serving(rig: Rig, nats: Server) -> AsyncGenerator[Serving]:
-    async with forge(rig, nats.url) as serving:
+async def serving(rig: Rig, nats: NatsServer) -> AsyncGenerator[Serving]:
+    async with forge(rig, nats) as serving:
         yield serving
 
 
@@ -252,11 +253,11 @@ async def test_failed_checks_carry_the_end_of_their_log_and_a_newer_push_is_chec
     [("sleep 60", Conclusion.TIMED_OUT), ("yes | head -c 1000000000", Conclusion.OUTPUT_LIMIT)],
 )
 async def test_a_check_that_hangs_or_prints_a_gigabyte_has_failed(
-    checkout: Rig, nats: Server, command: str, conclusion: Conclusion
+    checkout: Rig, nats: NatsServer, command: str, conclusion: Conclusion
 ) -> None:
     policy = Policy(check_wall_seconds=0.3, check_output_bytes=1_000_000)
     await checkout.say(Actor.CLI, PolicyAdopted(policy=policy, hash=policy.digest(), by="ada"), FLEET)
-    async with forge(checkout, nats.url):
+    async with forge(checkout, nats):
         await checkout.add_repository(command)
         await checkout.work({"a": "1\n"})
         (check,) = data(await checkout.hear(ChecksFailed), ChecksFailed).failed
@@ -324,10 +325,10 @@ async def test_only_the_owners_current_head_is_merged(rig: Rig, serving: Serving
 
 @pytest.mark.parametrize("how", ["--ff", "--no-ff"])
 @pytest.mark.parametrize("seen", ["when checking", "when merging"])
-async def test_what_a_person_merged_is_merged(checkout: Rig, nats: Server, how: str, seen: str) -> None:
+async def test_what_a_person_merged_is_merged(checkout: Rig, nats: NatsServer, how: str, seen: str) -> None:
     alive = checkout.project.path.parent / "alive"
     os.mkfifo(alive)
-    async with forge(checkout, nats.url) as first:
+    async with forge(checkout, nats) as first:
         passed = None
         if seen == "when checking":
             await checkout.add_repository(f"echo > {alive}; sleep 60")
@@ -343,14 +344,14 @@ async def test_what_a_person_merged_is_merged(checkout: Rig, nats: Server, how: 
     now = await checkout.project.base()
     if passed:
         await checkout.ask_merge(passed)
-    async with forge(checkout, nats.url):
+    async with forge(checkout, nats):
         merged = data(await checkout.hear(Merged), Merged)
     assert merged.merge_sha == now == await checkout.project.base()
     assert merged.base_sha == (now if how == "--ff" else base)
 
 
-async def test_what_a_person_squashed_is_told_plainly(checkout: Rig, nats: Server) -> None:
-    async with forge(checkout, nats.url):
+async def test_what_a_person_squashed_is_told_plainly(checkout: Rig, nats: NatsServer) -> None:
+    async with forge(checkout, nats):
         await checkout.add_repository("true")
         await checkout.project.work("rig/1/1-r1", {"total.py": "fixed\n"})
         await checkout.project.move_base({"total.py": "fixed\n", "other": "x\n"})
@@ -393,8 +394,8 @@ async def test_a_conflict_is_told_when_checks_are_due(rig: Rig, serving: Serving
     assert (conflict.head_sha, conflict.base_sha, conflict.paths) == (head, base, ("total.py",))
 
 
-async def test_a_dirty_checkout_is_refused_by_name_until_it_is_clean(checkout: Rig, nats: Server) -> None:
-    async with forge(checkout, nats.url):
+async def test_a_dirty_checkout_is_refused_by_name_until_it_is_clean(checkout: Rig, nats: NatsServer) -> None:
+    async with forge(checkout, nats):
         await checkout.add_repository("true")
         await checkout.work({"total.py": "fixed\n"})
         passed = data(await checkout.hear(ChecksPassed), ChecksPassed)
@@ -409,9 +410,9 @@ async def test_a_dirty_checkout_is_refused_by_name_until_it_is_clean(checkout: R
     assert (checkout.project.path / "total.py").read_text() == "fixed\n"
 
 
-async def test_what_stands_in_the_way_is_told_however_long_its_names_are(checkout: Rig, nats: Server) -> None:
+async def test_what_stands_in_the_way_is_told_however_long_its_names_are(checkout: Rig, nats: NatsServer) -> None:
     long = "/".join(["n" * 200] * 5)
-    async with forge(checkout, nats.url):
+    async with forge(checkout, nats):
         await checkout.add_repository("true")
         await checkout.project.move_base({f"{long}/f{n}": "x\n" for n in range(10)})
         await checkout.work({"total.py": "fixed\n"})
@@ -452,7 +453,7 @@ async def test_a_commit_of_any_date_is_checked_and_merged(rig: Rig, serving: Ser
 
 
 async def test_a_bug_met_by_one_issue_is_seen_and_tried_again_and_others_are_served(
-    rig: Rig, nats: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    rig: Rig, nats: NatsServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(shell, "PAUSE_SECONDS", 0.05)
     perform, struck = Effects.perform, asyncio.Event()
@@ -464,7 +465,7 @@ async def test_a_bug_met_by_one_issue_is_seen_and_tried_again_and_others_are_ser
         return await perform(*arguments)
 
     monkeypatch.setattr(Effects, "perform", fails_once)
-    async with forge(rig, nats.url):
+    async with forge(rig, nats):
         await rig.add_repository("true")
         await rig.work({"total.py": "fixed\n"})
         await rig.hear(ChecksPassed)
@@ -476,15 +477,15 @@ async def test_a_bug_met_by_one_issue_is_seen_and_tried_again_and_others_are_ser
 # ── crashes ──────────────────────────────────────────────────────────────────
 
 
-async def test_a_forge_that_dies_while_checking_checks_again(rig: Rig, nats: Server) -> None:
+async def test_a_forge_that_dies_while_checking_checks_again(rig: Rig, nats: NatsServer) -> None:
     alive = rig.project.path.parent / "alive"
     os.mkfifo(alive)
-    async with forge(rig, nats.url) as first:
+    async with forge(rig, nats) as first:
         await rig.add_repository(f"echo > {alive}; read go < {alive}")
         await rig.work({"total.py": "fixed\n"})
         await asyncio.to_thread(alive.read_text)
         await first.kill()
-    async with forge(rig, nats.url):
+    async with forge(rig, nats):
         await asyncio.to_thread(alive.read_text)
         await asyncio.to_thread(alive.write_text, "go\n")
         await rig.hear(ChecksPassed)
@@ -493,7 +494,7 @@ async def test_a_forge_that_dies_while_checking_checks_again(rig: Rig, nats: Ser
 
 
 async def test_a_forge_that_dies_between_merging_and_saying_so_says_it_when_it_is_back(
-    rig: Rig, nats: Server, monkeypatch: pytest.MonkeyPatch
+    rig: Rig, nats: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     landed = asyncio.Event()
 
@@ -501,7 +502,7 @@ async def test_a_forge_that_dies_between_merging_and_saying_so_says_it_when_it_i
         landed.set()
         return await asyncio.Future()
 
-    async with forge(rig, nats.url) as first:
+    async with forge(rig, nats) as first:
         await rig.add_repository("true")
         await rig.work({"total.py": "fixed\n"})
         passed = data(await rig.hear(ChecksPassed), ChecksPassed)
@@ -512,14 +513,14 @@ async def test_a_forge_that_dies_between_merging_and_saying_so_says_it_when_it_i
             await first.kill()
     merge = await rig.project.base()
     later = await rig.project.move_base({"later": "x\n"})
-    async with forge(rig, nats.url):
+    async with forge(rig, nats):
         merged = data(await rig.hear(Merged), Merged)
     assert (merged.merge_sha, merged.base_sha) == (merge, passed.base_sha)
     assert await rig.project.base() == later, "merged once"
 
 
-async def test_branches_that_a_dead_forge_left_are_deleted_at_the_start(rig: Rig, nats: Server) -> None:
-    async with forge(rig, nats.url):
+async def test_branches_that_a_dead_forge_left_are_deleted_at_the_start(rig: Rig, nats: NatsServer) -> None:
+    async with forge(rig, nats):
         await rig.add_repository("true")
         await rig.work({"total.py": "fixed\n"})
         await rig.ask_merge(data(await rig.hear(ChecksPassed), ChecksPassed))
@@ -527,7 +528,7 @@ async def test_branches_that_a_dead_forge_left_are_deleted_at_the_start(rig: Rig
     await rig.project.work("rig/1/1-r1", {"late": "x\n"})
     await rig.project.work("rig/1/1-of-a-former-rig", {"other": "x\n"})
     await rig.project.work("rig/2/1-other", {"other": "x\n"})
-    async with forge(rig, nats.url):
+    async with forge(rig, nats):
         await until(rig.has_no_branch("rig/1/1-r1"))
     assert not await rig.has_no_branch("rig/1/1-of-a-former-rig")()
     assert not await rig.has_no_branch("rig/2/")()
@@ -549,8 +550,8 @@ async def test_a_branch_that_the_log_does_not_know_is_nobodys_to_move(rig: Rig, 
     assert branches == {"rig/1-fix-the-total": former, opened.branch: persons}
 
 
-async def test_two_forges_say_everything_once(rig: Rig, nats: Server) -> None:
-    async with forge(rig, nats.url), forge(rig, nats.url):
+async def test_two_forges_say_everything_once(rig: Rig, nats: NatsServer) -> None:
+    async with forge(rig, nats), forge(rig, nats):
         await rig.add_repository("true")
         await rig.work({"total.py": "fixed\n"})
         await rig.ask_merge(data(await rig.hear(ChecksPassed), ChecksPassed))
@@ -561,9 +562,9 @@ async def test_two_forges_say_everything_once(rig: Rig, nats: Server) -> None:
         assert len(await rig.everything(kind)) == 1
 
 
-async def test_two_forges_do_not_take_each_others_merge_for_somebodys_changes(checkout: Rig, nats: Server) -> None:
+async def test_two_forges_do_not_take_each_others_merge_for_somebodys_changes(checkout: Rig, nats: NatsServer) -> None:
     await checkout.project.move_base({f"f{n}": "1\n" * 50 for n in range(400)})
-    async with forge(checkout, nats.url), forge(checkout, nats.url):
+    async with forge(checkout, nats), forge(checkout, nats):
         await checkout.add_repository("true")
         await checkout.work({f"f{n}": "2\n" * 50 for n in range(400)})
         await checkout.ask_merge(data(await checkout.hear(ChecksPassed), ChecksPassed))
@@ -581,8 +582,8 @@ from bus import Bus
 from machine.lifecycle import Lifecycle
 from schemas import Actor
 
-async def main(url, scratch):
-    async with await Bus.connect(url, actor=Actor.LOCAL, source="local") as bus:
+async def main(url, key, scratch):
+    async with await Bus.connect(url, actor=Actor.LOCAL, source="local", key=Path(key)) as bus:
         await shell.run(bus, Lifecycle(), scratch=Path(scratch))
 
 asyncio.run(main(*sys.argv[1:]))
@@ -590,7 +591,7 @@ asyncio.run(main(*sys.argv[1:]))
 
 
 async def test_a_push_that_outlives_its_forge_is_waited_for_by_the_next(
-    checkout: Rig, nats: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    checkout: Rig, nats: NatsServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     pushing, go, waiting = tmp_path / "pushing", tmp_path / "go", asyncio.Event()
     os.mkfifo(pushing)
@@ -599,7 +600,7 @@ async def test_a_push_that_outlives_its_forge_is_waited_for_by_the_next(
     only_once = f"[ $1 = refs/heads/main ] && [ ! -e {tmp_path}/once ]"
     hook.write_text(f"#!/bin/sh\nif {only_once}; then touch {tmp_path}/once; echo > {pushing}; read go < {go}; fi\n")
     hook.chmod(0o755)
-    arguments = ("-c", _FORGE, nats.url, str(checkout.scratch))
+    arguments = ("-c", _FORGE, nats.url, str(nats.key(Actor.LOCAL)), str(checkout.scratch))
     first = await asyncio.create_subprocess_exec(sys.executable, *arguments, start_new_session=True)
     await checkout.add_repository("true")
     await checkout.work({"total.py": "fixed\n"})
@@ -616,7 +617,7 @@ async def test_a_push_that_outlives_its_forge_is_waited_for_by_the_next(
         return got
 
     monkeypatch.setattr(merging, "_locked", locked)
-    async with forge(checkout, nats.url):
+    async with forge(checkout, nats):
         await asyncio.wait_for(waiting.wait(), 10)
         await asyncio.to_thread(go.write_text, "go\n")
         merged = data(await checkout.hear(Merged), Merged)
@@ -630,12 +631,12 @@ async def test_a_push_that_outlives_its_forge_is_waited_for_by_the_next(
 
 
 async def test_a_repository_that_comes_back_is_served_then(
-    rig: Rig, nats: Server, monkeypatch: pytest.MonkeyPatch
+    rig: Rig, nats: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shell, "PAUSE_SECONDS", 0.05)
     away = rig.project.path.with_name("away")
     rig.project.path.rename(away)
-    async with forge(rig, nats.url):
+    async with forge(rig, nats):
         added = RepositoryAdded(clone_url=str(rig.project.path), check="true", by="ada")
         await rig.say(Actor.CLI, added, SHOP)
         assert (await rig.ask(asking("r-1"))).issue == ISSUE, "others are served meanwhile"
@@ -644,21 +645,21 @@ async def test_a_repository_that_comes_back_is_served_then(
 
 
 async def test_the_base_branch_stays_whatever_is_checked_out_at_a_restart_unless_it_is_gone(
-    rig: Rig, nats: Server
+    rig: Rig, nats: NatsServer
 ) -> None:
-    async with forge(rig, nats.url):
+    async with forge(rig, nats):
         await rig.add_repository("true")
     (only,) = await rig.everything(RepositoryConfigured)
     head = await commit(rig.project.agent, {"x": "x\n"})
     await rig.project.agent.run("push", "-q", "origin", "HEAD:refs/heads/trunk")
     await rig.project.git.run("symbolic-ref", "HEAD", "refs/heads/trunk")
-    async with forge(rig, nats.url):
+    async with forge(rig, nats):
         await rig.work({"total.py": "fixed\n"})
         await rig.ask_merge(data(await rig.hear(ChecksPassed), ChecksPassed))
         await rig.hear(Merged)
     assert await rig.everything(RepositoryConfigured) == [only]
     await rig.project.git.run("branch", "-D", "main")
-    async with forge(rig, nats.url):
+    async with forge(rig, nats):
         anew = await rig.hear(RepositoryConfigured, SHOP, after=only.position)
     configured = data(anew, RepositoryConfigured)
     assert (configured.base_branch, configured.base_sha) == ("trunk", head)
@@ -684,14 +685,14 @@ async def test_issues_are_numbered_in_order_and_a_request_counts_once(rig: Rig, 
     assert len(await rig.everything(IssueApproved)) == 2
 
 
-async def test_a_request_is_known_after_a_restart_and_numbers_go_on(rig: Rig, nats: Server) -> None:
-    async with forge(rig, nats.url):
+async def test_a_request_is_known_after_a_restart_and_numbers_go_on(rig: Rig, nats: NatsServer) -> None:
+    async with forge(rig, nats):
         await rig.add_repository("true")
         first = await rig.ask(asking("r-1"))
     await rig.say(Actor.CLI, IssueApproved(title="by hand", author="ada"), IssueRef("demo", "shop", 7))
     with pytest.raises(NoService):
         await rig.ask(asking("r-2"))
-    async with forge(rig, nats.url):
+    async with forge(rig, nats):
         assert await rig.ask(asking("r-1")) == first
         assert (await rig.ask(asking("r-2"))).issue.number == 8
 

@@ -10,6 +10,7 @@ import pytest
 from msgspec import Struct, json
 
 from bus import Bus, ObjectCorrupt, ObjectMissing, ObjectTooLarge, Unavailable, objects
+from bus.client import NatsConnection
 from bus.objects import BATCH_CHUNKS, CHUNK_BYTES
 from bus.topology import OBJECTS
 from deploy.embedded.server import Server
@@ -38,7 +39,7 @@ async def stored(bus: Bus) -> int:
 
 
 async def test_what_was_put_is_what_is_got(connect: Connect) -> None:
-    bus, other = await connect(Actor.DEV_E), await connect(Actor.CONDUCTOR)
+    bus, other = await connect(Actor.DEV_E), await connect(Actor.REVIEW_E)
     name = "sessions/1 of dev.e-1 >"
     for content in (b"", SMALL, LARGE[:CHUNK_BYTES], LARGE[: CHUNK_BYTES + 1], LARGE):
         put = await bus.objects.put(name, content, content_type="application/zstd")
@@ -203,14 +204,14 @@ async def test_what_is_not_there_is_said_to_be_missing(connect: Connect) -> None
 
 @pytest.mark.parametrize(("keep", "error"), [(3, ObjectCorrupt), (0, ObjectMissing)])
 async def test_an_object_that_lost_chunks_is_not_handed_over_as_whole(
-    connect: Connect, keep: int, error: type[Exception]
+    connect: Connect, root: NatsConnection, keep: int, error: type[Exception]
 ) -> None:
     """Nobody may delete on this stream: another stream stands in its place, with some of the messages."""
     bus = await connect(Actor.DEV_E)
     put = await bus.objects.put("x", LARGE)
     words = ["object.dev-e.name.x", f"object.dev-e.content.{put.digest}"]
-    await bus.connection.api(f"$JS.API.STREAM.DELETE.{OBJECTS.name}")
-    await bus.connection.api(f"$JS.API.STREAM.CREATE.{OBJECTS.name}", OBJECTS)
+    await root.api(f"$JS.API.STREAM.DELETE.{OBJECTS.name}")
+    await root.api(f"$JS.API.STREAM.CREATE.{OBJECTS.name}", OBJECTS)
     for subject in words:
         await bus.connection.request(subject, json.encode(put))
     for index in range(keep):

@@ -8,6 +8,7 @@ import pytest
 from msgspec import json
 
 from bus import Bus, Seen, Silent, presence
+from bus.client import NatsConnection
 from bus.connection import Heard, Subscription
 from bus.presence import Sight
 from bus.topology import PRESENCE
@@ -114,7 +115,7 @@ async def test_what_was_lost_on_the_way_is_read(connect: Connect, monkeypatch: p
 
 
 async def test_who_is_not_stored_any_more_is_silent_though_no_marker_says_so(
-    connect: Connect, monkeypatch: pytest.MonkeyPatch
+    connect: Connect, root: NatsConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bus = await connect(Actor.DEV_E)
     monkeypatch.setattr(presence, "AUDIT_SECONDS", 0.2)
@@ -122,11 +123,11 @@ async def test_who_is_not_stored_any_more_is_silent_though_no_marker_says_so(
         await bus.presence.beat(beat("stays"), ttl_seconds=60)
         await bus.presence.beat(beat("goes"), ttl_seconds=60)
         assert await read(sights, 2) == ["stays", "goes"]
-        await bus.connection.api(f"$JS.API.STREAM.PURGE.{PRESENCE.name}", {"filter": "presence.dev-e.goes"})
+        await root.api(f"$JS.API.STREAM.PURGE.{PRESENCE.name}", {"filter": "presence.dev-e.goes"})
         assert await anext(sights) == Silent("dev-e", "goes")
 
 
-async def test_what_is_no_heartbeat_of_its_agent_is_not_seen(connect: Connect) -> None:
+async def test_what_is_no_heartbeat_of_its_agent_is_not_seen(connect: Connect, root: NatsConnection) -> None:
     bus = await connect(Actor.DEV_E)
     async with aclosing(bus.presence.watch()) as sights:
         for subject, body in (
@@ -136,7 +137,7 @@ async def test_what_is_no_heartbeat_of_its_agent_is_not_seen(connect: Connect) -
             ("presence.a", json.encode(beat("a"))),
             ("presence.dev-e.a.b.c", json.encode(beat("a"))),
         ):
-            await bus.connection.request(subject, body, headers={"Nats-TTL": "60s"})
+            await root.request(subject, body, headers={"Nats-TTL": "60s"})
         await bus.presence.beat(beat("real"), ttl_seconds=60)
         assert await read(sights, 1) == ["real"]
     assert await bus.presence.now() == (beat("real"),)

@@ -12,11 +12,11 @@ import asyncpg
 import pytest
 
 from bus import Bus, LogChanged, Stored
+from bus.client import NatsConnection
 from conductor.projector import run_projector
 from conductor.projector.store import check_contiguous
-from deploy.embedded.nats import embedded_nats
+from deploy.embedded.nats import NatsServer, embedded_nats
 from deploy.embedded.postgres import embedded_postgres
-from deploy.embedded.server import Server
 from machine.lifecycle import Lifecycle
 from schemas import (
     Actor,
@@ -30,6 +30,7 @@ from schemas import (
     Stopped,
 )
 from tests.support.readside import database, projecting, reached, rows, say, until
+from tests.support.servers import connected
 
 Connect = Callable[..., Awaitable[Bus]]
 
@@ -248,7 +249,7 @@ async def test_an_older_copy_of_the_database_is_brought_up_to_date_while_it_runs
 async def a_log(directory: Path, *events: Event) -> AsyncGenerator[Bus]:
     async with (
         embedded_nats(directory) as server,
-        await Bus.connect(server.url, actor=Actor.GITHUB, source="github", create=True) as bus,
+        await connected(server, Actor.GITHUB) as bus,
     ):
         for event in events:
             await say(bus, event)
@@ -277,12 +278,14 @@ async def test_another_log_is_refused_by_name_and_nothing_is_written(
     assert await everything(postgres_url) == before
 
 
-async def test_a_log_that_is_replaced_while_it_is_read_is_refused(nats: Server, bus: Bus, postgres_url: str) -> None:
+async def test_a_log_that_is_replaced_while_it_is_read_is_refused(
+    nats: NatsServer, root: NatsConnection, bus: Bus, postgres_url: str
+) -> None:
     await say(bus, APPROVED)
     work = asyncio.create_task(run_projector(bus, Lifecycle(), postgres_url))
     await reached(postgres_url, 1)
-    await bus.connection.api("$JS.API.STREAM.DELETE.RIG")
-    async with await Bus.connect(nats.url, actor=Actor.GITHUB, source="github", create=True) as again:
+    await root.api("$JS.API.STREAM.DELETE.RIG")
+    async with await connected(nats, Actor.GITHUB) as again:
         await say(again, Stopped(by="ann"))
         with pytest.raises(LogChanged, match="RIG was recreated"):
             await work

@@ -230,7 +230,8 @@ async def test_what_the_read_side_has_not_read_yet_is_not_waited_for_for_ever(
 async def test_with_postgres_away_it_says_so_and_answers_again_when_it_is_back(
     connect: Connect, tmp_path: Path
 ) -> None:
-    forge, serving, person = [await connect(role) for role in (Actor.GITHUB, Actor.CONDUCTOR, Actor.CLI)]
+    forge, person = await connect(Actor.GITHUB), await connect(Actor.CLI)
+    serving = await connect(Actor.CONDUCTOR, "query")
     async with (
         embedded_postgres(tmp_path / "postgres") as server,
         projecting(forge, server.url),

@@ -21,6 +21,12 @@ from tests.conftest import Connect
 from tests.support.wire import NOISE, overhear, say
 
 
+@pytest.fixture
+def connect(connect_freely: Connect) -> Connect:
+    """These tests use subjects, and do to streams, what no role may."""
+    return connect_freely
+
+
 def approved(title: str = "Fix it") -> Draft:
     return Draft(about=IssueRef("acme", "web.js", 7), data=IssueApproved(title=title, author="ada"))
 

@@ -25,6 +25,12 @@ async def positions(bus: Bus, filters: Sequence[str] = ("rig.>",), **bounds: int
 
 
 @pytest.fixture
+def connect(connect_freely: Connect) -> Connect:
+    """These tests use subjects, and make durables, that no role has."""
+    return connect_freely
+
+
+@pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bus.replay, "BATCH_COUNT", 10)
 

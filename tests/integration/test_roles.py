@@ -16,14 +16,17 @@ from pathlib import Path
 
 import pytest
 
-from bus import Bus, Unavailable
+from bus import Bus, Unavailable, make_streams
+from bus.permissions import ADMIN
 from deploy import roles, up
 from deploy.embedded.binaries import nats_server
-from deploy.embedded.server import Server
+from deploy.embedded.nats import NatsServer
 from deploy.home import Home
+from deploy.keys import key_file, make_keys
 from deploy.roles import Role
 from schemas import Actor, Policy
 from tests.conftest import Connect
+from tests.support.servers import reaching
 
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("RIG_")}
 
@@ -96,10 +99,10 @@ class TestConfiguration:
         assert code == 2
         assert log.endswith("git version 2.37.9: too old; install git 2.38 or newer\n")
 
-    async def test_two_replicas_of_one_name_do_not_both_run(self, nats: Server, connect: Connect, tmp_path: Path):
+    async def test_two_replicas_of_one_name_do_not_both_run(self, nats: NatsServer, connect: Connect, tmp_path: Path):
         bus = await connect(Actor.CLI)
         await up.adopt(bus, Policy())
-        env = {"RIG_NATS_URL": nats.url, "RIG_HOME": str(tmp_path), "RIG_CODER": "command:true"}
+        env = {**reaching(nats, "dev-e"), "RIG_HOME": str(tmp_path), "RIG_CODER": "command:true"}
         with role("dev-e", **env) as first:
             async with bus.log.follow(["rig.agent.dev-e-1.>"]) as reader:
                 await reader.next()
@@ -122,8 +125,8 @@ class TestConnection:
         assert "Traceback" not in said
         assert "s3cret" not in said
 
-    async def test_a_log_that_is_not_there_yet_is_a_failure_that_a_later_start_may_not_find(self, nats: Server):
-        code, log = await asyncio.to_thread(ended, "conductor", RIG_NATS_URL=nats.url)
+    async def test_a_log_that_is_not_there_yet_is_a_failure_that_a_later_start_may_not_find(self, nats: NatsServer):
+        code, log = await asyncio.to_thread(ended, "conductor", **reaching(nats, "conductor"))
         assert code == 1
         assert "`rig up` creates it" in log
         assert "Traceback" not in log
@@ -134,9 +137,9 @@ class TestConnection:
             process.send_signal(signal.SIGTERM)
             assert process.wait() == 0
 
-    async def test_readiness_follows_the_connection(self, nats: Server, connect: Connect):
+    async def test_readiness_follows_the_connection(self, nats: NatsServer, connect: Connect):
         await up.adopt(await connect(Actor.CLI), Policy())
-        with role("conductor", RIG_NATS_URL=nats.url, RIG_HEALTH="127.0.0.1:0") as process:
+        with role("conductor", **reaching(nats, "conductor"), RIG_HEALTH="127.0.0.1:0") as process:
             line = await asyncio.to_thread(line_with, process, "health at")
             url = re.findall(r"http://\S+/readyz", line)[0]
             await asyncio.to_thread(ready, url)
@@ -168,17 +171,18 @@ async def test_the_configuration_for_docker_makes_a_server_that_will_do(tmp_path
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    keys = tmp_path / "keys"
+    make_keys(keys)
     text = (Path(roles.__file__).parent / "nats" / "nats.conf").read_text()
     assert ("0.0.0.0:4222" in text, '"/data"' in text) == (True, True)
-    configuration = tmp_path / "nats.conf"
+    configuration = keys / "nats.conf"
     configuration.write_text(text.replace("0.0.0.0:4222", f"127.0.0.1:{port}").replace("/data", str(tmp_path)))
     argv = [str(nats_server()), "--config", str(configuration)]
-    server = await asyncio.create_subprocess_exec(
-        *argv, env={"RIG_NATS_PASSWORD": "s3cret"}, stderr=asyncio.subprocess.DEVNULL
-    )
+    server = await asyncio.create_subprocess_exec(*argv, stderr=asyncio.subprocess.DEVNULL)
     try:
-        url = f"nats://rig:s3cret@127.0.0.1:{port}"
-        async with await Bus.connect(url, actor=Actor.CLI, source="test", create=True) as bus:
+        url = f"nats://127.0.0.1:{port}"
+        await make_streams(url, key=key_file(keys, ADMIN))
+        async with await Bus.connect(url, actor=Actor.CLI, source="test", key=key_file(keys, Actor.CLI)) as bus:
             await up.adopt(bus, Policy())
             assert await bus.log.last() is not None
     finally:

@@ -17,8 +17,7 @@ from bus import Bus, Unavailable, Unsuitable
 from bus.client import NatsConnection
 from bus.suitable import DURABILITY_SUBJECT
 from deploy.doctor import Verdict, examine
-from deploy.embedded.nats import Nats
-from deploy.embedded.server import Server
+from deploy.embedded.nats import Nats, NatsServer
 from deploy.home import Home
 from deploy.screen import Screen
 from deploy.up import running_rig
@@ -36,9 +35,9 @@ def level(number: int | None) -> dict[str, Any]:
     return {"type": "io.nats.jetstream.api.v1.account_info_response", "memory": 0, "storage": 0, "api": api}
 
 
-async def refusal(url: str) -> str:
+async def refusal(url: str, key: Path | None = None) -> str:
     with pytest.raises(Unsuitable) as caught:
-        await NatsConnection.connect(url, name="test")
+        await NatsConnection.connect(url, name="test", key=key)
     return str(caught.value)
 
 
@@ -137,8 +136,8 @@ class AccountOff(Altered):
 async def test_a_real_server_with_other_settings_is_refused(
     program: type[Altered], reason: str, tmp_path: Path
 ) -> None:
-    async with Server(program(tmp_path), tmp_path / "nats.log") as server:
-        assert reason in await refusal(server.url)
+    async with NatsServer(program(tmp_path, tmp_path / "keys"), tmp_path / "nats.log") as server:
+        assert reason in await refusal(server.url, server.key(Actor.CLI))
 
 
 async def test_a_server_that_may_lose_events_is_accepted_on_request_and_every_status_says_so(
@@ -147,9 +146,9 @@ async def test_a_server_that_may_lose_events_is_accepted_on_request_and_every_st
     monkeypatch.setenv("RIG_ALLOW_LOSSY", "1")
     loses = "does not sync each write to disk: it may lose acknowledged events"
     async with (
-        Server(Lossy(tmp_path / "nats"), tmp_path / "nats.log") as server,
+        NatsServer(Lossy(tmp_path / "nats", Home(tmp_path / "rig").keys), tmp_path / "nats.log") as server,
         running_rig(Home(tmp_path / "rig"), nats_url=server.url) as rig,
-        await Bus.connect(server.url, actor=Actor.CLI, source="test") as bus,
+        await Bus.connect(server.url, actor=Actor.CLI, source="test", key=server.key(Actor.CLI)) as bus,
     ):
         assert loses in (bus.connection.lossy or "")
         for as_json in (False, True):

@@ -16,7 +16,7 @@ from bridges.local import shell
 from bridges.terminal import Found, NoRig, tail
 from bus import Bus
 from conductor.query import run_query
-from deploy.embedded.server import Server
+from deploy.embedded.nats import NatsServer
 from machine.lifecycle import Lifecycle
 from schemas import Actor, IssueRef, IssueRevised, Recorded, RepositoryAdded, Stopped
 from tests.support.project import Project, new_project
@@ -44,9 +44,9 @@ async def bus(connect: Connect) -> Bus:
 
 
 @pytest.fixture
-async def rig(nats: Server, bus: Bus) -> Terminal:
+async def rig(nats: NatsServer, bus: Bus) -> Terminal:
     """A terminal beside a log, and nobody else."""
-    return Terminal(nats.url)
+    return Terminal(nats)
 
 
 @pytest.fixture
@@ -301,15 +301,17 @@ async def following(rig: Terminal, bus: Bus, monkeypatch: pytest.MonkeyPatch) ->
     return task
 
 
-async def test_the_tail_of_a_rig_that_has_stopped_ends(nats: Server, bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_tail_of_a_rig_that_has_stopped_ends(
+    nats: NatsServer, bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stopped = threading.Event()
 
     def find() -> Found:
         if stopped.is_set():
             raise NoRig("nothing runs on ~/rig")
-        return Found(nats.url, None)
+        return Found(nats.url, None, nats.key(Actor.CLI))
 
-    task = await following(Terminal(nats.url, find), bus, monkeypatch)
+    task = await following(Terminal(nats, find), bus, monkeypatch)
     await nats.stop()
     stopped.set()
     said = await task
@@ -321,10 +323,10 @@ async def test_the_tail_of_a_rig_that_has_stopped_ends(nats: Server, bus: Bus, m
 
 
 async def test_the_tail_of_a_rig_in_whose_place_another_runs_ends(
-    nats: Server, bus: Bus, monkeypatch: pytest.MonkeyPatch
+    nats: NatsServer, bus: Bus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    there = [Found(nats.url, None)]
-    task = await following(Terminal(nats.url, lambda: there[-1]), bus, monkeypatch)
+    there = [Found(nats.url, None, nats.key(Actor.CLI))]
+    task = await following(Terminal(nats, lambda: there[-1]), bus, monkeypatch)
     await nats.stop()
     there.append(Found("nats://127.0.0.1:1", None))
     said = await task
@@ -333,7 +335,7 @@ async def test_the_tail_of_a_rig_in_whose_place_another_runs_ends(
 
 
 async def test_the_tail_of_a_server_that_a_person_named_waits_until_it_is_back(
-    rig: Terminal, nats: Server, bus: Bus
+    rig: Terminal, nats: NatsServer, bus: Bus
 ) -> None:
     process = await program(rig, "tail")
     assert process.stdout is not None

@@ -3,19 +3,17 @@
 `OLD` is what the release before leases and presence by markers made, written down as it was.
 """
 
-from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import pytest
 from msgspec import to_builtins
 
 from bus import Bus, NoStream, TopologyDrift, Unsuitable
-from bus.client import NatsConnection
 from bus.connection import Connection
 from bus.ensure import ensure
 from bus.topology import BEATS, CONDUCTOR_TIMERS, DEAD, DURABLES, LEASES, LOG, RUNS, SECOND, STREAMS, Stream
 from bus.verify import differences, durable_differences, durable_info, stream_info
-from deploy.embedded.server import Server
+from deploy.embedded.nats import NatsServer
 from schemas import Actor
 
 _OLD: Final[dict[str, Any]] = {
@@ -86,13 +84,6 @@ OLD_DURABLES: Final = (
     ("RIG", "dev-e", "rig.*.*.*.*.conductor.assigned.dev-e", 30),
     ("RIG_TIMERS_CONDUCTOR", "conductor", "timer.conductor.fired.>", 10),
 )
-
-
-@pytest.fixture
-async def root(nats: Server) -> AsyncIterator[NatsConnection]:
-    connection = await NatsConnection.connect(nats.url, name="root")
-    yield connection
-    await connection.close()
 
 
 async def call(connection: Connection, what: str, request: object = None) -> None:
@@ -227,7 +218,7 @@ PROMISES: Final[tuple[dict[str, Any], ...]] = (
 """Each gives one up, by its first field."""
 
 
-async def test_a_log_that_breaks_a_promise_is_refused_by_whoever_starts(root: Connection, nats: Server) -> None:
+async def test_a_log_that_breaks_a_promise_is_refused_by_whoever_starts(root: Connection, nats: NatsServer) -> None:
     await call(root, "STREAM.CREATE.ELSEWHERE", {"name": "ELSEWHERE", "subjects": ["elsewhere.>"]})
     for change in PROMISES:
         field = next(iter(change))
@@ -235,7 +226,7 @@ async def test_a_log_that_breaks_a_promise_is_refused_by_whoever_starts(root: Co
         if field.startswith("deny_"):  # on a stream that never held anything, that can be put right
             await root.request("rig.fleet.local.x", b"{}")
         with pytest.raises(TopologyDrift, match=rf"RIG\.{field} is .*rig up"):
-            await Bus.connect(nats.url, actor=Actor.CONDUCTOR, source="conductor")
+            await Bus.connect(nats.url, actor=Actor.CONDUCTOR, source="conductor", key=nats.key(Actor.CONDUCTOR))
         with pytest.raises(TopologyDrift, match=rf"RIG\.{field} is "):
             await ensure(root)
         await call(root, "STREAM.DELETE.RIG")
@@ -271,6 +262,6 @@ async def test_one_server_keeps_one_replica_and_says_so(root: Connection) -> Non
     assert await stream_info(root, LOG.name) is None
 
 
-async def test_a_role_does_not_start_on_a_server_without_the_log(nats: Server) -> None:
+async def test_a_role_does_not_start_on_a_server_without_the_log(nats: NatsServer) -> None:
     with pytest.raises(NoStream, match="rig up"):
-        await Bus.connect(nats.url, actor=Actor.CONDUCTOR, source="conductor")
+        await Bus.connect(nats.url, actor=Actor.CONDUCTOR, source="conductor", key=nats.key(Actor.CONDUCTOR))

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from bus import Bus, BusError, DuplicateMismatch, ServerRefused, Unavailable, writer
+from bus.client import NatsConnection
 from deploy.embedded.server import Server
 from schemas import Actor, Draft, IssueApproved, IssueRef, Undecodable
 from tests.conftest import Connect
@@ -75,9 +76,9 @@ async def test_a_bad_neighbour_fails_alone(bus: Bus) -> None:
     assert sorted(position for position in results if isinstance(position, int)) == [1, *range(3, 41)]
 
 
-async def test_what_the_server_refuses_fails_alone(bus: Bus, nats: Server) -> None:
+async def test_what_the_server_refuses_fails_alone(bus: Bus, root: NatsConnection) -> None:
     # A stream with a bound of its own: the server refuses what exceeds it, and would refuse a whole batch with it.
-    await bus.connection.api("$JS.API.STREAM.UPDATE.RIG", {**await config(bus), "max_msg_size": 2_000})
+    await root.api("$JS.API.STREAM.UPDATE.RIG", {**await config(bus), "max_msg_size": 2_000})
     large = approved(20, body="x" * 3_000)
     results = await asyncio.gather(
         *(bus.log.publish(large if number == 20 else approved(number), f"local:{number}") for number in range(1, 41)),

@@ -128,6 +128,11 @@ async def _impatient(rig: AbstractAsyncContextManager[Rig]) -> AsyncIterator[Rig
         yield up
 
 
+async def cli_of(rig: Rig) -> Bus:
+    """The bus of a person at the terminal."""
+    return await Bus.connect(rig.servers.nats_url, actor=Actor.CLI, source="test", key=rig.servers.key(Actor.CLI))
+
+
 @asynccontextmanager
 async def shop(
     directory: Path,
@@ -149,5 +154,5 @@ async def shop(
         nats_url=nats_url,
         postgres_url=postgres_url,
     )
-    async with _impatient(rig) as up, await Bus.connect(up.servers.nats_url, actor=Actor.CLI, source="test") as cli:
+    async with _impatient(rig) as up, await cli_of(up) as cli:
         yield Shop(up, cli)

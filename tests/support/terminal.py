@@ -4,12 +4,16 @@ import asyncio
 import json
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import typer
 from typer.testing import CliRunner
 
 from bridges.terminal import FindServer, Found, NoRig, add_commands
+from deploy.embedded.nats import NatsServer
+from schemas import Actor
+from tests.support.servers import reaching
 
 
 def application(find_server: FindServer | None = None) -> typer.Typer:
@@ -22,7 +26,8 @@ def application(find_server: FindServer | None = None) -> typer.Typer:
 def _find_server() -> Found:
     if (url := os.environ.get("RIG_NATS_URL")) is None:
         raise NoRig("RIG_NATS_URL is not set")
-    return Found(url, "RIG_NATS_URL")
+    key = os.environ.get("RIG_NATS_KEY")
+    return Found(url, "RIG_NATS_URL", None if key is None else Path(key))
 
 
 @dataclass
@@ -42,8 +47,9 @@ class Said:
 class Terminal:
     """Somebody types, one command after the other, in a thread and so with an event loop of its own."""
 
-    def __init__(self, url: str, find_server: FindServer | None = None) -> None:
-        self.env = {"RIG_NATS_URL": url, "TZ": "UTC"}
+    def __init__(self, server: NatsServer | str, find_server: FindServer | None = None) -> None:
+        where = {"RIG_NATS_URL": server} if isinstance(server, str) else reaching(server, Actor.CLI)
+        self.env = {**where, "TZ": "UTC"}
         self._app = application(find_server)
 
     async def __call__(self, *arguments: str, stdin: bytes = b"") -> Said:

@@ -6,7 +6,7 @@ import pytest
 
 from deploy.home import Home
 from deploy.redact import redacted
-from deploy.settings import Settings, nats_url, read_policy
+from deploy.settings import Settings, nats_server, read_policy
 from schemas import Invalid, Policy
 
 NATS = "nats://rig:s3cret@127.0.0.1:4222"
@@ -50,7 +50,7 @@ class TestSettings:
         (tmp_path / "url").write_text(f"{NATS}\n")
         environ = {"RIG_NATS_URL_FILE": str(tmp_path / "url")}
         assert Settings.read(environ, needs=("RIG_NATS_URL",)).nats_url == NATS
-        assert nats_url(environ) == NATS
+        assert nats_server(environ) == (NATS, None)
 
     def test_everything_that_is_wrong_is_said_at_once(self, tmp_path: Path):
         found = problems(
@@ -84,7 +84,7 @@ class TestSettings:
     def test_what_a_role_needs_and_lacks_is_named(self):
         found = problems({"RIG_SLOTS": "many"}, needs=("RIG_NATS_URL", "RIG_CODER"))
         assert [problem.split()[0] for problem in found] == ["RIG_SLOTS:", "RIG_NATS_URL", "RIG_CODER"]
-        assert "nats://USER:PASSWORD@HOST:4222" in found[1]
+        assert "nats://HOST:4222" in found[1]
 
     def test_the_command_line_goes_first_and_is_called_by_its_own_name(self):
         assert Settings.read({"RIG_SLOTS": "2"}, {"RIG_SLOTS": "3", "RIG_CODER": None}).slots == 3

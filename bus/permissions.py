@@ -1,0 +1,153 @@
+"""What each key lets its holder do, as data: generated from who may say what, and from the streams. Pure.
+
+A principal is a role with a key. The server gives each an account of its own, into which only what stands here is
+imported from the account of the streams (`STORE`). Permissions of one shared account would not do, measured: the server
+publishes the answer to a request wherever the request says, and asks nobody's permission. Whoever may read a stored
+message could so have it stored again on another's subject, with a body of his own choice, or have an acknowledgement
+put there. Out of an account of its own no answer leads to another's subjects, and nobody hears another's answers.
+
+    STORE     the streams, and `admin`, who makes them and writes nothing
+    a role    exactly: what it may say, its own branches of the streams beside the log, the durables that it works on,
+              reading, and the services that it asks or serves
+
+No role may create, change or delete a stream or a consumer: a push consumer can be pointed at any subject.
+"""
+
+from typing import Final
+
+from msgspec import Struct
+
+from bus.suitable import DURABILITY_SUBJECT
+from bus.topology import (
+    CONDUCTOR_TIMERS,
+    DEAD,
+    FIRED,
+    LEASES,
+    LOG,
+    OBJECTS,
+    PRESENCE,
+    RUNS,
+    WORK,
+    Durable,
+    Stream,
+)
+from schemas import MAY_SAY, Actor, Event, IssueAssigned
+
+STORE: Final = "RIG"
+"""The account that holds the streams."""
+ADMIN: Final = "admin"
+"""The key that makes streams and durables, for `rig up` alone."""
+PROJECTOR: Final = "projector"
+QUERY: Final = "query"
+ROLES: Final = (*(actor.value for actor in Actor), PROJECTOR, QUERY)
+PRINCIPALS: Final = (*ROLES, ADMIN)
+INBOX: Final = "_INBOX.>"
+"""Of the principal's own account: nobody else can listen there."""
+
+
+class Permissions(Struct, frozen=True, kw_only=True):
+    """All that a key lets its holder do."""
+
+    publish: tuple[str, ...]
+    """To the streams and their server."""
+    subscribe: tuple[str, ...] = ()
+    """To what the server says again once it is stored."""
+    asks: tuple[str, ...] = ()
+    """Services, by their names."""
+    serves: str | None = None
+    """The service that it is."""
+
+    @property
+    def may_publish(self) -> tuple[str, ...]:
+        """Every subject, as the server is told."""
+        return (*self.publish, DURABILITY_SUBJECT, *(service(name) for name in self.asks))
+
+    @property
+    def may_subscribe(self) -> tuple[str, ...]:
+        """Every subject, as the server is told."""
+        own = (service(self.serves), "$SRV.>") if self.serves is not None else ()
+        return (INBOX, *self.subscribe, *own)
+
+
+class _Needs(Struct, frozen=True):
+    """What a role needs beyond what it may say and what every role may read."""
+
+    branches: tuple[str, ...] = ()
+    """It writes below these; each names it."""
+    reads: tuple[Stream, ...] = ()
+    works_on: tuple[Durable, ...] = ()
+    asks: tuple[str, ...] = ()
+    serves: str | None = None
+
+
+_EVERYBODY_READS: Final = (LOG, PRESENCE, LEASES)
+_AGENT: Final = ("presence", "run", "lease", "object")
+
+
+def _agent(actor: Actor) -> _Needs:
+    return _Needs(tuple(f"{branch}.{actor.value}.>" for branch in _AGENT), (RUNS, OBJECTS), (WORK[actor],))
+
+
+_NEEDS: Final = {
+    Actor.CONDUCTOR.value: _Needs(("lease.conductor.>", "timer.conductor.set.>"), (CONDUCTOR_TIMERS,), (FIRED,)),
+    Actor.DEV_E.value: _agent(Actor.DEV_E),
+    Actor.REVIEW_E.value: _agent(Actor.REVIEW_E),
+    Actor.LOCAL.value: _Needs(("lease.local.>",), serves="local"),
+    Actor.GITHUB.value: _Needs(("lease.github.>",)),
+    # What is given up is a person's to look after: to send it again, or to let it be.
+    Actor.CLI.value: _Needs(("dead.retry.>", "dead.dropped.>"), (RUNS, DEAD), asks=("local", "query")),
+    PROJECTOR: _Needs(),
+    QUERY: _Needs(reads=(RUNS,), serves="query"),
+}
+
+
+def service(name: str) -> str:
+    """The subjects on which a service is asked."""
+    return f"ask.{name}.>"
+
+
+def permissions(principal: str) -> Permissions:
+    """The permissions of one of PRINCIPALS. Raises KeyError for another."""
+    if principal == ADMIN:
+        return Permissions(publish=("$JS.API.>",))
+    needs = _NEEDS[principal]
+    said = [subject for event in _may_say(principal) for subject in _subjects(principal, event)]
+    reads = dict.fromkeys((*_EVERYBODY_READS, *needs.reads, *(durable.stream for durable in needs.works_on)))
+    if needs.works_on:
+        reads[DEAD] = None
+    publish = [*sorted(said), *needs.branches, "$JS.API.INFO"]
+    for stream in reads:
+        publish += [f"$JS.API.{call}.{stream.name}" for call in ("STREAM.INFO", "STREAM.MSG.GET", "DIRECT.GET")]
+    for durable in needs.works_on:
+        publish += _work(durable)
+    return Permissions(
+        publish=tuple(publish),
+        subscribe=tuple(stream.republish.dest for stream in reads if stream.republish is not None),
+        asks=needs.asks,
+        serves=needs.serves,
+    )
+
+
+def _may_say(principal: str) -> frozenset[type[Event]]:
+    return MAY_SAY[Actor(principal)] if principal in set(Actor) else frozenset()
+
+
+def _subjects(actor: str, event: type[Event]) -> tuple[str, ...]:
+    """Where an actor says an event: about anything, under its own name alone."""
+    about = {"issue": "*.*.*.", "repo": "*.*.", "agent": "*.", "fleet": ""}[event.noun]
+    subject = f"rig.{event.noun}.{about}{actor}.{event.name()}"
+    return (f"{subject}.*",) if event is IssueAssigned else (subject,)
+
+
+def _work(durable: Durable) -> list[str]:
+    """To take from a durable and from where its dead letters come back, and to bury what cannot be handled."""
+    grants = [f"dead.letter.{durable.stream.name}.{durable.name}"]
+    for each in (durable, durable.retries):
+        name = f"{each.stream.name}.{each.name}"
+        grants += [
+            f"$JS.API.CONSUMER.INFO.{name}",
+            f"$JS.API.CONSUMER.MSG.NEXT.{name}",
+            f"$JS.ACK.{name}.>",
+            f"$JS.ACK.*.*.{name}.>",  # behind a domain and an account
+        ]
+    return grants

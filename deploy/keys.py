@@ -1,0 +1,138 @@
+"""The keys of the rig: one nkey per principal, and the server's account file, which follows from the permissions.
+
+    <principal>.nk    the seed: a secret, its owner's alone (mode 0600, in a directory of mode 0700)
+    accounts.conf     what the server is told: public keys and permissions, no secret; written anew each time
+
+A tenant is one such file. Who has one key of a role is that role: keys are kept, and only `rotate` replaces one.
+"""
+
+import json
+import os
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import cast
+
+import nkeys
+
+from bus.permissions import ADMIN, PRINCIPALS, ROLES, STORE, Permissions, permissions, service
+from bus.suitable import DURABILITY_SUBJECT
+
+__all__ = ["ACCOUNTS", "accounts", "key_file", "make_keys", "public_key", "signed"]
+
+ACCOUNTS = "accounts.conf"
+STREAMED = ("$JS.API.DIRECT.GET.>", "$JS.API.CONSUMER.MSG.NEXT.>")
+"""What the streams' account offers, and answers with any number of messages."""
+OFFERED = (
+    *("rig.>", "run.>", "presence.>", "timer.>", "lease.>", "object.>", "dead.>"),
+    *("$JS.API.INFO", "$JS.API.STREAM.INFO.*", "$JS.API.STREAM.MSG.GET.*", "$JS.API.CONSUMER.INFO.*.*", "$JS.ACK.>"),
+)
+"""What it offers beside. Offered is not given: each role's account imports the subjects of its permissions, no more."""
+
+
+def key_file(directory: Path, principal: str) -> Path:
+    """Where the seed of a principal is."""
+    return directory / f"{principal}.nk"
+
+
+def make_keys(directory: Path, *, rotate: Collection[str] = ()) -> Path:
+    """Makes the keys that are missing, and those to `rotate` anew; the path of the account file, which is written."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for principal in PRINCIPALS:
+        path = key_file(directory, principal)
+        if principal in rotate or not path.exists():
+            _write(path, _new_seed(), mode=0o600)
+    path = directory / ACCOUNTS
+    keys = {principal: public_key(key_file(directory, principal)) for principal in PRINCIPALS}
+    _write(path, accounts(keys).encode(), mode=0o644)
+    return path
+
+
+def public_key(seed: Path) -> str:
+    """Of the key in a file. Raises OSError, or ValueError when there is no user's seed in it."""
+    return cast("bytes", _pair(seed).public_key).decode()
+
+
+def signed(seed: Path, nonce: str) -> bytes:
+    """The signature of what a server wants signed."""
+    return _pair(seed).sign(nonce.encode())  # pyright: ignore[reportUnknownMemberType]
+
+
+def accounts(keys: Mapping[str, str]) -> str:
+    """The server's accounts for these public keys, as text for its configuration."""
+    blocks = [_store(keys[ADMIN]), *(_role(role, keys[role]) for role in ROLES), _system()]
+    return "# Written by rig: changes made here are lost.\naccounts {\n" + "".join(blocks) + "}\nsystem_account: SYS\n"
+
+
+def _store(key: str) -> str:
+    heard = {subject for role in ROLES for subject in permissions(role).subscribe}
+    offered = [
+        *({"service": subject} for subject in OFFERED),
+        *({"service": subject, "response_type": "stream"} for subject in STREAMED),
+        *({"stream": subject} for subject in sorted(heard)),
+    ]
+    return _account(STORE, key, permissions(ADMIN), [_import("SYS", DURABILITY_SUBJECT)], offered, jetstream=True)
+
+
+def _role(role: str, key: str) -> str:
+    may = permissions(role)
+    imports = [
+        *(_import(STORE, subject) for subject in may.publish),
+        *({"stream": {"account": STORE, "subject": subject}} for subject in may.subscribe),
+        *(_import(name, service(name)) for name in may.asks),
+        _import("SYS", DURABILITY_SUBJECT),
+    ]
+    who_asks = [other for other in ROLES if may.serves in permissions(other).asks]
+    serves = [{"service": service(may.serves), "accounts": who_asks}] if may.serves is not None else []
+    return _account(role, key, may, imports, serves)
+
+
+def _account(
+    name: str,
+    key: str,
+    may: Permissions,
+    imports: Iterable[object],
+    exports: Iterable[object],
+    *,
+    jetstream: bool = False,
+) -> str:
+    allowed: dict[str, object] = {
+        "publish": {"allow": may.may_publish},
+        "subscribe": {"allow": may.may_subscribe},
+    }
+    if may.serves is not None:
+        allowed["allow_responses"] = {"max": 1, "expires": "2m"}
+    user = {"nkey": key, "permissions": allowed}
+    parts = {"users": [user], "imports": list(imports), "exports": list(exports)}
+    lines = ["    jetstream: enabled"] if jetstream else []
+    for part, items in parts.items():
+        lines += [f"    {part}: [", *(f"      {json.dumps(item)}" for item in items), "    ]"]
+    return "\n".join([f"  {json.dumps(name)}: {{", *lines, "  }", ""])
+
+
+def _system() -> str:
+    exports = [{"service": DURABILITY_SUBJECT, "accounts": [STORE, *ROLES]}]
+    return f"  SYS: {{ exports: {json.dumps(exports)} }}\n"
+
+
+def _import(account: str, subject: str) -> dict[str, object]:
+    return {"service": {"account": account, "subject": subject}}
+
+
+def _pair(seed: Path) -> nkeys.KeyPair:
+    try:
+        return nkeys.from_seed(bytearray(seed.read_bytes().strip()))  # pyright: ignore[reportUnknownMemberType]
+    except nkeys.NkeysError as error:
+        raise ValueError(f"{seed} holds no key: {error}") from None
+
+
+def _new_seed() -> bytes:
+    return nkeys.encode_seed(os.urandom(32), nkeys.PREFIX_BYTE_USER)  # pyright: ignore[reportUnknownMemberType]
+
+
+def _write(path: Path, content: bytes, *, mode: int) -> None:
+    """Whole or not at all, and never readable by more than `mode` says."""
+    draft = path.with_name(f".{path.name}.new")
+    draft.unlink(missing_ok=True)
+    with open(draft, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
+        file.write(content)
+    draft.replace(path)

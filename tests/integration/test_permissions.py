@@ -1,0 +1,472 @@
+"""What the server refuses: with each role's key, for every stream. And what each role can do with its key anyway.
+
+Raw requests, as a program with a stolen key would make them. What was sent before a request was permitted or refused
+before its answer, so nothing here waits for a time to pass.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from bus import Bus, Expect, NotPermitted
+from bus.client import NatsConnection
+from bus.permissions import ADMIN, PROJECTOR, QUERY, ROLES, permissions
+from bus.topology import BEATS, CONDUCTOR_TIMERS, DEAD, DURABLES, FIRED, LEASES, LOG, PRESENCE, RUNS, STREAMS, Stream
+from deploy.embedded.nats import NatsServer, embedded_nats
+from schemas import FLEET, Actor, Decided, Draft, IssueApproved, IssueRef, Stopped
+from tests.support.servers import connected
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+ANOTHERS = "rig.fleet.cli.policy_adopted"
+"""Nobody but a person's key may write this, and who writes it rules the rig."""
+FENCES = (
+    (Actor.LOCAL, "rig.repo.fence.fence.local.removed"),
+    (Actor.DEV_E, "run.dev-e.fence"),
+    (Actor.DEV_E, "presence.dev-e.fence"),
+    (Actor.DEV_E, "lease.dev-e.fence"),
+    (Actor.DEV_E, "object.dev-e.fence"),
+    (Actor.CONDUCTOR, "timer.conductor.set.fence"),
+    (Actor.CLI, "dead.retry.fence"),
+)
+"""Stored behind all that was sent to a stream before, so that what it holds can be compared."""
+FUTURE = "@at 2100-01-01T00:00:00Z"
+
+
+def concrete(subject: str) -> str:
+    """A subject that a filter matches."""
+    return subject.replace("*", "x").replace(">", "x")
+
+
+def matches(subject: str, allowed: str) -> bool:
+    """As the server matches."""
+    tokens, wanted = subject.split("."), allowed.split(".")
+    if wanted[-1] == ">":
+        return len(tokens) >= len(wanted) and all(map(_same, tokens, wanted[:-1]))
+    return len(tokens) == len(wanted) and all(map(_same, tokens, wanted))
+
+
+def _same(token: str, wanted: str) -> bool:
+    return wanted in ("*", token)
+
+
+def may_publish(role: str, subject: str) -> bool:
+    return any(matches(subject, allowed) for allowed in permissions(role).may_publish)
+
+
+def writes(role: str, stream: Stream) -> list[str]:
+    """Subjects of a stream that a role may write, one for each permission."""
+    subjects = [concrete(allowed) for allowed in permissions(role).publish]
+    return [subject for subject in subjects if any(matches(subject, of) for of in stream.subjects)]
+
+
+@dataclass
+class Holder:
+    """Who holds the key of a role, and nothing else."""
+
+    role: str
+    client: Client = field(default_factory=Client)
+    refused: list[str] = field(default_factory=list)
+
+    async def hear(self, error: Exception) -> None:
+        self.refused.append(str(error))
+
+    async def refusals(self) -> list[str]:
+        """What the server has refused by now, and a clean sheet."""
+        await self.ask("$JS.API.INFO")
+        refused, self.refused = self.refused, []
+        return refused
+
+    async def all_refused(self, *attempts: tuple[str, object]) -> None:
+        """Publishes each, and demands that each is refused by the name of its subject."""
+        assert await self.refusals() == []
+        for subject, body in attempts:
+            await self.client.publish(subject, json.dumps(body).encode(), reply=self.client.new_inbox())
+        wanted = [f'nats: permissions violation for publish to "{subject.lower()}"' for subject, _ in attempts]
+        assert await self.refusals() == wanted
+
+    async def ask(self, subject: str, body: object = None, headers: dict[str, str] | None = None) -> dict[str, Any]:
+        """A request that is permitted, and its answer; an error of JetStream is an answer."""
+        answer = await self.client.request(subject, json.dumps(body).encode(), timeout=5, headers=headers)
+        return json.loads(answer.data) if answer.data.startswith(b"{") else {}
+
+
+@dataclass
+class Rig:
+    server: NatsServer
+    admin: NatsConnection
+    holders: dict[str, Holder]
+
+    async def stored(self) -> dict[str, dict[str, Any]]:
+        """All that each stream is and holds, by its name."""
+        for role, subject in FENCES:
+            assert "error" not in await self.holders[role].ask(subject)
+        found: dict[str, dict[str, Any]] = {}
+        for stream in STREAMS:
+            info = json.loads(await self.admin.api(f"$JS.API.STREAM.INFO.{stream.name}", {"subjects_filter": ">"}))
+            made = json.loads(await self.admin.api(f"$JS.API.CONSUMER.NAMES.{stream.name}"))["consumers"]
+            state = info["state"]
+            found[stream.name] = {
+                "config": info["config"],
+                "created": info["created"],
+                "subjects": {name: count for name, count in state.get("subjects", {}).items() if "fence" not in name},
+                "consumers": made and sorted(made),
+            }
+        return found
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def rig(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rig]:
+    """One server, on which every role has already written what it may: there is something to lose."""
+    async with embedded_nats(tmp_path_factory.mktemp("nats")) as server:
+        await (await connected(server, Actor.CLI)).close()
+        admin = await NatsConnection.connect(server.url, name="admin", key=server.key(ADMIN))
+        rig = Rig(server, admin, {role: Holder(role) for role in ROLES})
+        for holder in rig.holders.values():
+            key = str(server.key(holder.role))
+            await holder.client.connect(server.url, nkeys_seed=key, error_cb=holder.hear, allow_reconnect=False)
+            for stream in STREAMS:
+                for subject in writes(holder.role, stream):
+                    assert (await holder.ask(subject))["stream"] == stream.name
+        yield rig
+        for holder in rig.holders.values():
+            await holder.client.close()
+        await admin.close()
+
+
+every_role = pytest.mark.parametrize("role", ROLES)
+every_stream = pytest.mark.parametrize("stream", STREAMS, ids=lambda stream: stream.name)
+
+
+# ── the streams themselves ───────────────────────────────────────────────────
+
+
+def administration(stream: Stream) -> list[tuple[str, object]]:
+    """Every call that changes a stream or its consumers, or makes one."""
+    name, pointed = stream.name, {"deliver_subject": ANOTHERS, "ack_policy": "none", "deliver_policy": "all"}
+    durables = [durable.name for durable in DURABLES if durable.stream == stream]
+    changed = {"name": name, "subjects": list(stream.subjects), "allow_rollup_hdrs": True}
+    return [
+        (f"$JS.API.{call}", body)
+        for call, body in (
+            (f"STREAM.MSG.DELETE.{name}", {"seq": 1}),
+            (f"STREAM.PURGE.{name}", {}),
+            (f"STREAM.PURGE.{name}", {"filter": ANOTHERS}),
+            (f"STREAM.DELETE.{name}", {}),
+            (f"STREAM.UPDATE.{name}", changed),
+            (f"STREAM.CREATE.{name}", changed),
+            ("STREAM.CREATE.MINE", {"name": "MINE", "sources": [{"name": name}]}),
+            (f"STREAM.RESTORE.{name}", {"config": changed, "state": {}}),
+            (f"STREAM.SNAPSHOT.{name}", {"deliver_subject": ANOTHERS}),
+            (f"STREAM.LEADER.STEPDOWN.{name}", {}),
+            (f"STREAM.PEER.REMOVE.{name}", {"peer": "x"}),
+            (f"CONSUMER.CREATE.{name}", {"stream_name": name, "config": pointed}),
+            (f"CONSUMER.CREATE.{name}.mine", {"stream_name": name, "config": {**pointed, "name": "mine"}}),
+            (f"CONSUMER.CREATE.{name}.mine.>", {"stream_name": name, "config": {"name": "mine"}}),
+            (f"CONSUMER.CREATE.{name}.pull", {"stream_name": name, "config": {"name": "pull", "ack_policy": "none"}}),
+            (f"CONSUMER.DURABLE.CREATE.{name}.mine", {"stream_name": name, "config": {"durable_name": "mine"}}),
+            *((f"CONSUMER.{call}.{name}.{each}", {}) for call in ("DELETE", "PAUSE", "UNPIN") for each in durables),
+            *(
+                (f"CONSUMER.DURABLE.CREATE.{name}.{each}", {"stream_name": name, "config": {"durable_name": each}})
+                for each in durables
+            ),
+        )
+    ]
+
+
+@every_stream
+@every_role
+async def test_no_role_changes_a_stream_or_makes_a_consumer(rig: Rig, role: str, stream: Stream) -> None:
+    before = await rig.stored()
+    await rig.holders[role].all_refused(*administration(stream))
+    assert await rig.stored() == before
+
+
+@every_role
+async def test_no_role_takes_or_acknowledges_the_work_of_another(rig: Rig, role: str) -> None:
+    attempts = [
+        (subject, None)
+        for durable in DURABLES
+        for subject in (
+            f"$JS.API.CONSUMER.MSG.NEXT.{durable.stream.name}.{durable.name}",
+            f"$JS.ACK.{durable.stream.name}.{durable.name}.1.1.1.1.1",
+            f"$JS.ACK.x.y.{durable.stream.name}.{durable.name}.1.1.1.1.1.x",
+        )
+        if not may_publish(role, subject)
+    ]
+    own = {Actor.CONDUCTOR: 1, Actor.DEV_E: 1, Actor.REVIEW_E: 1}.get(Actor(role), 0) if role in set(Actor) else 0
+    assert len(attempts) == 3 * (len(DURABLES) - 2 * own), "its durable, and where the dead letters of that come back"
+    await rig.holders[role].all_refused(*attempts)
+
+
+# ── what a message may carry ─────────────────────────────────────────────────
+
+ERASING = ({"Nats-Rollup": "all"}, {"Nats-Rollup": "sub"})
+SCHEDULING = (
+    {"Nats-Schedule": FUTURE, "Nats-Schedule-Target": ANOTHERS},
+    {"Nats-Schedule": "@every 1s", "Nats-Schedule-Target": ANOTHERS, "Nats-Schedule-TTL": "1s"},
+    {"Nats-Schedule": FUTURE},
+    {"Nats-Scheduler": "timer.conductor.set.x", "Nats-Schedule-Next": "purge"},
+)
+EXPIRING = ({"Nats-TTL": "1s"}, {"Nats-TTL": "never"})
+HAVE_TTL = (BEATS, LEASES, CONDUCTOR_TIMERS)
+"""Where a role may let its own word expire: what is true for the moment, and holds one word per subject."""
+
+
+@every_stream
+@every_role
+async def test_no_message_erases_expires_or_schedules(rig: Rig, role: str, stream: Stream) -> None:
+    if stream == CONDUCTOR_TIMERS and role == Actor.CONDUCTOR:
+        pytest.skip("its own cache: see the test of that")
+    before = await rig.stored()
+    attempts = [*ERASING, *SCHEDULING, *(() if stream in HAVE_TTL else EXPIRING)]
+    for subject in writes(role, stream):
+        own = [{**headers, "Nats-Schedule-Target": subject} for headers in SCHEDULING[:2]]
+        answers = [(headers, await rig.holders[role].ask(subject, headers=headers)) for headers in (*attempts, *own)]
+        assert [headers for headers, answer in answers if "error" not in answer] == []
+    assert await rig.stored() == before
+
+
+async def test_the_timers_of_the_conductor_stay_within_their_stream(rig: Rig) -> None:
+    """The one exception. Schedules force roll-up on, so who sets timers can erase that stream: it is a cache."""
+    conductor, subject = rig.holders[Actor.CONDUCTOR], "timer.conductor.set.x"
+    before = await rig.stored()
+    attempts = (*SCHEDULING, *EXPIRING, *ERASING)
+    allowed = [headers for headers in attempts if "error" not in await conductor.ask(subject, headers=headers)]
+    fired = {"Nats-Schedule": FUTURE, "Nats-Schedule-Target": "timer.conductor.fired.x"}
+    assert "error" not in await conductor.ask(subject, headers=fired)
+    assert allowed == [*EXPIRING, *ERASING], "and no schedule for elsewhere, nor in the name of another"
+    after = await rig.stored()
+    own = CONDUCTOR_TIMERS.name
+    assert {name: found for name, found in after.items() if name != own} == {
+        name: found for name, found in before.items() if name != own
+    }
+    assert after[own]["config"] == before[own]["config"]
+    assert after[own]["subjects"] == {subject: 1}, "all that it held is gone, and that is all"
+
+
+# ── where a role may speak and listen ────────────────────────────────────────
+
+
+def foreign(role: str) -> list[str]:
+    """What others may say, and what nobody may."""
+    others = {concrete(subject) for other in ROLES for subject in permissions(other).may_publish}
+    branches = [
+        f"{branch}.{other}.x"
+        for other in (*ROLES, ADMIN, "x")
+        for branch in ("presence", "run", "lease", "object", "timer", "rig.agent.x", "rig.fleet", "rig.issue.a.b.1")
+    ]
+    nobodys = [
+        *("stored.rig.fleet.cli.policy_adopted", "stored.presence.dev-e.x", "stored.x"),
+        *("timer.conductor.fired.x", "dead.letter.x.y", "rig.x", f"rig.fleet.{role}.x", "x", "_INBOX.x", "$SRV.PING"),
+        "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.RIG.dev-e",
+        "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.RIG.dev-e",
+        *("$JS.API.STREAM.NAMES", "$JS.API.ACCOUNT.PURGE.RIG", "$JS.API.META.LEADER.STEPDOWN", "$JS.FC.RIG.x.y"),
+        *(
+            "$SYS.REQ.SERVER.PING.CONNZ",
+            "$SYS.ACCOUNT.RIG.CONNECT",
+            "$SYS.REQ.CLAIMS.UPDATE",
+            "$SYS.REQ.SERVER.x.RELOAD",
+        ),
+    ]
+    return [subject for subject in sorted({*others, *branches, *nobodys}) if not may_publish(role, subject)]
+
+
+@every_role
+async def test_no_role_speaks_outside_its_branch(rig: Rig, role: str) -> None:
+    before = await rig.stored()
+    subjects = foreign(role)
+    assert ANOTHERS in subjects or role == Actor.CLI
+    assert len(subjects) > 100
+    await rig.holders[role].all_refused(*((subject, None) for subject in subjects))
+    assert await rig.stored() == before
+
+
+@every_role
+async def test_no_answer_is_put_on_anothers_subject(rig: Rig, role: str) -> None:
+    """The server publishes an answer wherever the request says, and asks for no permission: see bus/permissions.py."""
+    holder, before = rig.holders[role], await rig.stored()
+    asked = [concrete(subject) for subject in permissions(role).may_publish if not subject.startswith("$JS.ACK")]
+    targets = [
+        *(subject for subject in (ANOTHERS, "rig.fleet.conductor.decided") if not may_publish(role, subject)),
+        *("presence.x.y", "run.x.y", "lease.x.y", "object.x.y", "dead.letter.x.y", "timer.conductor.fired.y"),
+        *(f"$JS.API.STREAM.PURGE.{RUNS.name}", f"$JS.API.CONSUMER.DELETE.{FIRED.stream.name}.{FIRED.name}"),
+    ]
+    for subject in asked:
+        body = b'{"seq":1}' if ".GET." in subject else b"1" if ".NEXT." in subject else b""
+        for target in targets:
+            await holder.client.publish(subject, body, reply=target)
+        await holder.client.publish(subject, body, reply="_R_.x.y")  # how the server itself names such an answer
+    assert [refusal for refusal in await holder.refusals() if "with reply of" not in refusal] == []
+    after = await rig.stored()
+    for stream, found in after.items():
+        own = [subject for subject in found["subjects"] if may_publish(role, subject)]
+        for each in (found["subjects"], before[stream]["subjects"]):
+            for subject in own:
+                each.pop(subject, None)
+    assert after == before
+
+
+@every_role
+async def test_no_role_hears_more_than_is_said_again_and_its_own_answers(rig: Rig, role: str) -> None:
+    holder, heard = rig.holders[role], list[str]()
+
+    async def hear(message: Msg) -> None:
+        heard.append(message.subject)
+
+    inbox = await holder.client.subscribe("_INBOX.>", cb=hear)
+    for other in rig.holders.values():
+        if other.role != role:
+            assert "error" not in await other.ask(f"$JS.API.STREAM.INFO.{LOG.name}")
+    assert await holder.refusals() == []
+    await inbox.unsubscribe()
+    assert len(heard) == 1, "the answer to its own question"
+    serves = permissions(role).serves
+    refused = [
+        ">",
+        "*.>",
+        "rig.>",
+        "run.>",
+        "lease.>",
+        "object.>",
+        "presence.>",
+        "dead.>",
+        "timer.>",
+        "stored.>",
+        "$JS.>",
+    ]
+    refused += ["stored.run.>", "$SYS.>", "_R_.>", *(f"ask.{name}.>" for name in ("local", "query") if name != serves)]
+    for subject in refused:
+        await holder.client.subscribe(subject)
+    assert await holder.refusals() == [
+        f'nats: permissions violation for subscription to "{subject.lower()}"' for subject in refused
+    ]
+
+
+# ── and yet everybody can work ───────────────────────────────────────────────
+
+
+@every_role
+async def test_every_role_reads_what_it_needs_and_hears_what_is_stored(rig: Rig, role: str) -> None:
+    holder, may = rig.holders[role], permissions(role)
+    heard: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    async def hear(message: Msg) -> None:
+        if not heard.done():
+            heard.set_result(message.subject)
+
+    subscription = await holder.client.subscribe("stored.rig.>", cb=hear)
+    await holder.ask("$JS.API.INFO")
+    for stream in (LOG, PRESENCE, LEASES):
+        assert "error" not in await holder.ask(f"$JS.API.STREAM.INFO.{stream.name}")
+        got = await holder.client.request(f"$JS.API.DIRECT.GET.{stream.name}", b'{"last_by_subj":">"}', timeout=5)
+        assert got.headers is not None
+        assert got.headers["Nats-Stream"] == stream.name
+        assert "error" not in await holder.ask(f"$JS.API.STREAM.MSG.GET.{stream.name}", {"last_by_subj": ">"})
+    assert "error" not in await rig.holders[Actor.CLI].ask(ANOTHERS)
+    assert await asyncio.wait_for(heard, 5) == f"stored.{ANOTHERS}"
+    await subscription.unsubscribe()
+    assert "sync_always" in str(await holder.ask("$SYS.REQ.SERVER.PING.JSZ", {"config": True}))
+    for subject in may.publish:
+        if subject.startswith("$JS.API.") and ".INFO" in subject:
+            assert "error" not in json.loads((await holder.client.request(subject, timeout=5)).data)
+    assert await holder.refusals() == []
+
+
+@pytest.mark.parametrize("role", [Actor.DEV_E, Actor.REVIEW_E])
+async def test_an_agent_takes_its_assignments_and_acknowledges_them(rig: Rig, role: Actor) -> None:
+    holder = rig.holders[role]
+    said = await rig.holders[Actor.CONDUCTOR].ask(f"rig.issue.a.b.1.conductor.assigned.{role}")
+    waiting = await holder.client.subscribe("_INBOX.work")
+    await holder.client.publish(
+        f"$JS.API.CONSUMER.MSG.NEXT.RIG.{role}", b'{"batch":1000,"expires":5000000000}', "_INBOX.work"
+    )
+    async for message in waiting.messages:
+        await message.ack_sync(timeout=5)
+        if message.metadata.sequence.stream == said["seq"]:
+            break
+    await waiting.unsubscribe()
+    assert json.loads(await rig.admin.api(f"$JS.API.CONSUMER.INFO.RIG.{role}"))["num_pending"] == 0
+    assert await holder.refusals() == []
+
+
+async def test_a_person_asks_the_forge_and_the_read_side(rig: Rig) -> None:
+    async def respond(message: Msg) -> None:
+        await message.respond(b'{"a":1}')
+
+    for name in ("local", QUERY):
+        serving = await rig.holders[name].client.subscribe(f"ask.{name}.x", cb=respond)
+        await rig.holders[name].ask("$JS.API.INFO")
+        assert await rig.holders[Actor.CLI].ask(f"ask.{name}.x") == {"a": 1}
+        await serving.unsubscribe()
+
+
+# ── how it is said ───────────────────────────────────────────────────────────
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def thief(rig: Rig) -> AsyncIterator[Bus]:
+    """Says that it is the conductor, and has the key of an agent."""
+    url, key = rig.server.url, rig.server.key(Actor.DEV_E)
+    async with await Bus.connect(url, actor=Actor.CONDUCTOR, source="thief", key=key) as bus:
+        yield bus
+
+
+def decided(count: int) -> Draft:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    return Draft(about=FLEET, data=Decided(through=1, now=now, policy="x", rules=1, count=count))
+
+
+async def test_who_speaks_under_anothers_name_is_told_which_permission_is_missing(thief: Bus) -> None:
+    said = r"the key of dev-e may not publish to rig\.fleet\.conductor\.decided: .*bus/permissions\.py"
+    async with asyncio.timeout(3):
+        with pytest.raises(NotPermitted, match=said):
+            await thief.log.publish(decided(1), "conductor:1", timeout_seconds=60)
+        events = [thief.log.envelope(decided(number), f"conductor:{number}") for number in range(1, 4)]
+        with pytest.raises(NotPermitted, match=said):
+            await thief.log.append(events, expect=Expect(str(events[0].subject), 0))
+        with pytest.raises(NotPermitted, match=r"may not subscribe to run\.>"):
+            await thief.connection.subscribe("run.>", lambda _: None)
+
+
+async def test_a_refused_message_nobody_waits_for_is_an_error_in_the_log(
+    thief: Bus, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.ERROR):
+        await thief.connection.publish(ANOTHERS, b"{}")
+        await thief.connection.check()
+    assert f"the key of dev-e may not publish to {ANOTHERS}" in caplog.text
+
+
+async def test_of_a_batch_the_refused_members_are_named_and_the_neighbours_stored(rig: Rig) -> None:
+    """The group commit puts what is said at the same time into one batch."""
+    url, key = rig.server.url, rig.server.key(Actor.GITHUB)
+    async with await Bus.connect(url, actor=Actor.GITHUB, source="github", key=key) as bus:
+        mine = [Draft(about=IssueRef("a", "b", number), data=Stopped(by="ann")) for number in range(1, 41)]
+        log = bus.log
+        log.actor = Actor.LOCAL  # a defect of ours, or a lie
+        theirs = [Draft(about=IssueRef("a", "b", 1), data=IssueApproved(title="x", author="y"))]
+        refused = [asyncio.ensure_future(log.publish(draft, "local:1", timeout_seconds=60)) for draft in theirs]
+        await asyncio.sleep(0)
+        log.actor = Actor.GITHUB
+        said = [log.publish(draft, f"github:{index}", timeout_seconds=60) for index, draft in enumerate(mine)]
+        positions = await asyncio.wait_for(asyncio.gather(*said), 10)
+        assert len(set(positions)) == len(mine)
+        with pytest.raises(NotPermitted, match="the key of github may not publish"):
+            await refused[0]
+
+
+async def test_the_roles_are_the_actors_and_who_only_reads() -> None:
+    assert set(ROLES) == {*(actor.value for actor in Actor), PROJECTOR, QUERY}
+    nothing: Sequence[Stream] = [stream for stream in STREAMS if writes(PROJECTOR, stream) or writes(QUERY, stream)]
+    assert nothing == []
+    assert DEAD in STREAMS
