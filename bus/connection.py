@@ -20,8 +20,7 @@ CONFLICT_CODES: Final = frozenset({10071, 10164})
 """Wrong last sequence; the same on a replicated stream while another is in flight."""
 
 REFUSALS_KEPT: Final = 64
-
-
+"""Subjects that the server has refused us, of those that came last."""
 PASSING_CODES: Final = frozenset({429, 503})
 """Not now: no leader, no space, too much at once. As with silence, it may be tried again."""
 OFF_CODES: Final = frozenset({10039, 10076})

@@ -4,7 +4,8 @@ A principal is a role with a key. The server gives each an account of its own, i
 imported from the account of the streams (`STORE`). Permissions of one shared account would not do, measured: the server
 publishes the answer to a request wherever the request says, and asks nobody's permission. Whoever may read a stored
 message could so have it stored again on another's subject, with a body of his own choice, or have an acknowledgement
-put there. Out of an account of its own no answer leads to another's subjects, and nobody hears another's answers.
+put there. Out of an account of its own no answer leads to another's subjects, and nobody hears another's answers. (To
+pass on answers of many messages, the server keeps 0.8 KiB for each such question, for two minutes.)
 
     STORE     the streams, and `admin`, who makes them and writes nothing
     a role    exactly: what it may say, its own branches of the streams beside the log, the durables that it works on,
