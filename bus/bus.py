@@ -62,10 +62,12 @@ class Bus:
         await self.close()
 
 
-async def make_streams(url: str, *, key: Path | None = None, timeout_seconds: float = 10.0) -> None:
-    """Makes what is missing of streams and durables, with the key of `admin`; see `ensure`."""
+async def make_streams(
+    url: str, *, key: Path | None = None, replicas: int | None = None, timeout_seconds: float = 10.0
+) -> list[str]:
+    """Makes streams and durables what they must be, with the key of `admin`; what was changed: see `ensure`."""
     connection = await NatsConnection.connect(url, name="rig admin", key=key, timeout_seconds=timeout_seconds)
     try:
-        await ensure(connection)
+        return await ensure(connection, replicas=replicas)
     finally:
         await connection.close()

@@ -90,7 +90,7 @@ class NatsConnection(Connection):
 
         connecting = asyncio.ensure_future(
             client.connect(
-                url,
+                _each(url),
                 name=name,
                 nkeys_seed=None if key is None else str(key),
                 error_cb=said,
@@ -266,6 +266,11 @@ def _check_key(path: Path) -> None:
         raise Unavailable(f"there is no key to connect with in {path}: {str(error) or 'not a seed'}") from None
 
 
+def _each(url: str) -> list[str]:
+    """One for each server of a cluster."""
+    return [server.strip() for server in url.split(",")]
+
+
 def _without_secret(url: str) -> str:
-    scheme, _, rest = url.rpartition("://")
-    return f"{scheme or 'nats'}://{rest.rpartition('@')[2]}"
+    parts = [server.rpartition("://") for server in _each(url)]
+    return ",".join(f"{scheme or 'nats'}://{rest.rpartition('@')[2]}" for scheme, _, rest in parts)

@@ -24,7 +24,7 @@ MAX_BATCH: Final = 1_000
 TRY_SECONDS: Final = 3.0
 """How long one try waits for its acknowledgement."""
 FIRST_PAUSE_SECONDS: Final = 0.02
-LONGEST_PAUSE_SECONDS: Final = 0.5
+LONGEST_PAUSE_SECONDS: Final = 0.1
 
 
 class Expect(Struct, frozen=True):

@@ -111,6 +111,7 @@ def up(
                 slots=settings.slots,
                 policy=wanted,
                 nats_url=settings.nats_url,
+                nats_replicas=settings.nats_replicas,
                 postgres_url=settings.postgres_url,
                 report=screen.news,
             ) as rig:
@@ -119,6 +120,20 @@ def up(
 
         with suppress(typer.Exit):  # being asked to stop is how it ends
             _run(run())
+        screen.stopped()
+
+
+@app.command()
+def cluster(json: Json = False) -> None:
+    """Run three NATS servers as one cluster, for development, until Ctrl-C."""
+    with reported(DeployFailed):
+        from deploy.cluster import run_cluster
+        from deploy.home import Home
+        from deploy.screen import Screen
+
+        screen = Screen(as_json=json)
+        with suppress(typer.Exit):  # being asked to stop is how it ends
+            _run(run_cluster(Home.find(os.environ), screen))
         screen.stopped()
 
 

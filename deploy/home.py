@@ -1,6 +1,7 @@
 """The data directory of a rig on one machine: where things are, who holds it, and how others find the running rig.
 
     lock        held (flock) by whoever runs the rig here, and by its roles; names the process
+    cluster/    what `rig cluster` runs, with a lock of its own
     rig.json    where the running rig's servers are; only there while it runs
     keys/       who may speak to the NATS server, as whom: see `keys`
     nats/ postgres/ logs/ agents/ forge/    each the business of its owner
@@ -71,6 +72,11 @@ class Home:
         return self.path / "postgres"
 
     @property
+    def cluster(self) -> Path:
+        """Of `rig cluster`."""
+        return self.path / "cluster"
+
+    @property
     def logs(self) -> Path:
         return self.path / "logs"
 
@@ -93,16 +99,18 @@ class Home:
     # who holds it
 
     @asynccontextmanager
-    async def lock(self) -> AsyncGenerator[int]:
-        """Hold the directory, made if need be; yields the lock's file descriptor.
+    async def lock(self, room: str = "") -> AsyncGenerator[int]:
+        """Hold the directory, or one room in it, made if need be; yields the lock's file descriptor.
 
         Roles are given that descriptor too (`Supervisor(keep_open=…)`): were this process killed, the directory
         stays taken until the last of them has left, so two generations never work on one directory. A start in that
         short time waits. Raises HomeInUse.
         """
         self.create()
-        with _lock_file(self.path) as file:
-            await _take(file, self.path)
+        place = self.path / room
+        place.mkdir(mode=0o700, exist_ok=True)
+        with _lock_file(place) as file:
+            await _take(file, place)
             file.truncate(0)
             file.write(f"{os.getpid()} {sessions.command_line(os.getpid()) or sys.argv[0]}")
             file.flush()

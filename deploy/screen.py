@@ -10,10 +10,12 @@ from dataclasses import fields
 import msgspec
 
 from bridges.terminal.output import tell
+from deploy.embedded.cluster import Cluster
 from deploy.guard import NotStarted
+from deploy.home import Home
 from deploy.redact import redacted
 from deploy.supervisor import Crashed, Failed, Ready, Restarting, Started, Stopped
-from deploy.up import News, Rig
+from deploy.up import News, Rig, Upgraded
 
 __all__ = ["Screen"]
 
@@ -40,7 +42,7 @@ class Screen:
                 return  # as wanted; or told in full at the end
             case Ready() if not self._up:
                 return
-            case Ready() | Crashed() | Restarting() | NotStarted():
+            case Ready() | Crashed() | Restarting() | NotStarted() | Upgraded():
                 tell(sys.stderr, str(news))
 
     def ready(self, rig: Rig, provider: str | None) -> None:
@@ -72,6 +74,27 @@ class Screen:
             tell(sys.stderr, f"not safe: {rig.lossy}")
         if provider is None:
             tell(sys.stderr, NO_CODER)
+
+    def cluster_ready(self, cluster: Cluster, home: Home, seconds: float) -> None:
+        """`rig cluster`: every node is up, and the streams are there."""
+        self._up = True
+        if self._as_json:
+            data = str(home.cluster)
+            _object(
+                {
+                    "state": "ready",
+                    "seconds": round(seconds, 3),
+                    "nats_url": cluster.url,
+                    "replicas": len(cluster.nodes),
+                    "data": data,
+                }
+            )
+            return
+        tell(sys.stdout, f"ready after {seconds:.1f} s · nats {cluster.url} · data {home.cluster}")
+        tell(
+            sys.stderr,
+            f"for a rig on it: RIG_NATS_URL={cluster.url} RIG_NATS_REPLICAS={len(cluster.nodes)} rig up",
+        )
 
     def stopped(self) -> None:
         """All is put away."""

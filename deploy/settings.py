@@ -1,7 +1,8 @@
 """What a person configures for a process of the rig, typed, all errors at once: the environment, and a policy file.
 
-    RIG_NATS_URL       where the NATS server is (`rig up` without it starts one)
+    RIG_NATS_URL       where the NATS server is (`rig up` without it starts one); of a cluster all, with commas between
     RIG_NATS_KEY       the file of the key with which a role, or a command, connects to it: see `keys`
+    RIG_NATS_REPLICAS  how many servers of a cluster keep each stream: 1, 3 or 5. Not set: as many as do, or 1
     RIG_POSTGRES_URL   where PostgreSQL is (the same)
     RIG_HOME           the data directory: see `home`
     RIG_CODER          who writes code: scripted:PATH or command:PROGRAM ARGUMENT…
@@ -40,6 +41,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     nats_url: str | None
     nats_key: Path | None
+    nats_replicas: int | None
     postgres_url: str | None
     home: Home
     coder: str | None
@@ -59,6 +61,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         settings = cls(
             nats_url=reader.nats_url(),
             nats_key=reader.nats_key(),
+            nats_replicas=reader.nats_replicas(),
             postgres_url=reader.postgres_url(),
             home=Home.find(environ),
             coder=reader.coder(),
@@ -121,7 +124,16 @@ class _Reader:
                 self.problems.append(f"{name} is not set{_EXAMPLES.get(name, '')}")
 
     def nats_url(self) -> str | None:
-        return self._url("RIG_NATS_URL", NATS, ("nats", "tls"))
+        return self._url("RIG_NATS_URL", NATS, ("nats", "tls"), many=True)
+
+    def nats_replicas(self) -> int | None:
+        text = self._get("RIG_NATS_REPLICAS")
+        if text is None:
+            return None
+        if text not in ("1", "3", "5"):
+            self.problems.append(f"RIG_NATS_REPLICAS: {text!r} is none of 1, 3 and 5")
+            return None
+        return int(text)
 
     def nats_key(self) -> Path | None:
         text = self._get("RIG_NATS_KEY")
@@ -175,17 +187,13 @@ class _Reader:
                 self.problems.append(f"RIG_HEALTH: {address!r} is not host:port, like 127.0.0.1:8080")
         return address
 
-    def _url(self, name: str, example: str, schemes: tuple[str, ...]) -> str | None:
+    def _url(self, name: str, example: str, schemes: tuple[str, ...], *, many: bool = False) -> str | None:
         text = self._secret(name)
         if text is None:
             return None
-        try:
-            parts = urlsplit(text)
-            well = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
-        except ValueError:  # a port that is none
-            well = False
-        if not well:
-            self.problems.append(f"{name}: not a URL like {example}")  # and not shown: it may hold a password
+        if not all(_is_url(part.strip(), schemes) for part in (text.split(",") if many else [text])):
+            more = ", or several with commas between" if many else ""
+            self.problems.append(f"{name}: not a URL like {example}{more}")  # and not shown: it may hold a password
             return None
         return text
 
@@ -208,6 +216,14 @@ class _Reader:
     def _name(self, name: str) -> str:
         """As whoever set it knows it: --coder or RIG_CODER."""
         return f"--{name.removeprefix('RIG_').lower()}" if self._options.get(name) else name
+
+
+def _is_url(text: str, schemes: tuple[str, ...]) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is none
+        return False
 
 
 _EXAMPLES = {

@@ -25,13 +25,25 @@ from deploy.supervisor import Report, RoleSpec, Supervisor
 from machine import process
 from schemas import FLEET, Actor, Draft, Policy, PolicyAdopted, Recorded, branch, event_id
 
-__all__ = ["News", "Rig", "running_rig"]
+__all__ = ["News", "Rig", "Upgraded", "running_rig"]
 
 CONNECT_SECONDS = 5.0
 """How long a server that was given may take to answer."""
 READY_SECONDS = 60.0
 T = TypeVar("T")
-News: TypeAlias = Report | ServerReport
+
+
+@dataclass(frozen=True, slots=True)
+class Upgraded:
+    """A stream, or who consumes one, was brought in line with this release."""
+
+    change: str
+
+    def __str__(self) -> str:
+        return self.change
+
+
+News: TypeAlias = Report | ServerReport | Upgraded
 """What happens to the parts of a rig while it starts and runs."""
 
 
@@ -74,20 +86,27 @@ async def running_rig(
     slots: int = 1,
     policy: Policy | None = None,
     nats_url: str | None = None,
+    nats_replicas: int | None = None,
     postgres_url: str | None = None,
     report: Callable[[News], None] = lambda _: None,
 ) -> AsyncGenerator[Rig]:
     """Everything that makes a rig, ready, on `home`; in the end all of it is stopped and no process is left.
 
-    Servers that are not given by their URL are started. Without a `coder` (see agents.coder) no agent runs. `policy` is
-    adopted where it differs from the one in force; None keeps that, or is the default on a new log. `report` must be
-    quick. Raises HomeInUse, ServerFailed, RoleFailed, BusError.
+    Servers that are not given by their URL are started; for `nats_replicas` see `bus.ensure`. Without a `coder` (see
+    agents.coder) no agent runs. `policy` is adopted where it differs from the one in force; None keeps that, or is the
+    default on a new log. `report` must be quick. Raises HomeInUse, ServerFailed, RoleFailed, BusError.
     """
     began = time.monotonic()
     async with home.lock() as lock:
         home.withdraw()  # what one that was killed had announced
         async with servers(home, nats_url=nats_url, postgres_url=postgres_url) as both:
-            await make_streams(both.nats_url, key=both.key(ADMIN), timeout_seconds=CONNECT_SECONDS)
+            admin = both.key(ADMIN)
+            changes = await make_streams(
+                both.nats_url, key=admin, replicas=nats_replicas, timeout_seconds=CONNECT_SECONDS
+            )
+            for change in changes:
+                if not change.endswith(" was created"):  # that is no news on a new server
+                    report(Upgraded(change))
             async with await Bus.connect(
                 both.nats_url,
                 actor=Actor.CLI,

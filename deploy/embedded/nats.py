@@ -1,4 +1,4 @@
-"""nats-server on this machine: one node with JetStream, every acknowledged message on disk, a key for each role.
+"""nats-server on this machine: alone or one of a cluster, every acknowledged message on disk, a key for each role.
 
 The configuration is written anew at each start; what lasts are the keys and JetStream's store. It does not create
 streams: that is bus.topology's.
@@ -21,7 +21,7 @@ from deploy.embedded.binaries import nats_server
 from deploy.embedded.server import Server
 from deploy.keys import key_file, make_keys, public_key, signed
 
-__all__ = ["Nats", "NatsServer", "embedded_nats"]
+__all__ = ["Nats", "NatsServer", "Routes", "embedded_nats"]
 
 CONFIGURATION = Template("""\
 # Written by rig at every start: changes made here are lost.
@@ -38,7 +38,17 @@ jetstream {
   max_memory_store: 64MB
   max_file_store: 1TB
 }
+$cluster
 $accounts""")
+# A password, since whoever is one of the servers is above all keys.
+CLUSTER = Template("""\
+cluster {
+  name: rig
+  listen: "127.0.0.1:$port"
+  no_advertise: true
+  authorization { user: route, password: $password }
+  routes: $routes
+}""")
 ANSWER_SECONDS = 0.25
 
 
@@ -47,6 +57,16 @@ class _Greeting(msgspec.Struct):
 
     server_name: str
     nonce: str
+
+
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """How one node of a cluster finds the others."""
+
+    port: int
+    """Where it hears them."""
+    others: tuple[int, ...]
+    password: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +79,8 @@ class Nats:
     name: str = "nats-server"
     stop_signal: signal.Signals = signal.SIGTERM
     owner: int = -1
+    routes: Routes | None = None
+    """None: it stands alone."""
 
     @property
     def pid_file(self) -> Path:
@@ -71,6 +93,7 @@ class Nats:
             port=port,
             pid_file=json.dumps(str(self.pid_file)),
             store=json.dumps(str(self.directory)),
+            cluster="" if self.routes is None else _cluster(self.routes),
             accounts=make_keys(self.keys).read_text(),
         )
         self.configuration.touch(mode=0o600)
@@ -112,6 +135,11 @@ class Nats:
             return False
         finally:
             writer.close()
+
+
+def _cluster(routes: Routes) -> str:
+    urls = [f"nats-route://route:{routes.password}@127.0.0.1:{port}" for port in routes.others]
+    return CLUSTER.substitute(port=routes.port, password=json.dumps(routes.password), routes=json.dumps(urls))
 
 
 class NatsServer(Server):

@@ -24,7 +24,7 @@ from deploy.failures import ServerFailed
 from deploy.logs import open_log, tail
 from machine import sessions
 
-__all__ = ["Program", "Server", "bound", "secret"]
+__all__ = ["Program", "Server", "bound", "free_port", "secret"]
 
 READY_SECONDS = 60.0
 """PostgreSQL after a crash of the machine replays its journal first."""
@@ -107,7 +107,7 @@ class Server:
         """Returns when the server answers. Raises ServerFailed, with the end of the log."""
         await _end_leftover(self._program)
         for pause in (*RETRY_PAUSES, None):
-            if await self._start_on(self._port or _free_port()):
+            if await self._start_on(self._port or free_port()):
                 return
             # Someone was quicker to take the port, or what a killed predecessor left is only just going away.
             if pause is not None:
@@ -226,7 +226,8 @@ async def _gone(pid: int) -> bool:
     return False
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port on 127.0.0.1 that nobody has at this moment."""
     while True:
         port = random.choice(PORTS)  # noqa: S311 - not a secret
         with socket.socket() as probe:

@@ -168,9 +168,9 @@ class TestNats:
             other.bind(("127.0.0.1", 0))
             other.listen()
             taken = other.getsockname()[1]
-            free = server_module._free_port()
+            free = server_module.free_port()
             offers = iter([taken, free])
-            monkeypatch.setattr(server_module, "_free_port", lambda: next(offers))
+            monkeypatch.setattr(server_module, "free_port", lambda: next(offers))
             async with embedded_nats(tmp_path) as server:
                 assert server.url.endswith(f":{free}")
 

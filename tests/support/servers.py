@@ -4,6 +4,7 @@ from pathlib import Path
 
 from bus import Bus, make_streams
 from bus.permissions import ADMIN, ROLES
+from deploy.embedded.cluster import Cluster
 from deploy.embedded.nats import Nats, NatsServer
 from schemas import Actor
 
@@ -11,7 +12,7 @@ _USERS = "    users: [\n"
 _ROOT = '      {"user": "root", "password": "for-tests"}\n'
 
 
-class _WithRoot(Nats):
+class NatsWithRoot(Nats):
     """Knows one user more, who may do anything in the account of the streams."""
 
     async def prepare(self, port: int) -> None:
@@ -22,7 +23,7 @@ class _WithRoot(Nats):
 
 def nats_with_root(directory: Path) -> NatsServer:
     """As `embedded_nats`."""
-    return NatsServer(_WithRoot(directory, directory / "keys"), directory / "nats.log")
+    return NatsServer(NatsWithRoot(directory, directory / "keys"), directory / "nats.log")
 
 
 async def connected(server: NatsServer, actor: Actor, source: str = "", *, free: bool = False) -> Bus:
@@ -40,6 +41,6 @@ def reaching(server: NatsServer, principal: str) -> dict[str, str]:
     return {"RIG_NATS_URL": server.url, "RIG_NATS_KEY": str(server.key(principal))}
 
 
-def as_root(server: NatsServer) -> str:
+def as_root(server: NatsServer | Cluster) -> str:
     """The URL for root."""
     return server.url.replace("nats://", "nats://root:for-tests@")

@@ -30,6 +30,7 @@ class TestSettings:
         settings = Settings.read(
             {
                 "RIG_NATS_URL": NATS,
+                "RIG_NATS_REPLICAS": "3",
                 "RIG_POSTGRES_URL": POSTGRES,
                 "RIG_HOME": "/srv/rig",
                 "RIG_AGENT": "dev-e-2",
@@ -38,9 +39,19 @@ class TestSettings:
                 "RIG_HEALTH": "[::1]:8080",
             }
         )
-        assert (settings.nats_url, settings.postgres_url) == (NATS, POSTGRES)
+        assert (settings.nats_url, settings.nats_replicas, settings.postgres_url) == (NATS, 3, POSTGRES)
         assert (settings.home, settings.agent, settings.slots) == (Home(Path("/srv/rig")), "dev-e-2", 3)
         assert (settings.coder, settings.health) == ("command: true --fast", "[::1]:8080")
+
+    def test_a_cluster_is_named_server_by_server(self):
+        cluster = f"{NATS}, nats://[::1]:4223,nats://b"
+        assert Settings.read({"RIG_NATS_URL": cluster}).nats_url == cluster
+        assert Settings.read({}).nats_replicas is None
+        (said,) = problems({"RIG_NATS_URL": f"{NATS},http://b"})
+        assert said.startswith("RIG_NATS_URL: not a URL like")
+        assert "s3cret" not in said
+        (said,) = problems({"RIG_NATS_REPLICAS": "2"})
+        assert said == "RIG_NATS_REPLICAS: '2' is none of 1, 3 and 5"
 
     def test_a_variable_that_is_empty_is_not_set(self):
         settings = Settings.read({"RIG_NATS_URL": "", "RIG_SLOTS": " ", "RIG_CODER": ""})
@@ -125,6 +136,7 @@ class TestRedacted:
         [
             (f"no answer at {NATS}: refused", "no answer at nats://127.0.0.1:4222: refused"),
             ("postgresql://rig:p@ss@db/rig?password=x&sslmode=off", "postgresql://db/rig?password=***&sslmode=off"),
+            ("nats://rig:a@a:1,nats://rig:b@b:2", "nats://a:1,nats://b:2"),
             ("https://example.org/a@b stays", "https://example.org/a@b stays"),
         ],
     )
