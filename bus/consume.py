@@ -14,6 +14,7 @@ goes back to the server, and any replica may get it.
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from msgspec import structs
@@ -51,7 +52,9 @@ async def consume(
     """Hands every message of the durable to `handler`, at most `slots` at a time, until `stop` is set.
 
     `prefetch` messages more may be held here: none for long work, so that other replicas get them; hundreds for quick
-    handlers. After `max_attempts` tries, whatever ended them, a message is buried; None: never.
+    handlers. After `max_attempts` tries, whatever ended them, a message is buried; None: never. The server counts
+    deliveries; the tries of a message that waits here behind its key are counted in this process, and a restart
+    forgets them.
     When it stops, nothing new is taken, running handlers are cancelled, and what has no outcome goes back at once.
     Raises what ends the work for good: LogChanged, TopologyDrift. A server or a durable that is away is waited for.
     """
@@ -72,7 +75,8 @@ class _Consumer:
     ) -> None:
         self._connection = connection
         self._durable = durable
-        self._handler = handler
+        self._handler: Callable[[Delivery], Awaitable[object]] = handler
+        """Whatever its type says, one that forgets to return gives None."""
         self._key = key
         self._most = most
         self._max_attempts = max_attempts
@@ -163,6 +167,9 @@ class _Consumer:
         """Fetches the messages that retries ask for."""
         while True:
             held = await self._asked.get()
+            if held.hopeless is not None:  # a refusal may be for good
+                self._queue(held)
+                continue
             try:
                 found = await resurrect(self._connection, self._durable, held.delivery)
             except BusError as error:
@@ -192,8 +199,6 @@ class _Consumer:
             self._wake()
             held = lane.head
             outcome = await self._outcome(held, slot)
-            if outcome is None:
-                return
             if isinstance(outcome, Done):
                 await self._holding.say(held, ACK)
                 self._lanes.done(lane)
@@ -203,16 +208,19 @@ class _Consumer:
             if handled % _AT_A_STRETCH == 0:
                 await asyncio.sleep(0)
 
-    async def _outcome(self, held: Held, slot: int) -> Outcome | None:
-        """None when the handler was cancelled because we stop."""
+    async def _outcome(self, held: Held, slot: int) -> Outcome:
+        """Raises CancelledError, which ends the slot, only because we stop."""
         if held.hopeless is not None:
             return Drop(held.hopeless)
         self._inside.add(slot)
         try:
-            return await self._handler(held.delivery)
+            outcome = await self._handler(held.delivery)
+            if isinstance(outcome, Outcome):
+                return outcome
+            raise TypeError(f"the handler returned {type(outcome).__name__}, which is no outcome")
         except asyncio.CancelledError:
             if self._stopping:
-                return None
+                raise
             log.exception("%s: position %d was cancelled", self._durable.name, held.delivery.position)
             return after_failure(held.delivery.attempt)
         except Exception as error:

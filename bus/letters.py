@@ -9,10 +9,10 @@ letter and holds no message: whoever asks for one cannot put words into the mout
 """
 
 from datetime import UTC, datetime
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from bus.connection import Connection, raise_refusal
 from bus.delivery import Delivery
@@ -52,8 +52,8 @@ class Letter(Struct, frozen=True, kw_only=True):
 class Verdict(Struct, frozen=True, kw_only=True):
     """What a person decided about a letter."""
 
-    letter: int
-    """Its position in RIG_DEAD."""
+    letter: Annotated[int, Meta(ge=1, le=2**63 - 1)]
+    """Its position in RIG_DEAD; the server takes no other for one."""
     by: str
     reason: str
     time: datetime

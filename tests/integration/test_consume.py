@@ -96,6 +96,19 @@ async def test_a_handler_that_raises_is_tried_again_and_again_with_a_pause(
     assert "on purpose" in caplog.text
 
 
+@pytest.mark.parametrize("said", [None, Done, "done"])
+async def test_a_handler_that_returns_no_outcome_is_one_that_failed(
+    bus: Bus, said: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def says(delivery: Delivery) -> Outcome:
+        return Done() if delivery.attempt == 2 else said
+
+    async with working(bus, says, key=key) as worker:
+        await fill(bus, "a")
+        await worker.until(lambda: len(worker.done) == 1)
+    assert f"the handler returned {type(said).__name__}, which is no outcome" in caplog.text
+
+
 async def test_a_handler_that_cancels_itself_is_one_that_failed(bus: Bus) -> None:
     async def cancels(delivery: Delivery) -> Outcome:
         if delivery.attempt == 1:
