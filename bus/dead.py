@@ -4,7 +4,7 @@ Nothing is ever erased: a letter is open until a person has decided about it, or
 What the server says of consumers that count deliveries themselves is a letter too, without a copy of the message.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final
 
@@ -43,6 +43,7 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
     """Its position in RIG_DEAD."""
     state: LetterState
     letter: Letter
+    """In a list without body and headers: there may be gigabytes of them."""
     verdict: Verdict | None = None
 
 
@@ -51,29 +52,30 @@ class _Ack(Struct, frozen=True):
     duplicate: bool = False
 
 
-def fold(stored: Iterable[Stored]) -> dict[int, DeadLetter]:
-    """What stands on RIG_DEAD, in order → every letter by its id, in order. What is none of ours is passed over."""
-    letters: dict[int, DeadLetter] = {}
-    newest: dict[tuple[str, str, int], int] = {}
-    for message in stored:
+class _Letters:
+    """Every letter by its id, in order, without what it holds of its message."""
+
+    def __init__(self) -> None:
+        self.letters: dict[int, DeadLetter] = {}
+        self._newest: dict[tuple[str, str, int], int] = {}
+
+    def fold(self, message: Stored) -> None:
+        """Takes in what stands next on RIG_DEAD. What is none of ours is passed over."""
         if (letter := read_letter(message)) is not None:
             about = letter.stream, letter.consumer, letter.position
-            _close(letters, newest.get(about), LetterState.REPLACED)
-            letters[message.position] = DeadLetter(id=message.position, state=LetterState.OPEN, letter=letter)
-            newest[about] = message.position
+            self._close(self._newest.get(about), LetterState.REPLACED)
+            letter = structs.replace(letter, body=b"", headers={})
+            self.letters[message.position] = DeadLetter(id=message.position, state=LetterState.OPEN, letter=letter)
+            self._newest[about] = message.position
         elif (verdict := _verdict(message)) is not None:
             state, verdict, durable = verdict
-            decided = letters.get(verdict.letter)
+            decided = self.letters.get(verdict.letter)
             if decided is not None and (decided.letter.stream, decided.letter.consumer) == durable:
-                _close(letters, verdict.letter, state, verdict)
-    return letters
+                self._close(verdict.letter, state, verdict)
 
-
-def _close(
-    letters: dict[int, DeadLetter], which: int | None, state: LetterState, verdict: Verdict | None = None
-) -> None:
-    if which is not None and letters[which].state is LetterState.OPEN:
-        letters[which] = structs.replace(letters[which], state=state, verdict=verdict)
+    def _close(self, which: int | None, state: LetterState, verdict: Verdict | None = None) -> None:
+        if which is not None and self.letters[which].state is LetterState.OPEN:
+            self.letters[which] = structs.replace(self.letters[which], state=state, verdict=verdict)
 
 
 def _verdict(message: Stored) -> tuple[LetterState, Verdict, tuple[str, str]] | None:
@@ -96,21 +98,31 @@ class DeadLetters:
         self._taken = {(durable.stream.name, durable.name) for durable in durables}
 
     async def all(self) -> list[DeadLetter]:
-        """Every letter, the oldest first. Raises BusError."""
-        stored: list[Stored] = []
+        """Every letter, the oldest first, without bodies and headers. Raises BusError."""
+        return list((await self._read()).values())
+
+    async def _read(self) -> dict[int, DeadLetter]:
+        known = _Letters()
         async for batch in replay(self._connection, FILTERS, stream=DEAD):
-            stored += batch
-        return list(fold(stored).values())
+            for message in batch:
+                known.fold(message)
+        return known.letters
+
+    async def _one(self, id: int) -> DeadLetter:  # noqa: A002
+        found = (await self._read()).get(id)
+        if found is None:
+            raise NoLetter(f"there is no dead letter {id}")
+        return found
 
     async def show(self, id: int) -> DeadLetter:  # noqa: A002 - what it is called by people
         """One letter, whole where that is still possible: the original is looked up when the letter has no copy.
 
-        Raises NoLetter.
+        Raises NoLetter, or BusError.
         """
-        found = next((letter for letter in await self.all() if letter.id == id), None)
-        if found is None:
-            raise NoLetter(f"there is no dead letter {id}")
-        letter = found.letter
+        found = await self._one(id)
+        stored = await get(self._connection, DEAD, {"seq": id})
+        letter = (None if stored is None else read_letter(stored)) or found.letter
+        found = structs.replace(found, letter=letter)
         stream = next((stream for stream in STREAMS if stream.name == letter.stream), None)
         if stream is None or letter.subject:
             return found
@@ -141,7 +153,7 @@ class DeadLetters:
         return await self._decide("dropped", await self._open(id), by, reason)
 
     async def _open(self, id: int) -> DeadLetter:  # noqa: A002
-        found = await self.show(id)
+        found = await self._one(id)
         if found.state is LetterState.OPEN:
             return found
         by = "" if found.verdict is None else f" by {found.verdict.by}"

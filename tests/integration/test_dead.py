@@ -2,15 +2,18 @@
 
 import asyncio
 import logging
+import tracemalloc
 from base64 import b64decode
+from datetime import UTC, datetime
+from typing import NoReturn
 
 import pytest
-from msgspec import json
+from msgspec import json, structs
 
-from bus import Bus, DeadLetter, Delivery, Done, Drop, NoLetter, Outcome, Retry
+from bus import Bus, DeadLetter, Delivery, Done, Drop, NoLetter, Outcome, Retry, ServerRefused
 from bus.consume import consume
 from bus.dead import DeadLetters
-from bus.letters import COPY_BYTES, Verdict
+from bus.letters import COPY_BYTES, Verdict, bury
 from bus.topology import DEAD, LOG, SECOND, WORK
 from deploy.embedded.nats import NatsServer
 from schemas import Actor, AssignReason, Draft, IssueAssigned, IssueRef, Recorded, decode
@@ -18,6 +21,7 @@ from tests.conftest import Connect
 from tests.support.jobs import JOBS, Worker, fill, forever, info, key, make, until, working
 from tests.support.terminal import Terminal
 
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ASSIGNED = IssueAssigned(epoch=1, role="dev-e", attempt=1, reason=AssignReason.NEW)
 
 
@@ -45,10 +49,10 @@ async def drops(delivery: Delivery) -> Outcome:
 
 
 async def open_letters(dead: DeadLetters, count: int) -> list[DeadLetter]:
-    """Waits until so many are open."""
+    """Waits until so many are open, and has them whole."""
     while len(found := [letter for letter in await dead.all() if letter.state == "open"]) != count:  # noqa: ASYNC110
         await asyncio.sleep(0.01)
-    return found
+    return [await dead.show(letter.id) for letter in found]
 
 
 # ── burying ──────────────────────────────────────────────────────────────────
@@ -63,7 +67,25 @@ async def test_what_can_never_be_handled_is_buried_with_its_reason_and_a_copy(bu
     assert (letter.stream, letter.consumer, letter.position) == ("RIG", "jobs", position)
     assert (letter.subject, letter.reason, letter.attempts) == ("rig.jobs.a", "makes no sense", 1)
     assert (letter.body, letter.size, letter.headers) == (b"\x00\xff", 2, {"Traceparent": "00-1"})
+    (listed,) = await dead.all()
+    assert (listed.letter.size, listed.letter.body, listed.letter.headers) == (2, b"", {}), "a list is without bodies"
     assert (await info(bus))["num_ack_pending"] == 0
+
+
+async def test_a_list_of_letters_takes_no_memory_for_their_bodies(bus: Bus) -> None:
+    delivery = Delivery(
+        subject="rig.jobs.a", body=b"x" * 500_000, reply="", position=0, order=1, attempt=1, pending=0, stored_at=NOW
+    )
+    for position in range(1, 41):
+        await bury(bus.connection, JOBS, structs.replace(delivery, position=position), "makes no sense")
+    tracemalloc.start()
+    try:
+        letters = await bus.dead.all()
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(letters) == 40
+    assert most < 40 * 500_000 / 2, "a few batches at a time"
 
 
 async def test_a_letter_is_written_once_however_often_it_is_said(bus: Bus, dead: DeadLetters, connect: Connect) -> None:
@@ -289,7 +311,16 @@ async def test_of_two_people_one_decides(bus: Bus, dead: DeadLetters) -> None:
 
 @pytest.mark.parametrize(
     ("letter", "why"),
-    [(1, "1 is no letter about RIG jobs"), (77, "there is no letter 77"), (None, "not a retry")],
+    [
+        (1, "1 is no letter about RIG jobs"),
+        (77, "there is no letter 77"),
+        (2**63 - 1, "there is no letter 9223372036854775807"),
+        (0, "not a retry"),
+        (-1, "not a retry"),
+        (2**63, "not a retry"),
+        (2**64, "not a retry"),
+        (None, "not a retry"),
+    ],
 )
 async def test_a_forged_retry_hands_over_nothing(
     bus: Bus, dead: DeadLetters, connect: Connect, letter: int | None, why: str
@@ -311,6 +342,23 @@ async def test_a_forged_retry_hands_over_nothing(
     assert worker.began == []
     assert (found.letter.stream, found.letter.consumer) == ("RIG_DEAD", "RIG-jobs")
     assert why in found.letter.reason
+
+
+async def test_a_retry_whose_message_cannot_be_fetched_is_not_tried_for_ever(
+    bus: Bus, dead: DeadLetters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refused(*args: object, **more: object) -> NoReturn:
+        raise ServerRefused("direct get", 408, "bad request")
+
+    monkeypatch.setattr("bus.consume._FETCH_SECONDS", 0.01)
+    monkeypatch.setattr("bus.letters.get", refused)
+    verdict = Verdict(letter=1, by="ann", reason="?", time=bus.connection.now())
+    await bus.connection.request("dead.retry.RIG.jobs", json.encode(verdict))
+    async with working(bus, max_attempts=2) as worker:
+        (found,) = await open_letters(dead, 1)
+    assert worker.began == []
+    assert (found.letter.stream, found.letter.consumer) == ("RIG_DEAD", "RIG-jobs")
+    assert found.letter.reason.startswith("delivered 3 times")
 
 
 # ── what others give up ──────────────────────────────────────────────────────
