@@ -41,9 +41,11 @@ class Log:
     ) -> int:
         """Stores one event once and returns its position; said again with the same id, the position of the first.
 
-        Many at once share one flush: see writer.py. `new_subject` demands that nothing was said on its subject yet
-        (Conflict otherwise). Raises DuplicateMismatch when the id is stored with another subject or data,
-        ServerRefused, or Unavailable at the deadline: then it may be stored nevertheless.
+        That is so while the server remembers the id, for the duplicate window of the stream (two minutes) and no
+        longer: said again later it is stored again. `new_subject` holds for ever: it demands that nothing was said on
+        its subject yet (Conflict otherwise). Many at once share one flush: see writer.py.
+        Raises DuplicateMismatch when the id is stored within the window with another subject or data, ServerRefused,
+        or Unavailable at the deadline: then it may be stored nevertheless.
         """
         event = self.envelope(draft, id)
         if not tracing.on:
