@@ -1,6 +1,6 @@
 """The connection to a real nats-server: opened with checks, kept alive, closed in order.
 
-The only file that knows the client library. What is checked of the server: see suitable.py.
+Only this file and sturdy.py know the client library. What is checked of the server: see suitable.py.
 
 A subject that our key may not use, the server refuses on another way than it answers: here that becomes NotPermitted.
 """
@@ -27,6 +27,7 @@ from nkeys import NkeysError, from_seed  # pyright: ignore[reportUnknownVariable
 
 from bus.connection import Answer, Connection, Heard, Message, Subscription
 from bus.errors import NotPermitted, Unavailable
+from bus.sturdy import SturdyClient
 from bus.suitable import check_server
 
 log = logging.getLogger(__name__)
@@ -63,7 +64,7 @@ class NatsConnection(Connection):
         """
         if key is not None:
             _check_key(key)
-        client = Client()
+        client = SturdyClient()
         connection = cls(client, name if key is None else key.stem)
 
         heard = ""
@@ -205,6 +206,8 @@ class NatsConnection(Connection):
                 await asked.respond_error(*given.refusal)
 
         async def received(asked: Request) -> None:
+            if not asked._msg.reply:  # pyright: ignore[reportPrivateUsage]
+                return  # nobody to answer
             answering = asyncio.create_task(respond(asked))
             self._answering.add(answering)
             answering.add_done_callback(self._answering.discard)

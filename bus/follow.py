@@ -149,6 +149,8 @@ class Reader:
     def _hear(self, message: Message) -> None:
         item = Stored.of(message)
         if item is None or item.headers.get("Nats-Stream") != self._stream.name:
+            self._lost = True  # no stream said it, or its writer's headers hide which: the stream knows
+            self._news.set()
             return
         position = item.position
         if position <= self._newest and len(self._subscriptions) == 1:

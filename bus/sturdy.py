@@ -1,0 +1,51 @@
+"""The client library, made to survive what anybody may write: its own reading ends at one message that is not UTF-8.
+
+Whoever may publish chooses subject, reply and headers, byte by byte; the server passes them on, and stores them.
+"""
+
+import asyncio
+import re
+from typing import Final
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from nats.protocol import parser
+
+_WORD: Final = rb"[^ \t\r\n]+"
+# What separates is what the server takes for a separator: not every byte that Python calls a space.
+parser.MSG_RE = re.compile(rb"\AMSG[ \t]+(%b)[ \t]+(%b)[ \t]+((%b)[ \t]+)?(\d+)\r\n" % (_WORD, _WORD, _WORD))
+parser.HMSG_RE = re.compile(rb"\AHMSG[ \t]+(%b)[ \t]+(%b)[ \t]+((%b)[ \t]+)?(\d+)[ \t]+(\d+)\r\n" % ((_WORD,) * 3))
+
+
+class SturdyClient(Client):
+    """Hands every message over, and connects again when it cannot read on."""
+
+    async def _process_headers(self, headers: bytes | None) -> dict[str, str] | None:
+        """All that can be read. The server appends its own to whatever block was published, and the last one counts."""
+        first, _, lines = (headers or b"").partition(b"\r\n")
+        read: dict[str, str] = {}
+        if first.startswith(b"NATS/1.0 "):
+            status, _, description = first[len(b"NATS/1.0 ") :].strip().partition(b" ")
+            if status.isdigit():
+                read = {"Status": status.decode(), "Description": description.decode(errors="replace")}
+        return read | self._parse_header_lines(lines) or None
+
+    def _build_message(
+        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None
+    ) -> Msg:
+        """What is not UTF-8 in a subject is replaced. Nobody can answer to such a reply: it is none."""
+        try:
+            reply.decode()
+        except UnicodeDecodeError:
+            reply = b""
+        return super()._build_message(sid, subject.decode(errors="replace").encode(), reply, data, headers)
+
+    async def _read_loop(self) -> None:
+        """The base's ends at an error that it does not know, and leaves a connection that is called connected."""
+        await super()._read_loop()
+        task = asyncio.current_task()
+        if self.is_connected and task is not None and not task.cancelling():
+            unread = NatsError("what the server said could not be read")
+            await self._error_cb(unread)
+            await self._process_op_err(unread)
