@@ -23,6 +23,8 @@ REFUSALS_KEPT: Final = 64
 """Subjects that the server has refused us, of those that came last."""
 PASSING_CODES: Final = frozenset({429, 503})
 """Not now: no leader, no space, too much at once. As with silence, it may be tried again."""
+IN_PROCESS: Final = 10158
+"""The same id is being replicated at this moment: as after a silence, one looks, and finds it."""
 OFF_CODES: Final = frozenset({10039, 10076})
 """JetStream is off for the account, or the server; the server says 503 of that too, and it does not pass."""
 
@@ -205,9 +207,10 @@ def raise_refusal(what: str, answer: bytes) -> None:
         error = msgspec.json.decode(answer, type=_ApiAnswer).error
     except msgspec.DecodeError as problem:
         raise ServerRefused(what, 0, f"an answer that is not JSON: {problem}") from None
-    if error is not None and error.code in PASSING_CODES and error.err_code not in OFF_CODES:
-        raise Unavailable(f"{what}: {error.description} ({error.err_code})")
     if error is not None:
+        passing = error.code in PASSING_CODES and error.err_code not in OFF_CODES
+        if passing or error.err_code == IN_PROCESS:
+            raise Unavailable(f"{what}: {error.description} ({error.err_code})")
         kind = Conflict if error.err_code in CONFLICT_CODES else ServerRefused
         raise kind(what, error.err_code, error.description)
 

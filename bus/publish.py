@@ -125,20 +125,22 @@ async def store_expecting(connection: Connection, message: Outgoing, expect: Exp
     A try that ended in silence is followed by a look whether it landed, so it is neither stored twice nor reported as
     a conflict with itself. Raises Conflict, DuplicateMismatch, ServerRefused, or Unavailable at the deadline.
     """
-    clock = asyncio.get_running_loop().time
-    deadline, pause, silent = clock() + timeout_seconds, FIRST_PAUSE_SECONDS, False
-    while True:
-        patience = max(0.05, min(TRY_SECONDS, deadline - clock()))
-        try:
-            if silent and (found := await find(connection, message)) is not None:
-                return found
-            return await store_one(connection, message, expect=expect, timeout_seconds=patience)
-        except Unavailable:
-            if clock() + pause >= deadline:
-                raise
-            silent = True
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+    pause = FIRST_PAUSE_SECONDS
+    trouble: Unavailable | None = None
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            while True:
+                try:
+                    if trouble is not None and (found := await find(connection, message)) is not None:
+                        return found
+                    return await store_one(connection, message, expect=expect)
+                except Unavailable as error:
+                    trouble = error
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+    except TimeoutError:
+        why = trouble or "the server has not answered yet"
+        raise Unavailable(f"{message.event.id} on {message.subject} is not known to be stored: {why}") from None
 
 
 async def find(connection: Connection, message: Outgoing, *, after: int = 0, stream: Stream = LOG) -> int | None:

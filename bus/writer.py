@@ -15,6 +15,7 @@ batch costs the server some 3 ms whatever is in it, a message 0.3. (nats-server 
 """
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from bus.connection import Connection
 from bus.errors import BusError, DuplicateMismatch, Unavailable
 from bus.publish import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, TRY_SECONDS, Outgoing, find, store_batch, store_one
 from bus.topology import LOG, Stream
+
+log = logging.getLogger(__name__)
 
 FEW: Final = 12
 """So many go side by side, more as a batch."""
@@ -58,6 +61,8 @@ class Writer:
         self._room = asyncio.Condition()
         self._crowded = 0  # who waits to be let in
         self._working: asyncio.Task[None] | None = None
+        self._taken: list[_Waiting] = []  # what is being stored
+        self._trouble: BusError | None = None  # the last that kept anything from being stored
         self._ticking: asyncio.TimerHandle | None = None
         self._closed = False
         self._stored = 0  # the last position that we know of: what we send now lands behind it
@@ -109,28 +114,31 @@ class Writer:
 
     async def _work(self) -> None:
         """Until nothing waits any more."""
-        last = 1
         try:
             while self._queue:
-                if last > 1:
-                    await self._linger(last)
-                taken = self._take()
-                last = len(taken)
+                if len(self._taken) > 1:
+                    await self._linger(len(self._taken))
+                self._taken = self._take()
                 if self._crowded:
                     async with self._room:
                         self._room.notify_all()
                 try:
-                    await self._store(taken, self._stored)
-                except BaseException:
-                    _fail(taken, Unavailable("the writer was stopped before the server confirmed"))
-                    raise
+                    await self._store(self._taken, self._stored)
+                except Exception as error:
+                    log.exception("%d events were not stored", len(self._taken))
+                    _fail(self._taken, error)
         finally:
             self._working = None
+            _fail(self._taken, Unavailable("the writer was stopped before the server confirmed"))
+            self._taken = []
 
     def _tick(self) -> None:
         loop = asyncio.get_running_loop()
-        for late in [waiting for waiting in self._queue if waiting.deadline <= loop.time()]:
-            _fail([late], _unknown(late, "others are still being stored"))
+        for waiting in (*self._taken, *self._queue):
+            if waiting.deadline <= loop.time():
+                what = f"{waiting.message.event.id} on {waiting.message.subject}"
+                why = self._trouble or "the server has not answered yet"
+                _fail([waiting], Unavailable(f"{what} is not known to be stored: {why}"))
         self._ticking = None if self._working is None else loop.call_later(TICK_SECONDS, self._tick)
 
     async def _linger(self, expected: int) -> None:
@@ -161,29 +169,28 @@ class Writer:
         """
         pause, silent = FIRST_PAUSE_SECONDS, False  # silent: a try has ended so, and may have landed
         while taken := [waiting for waiting in taken if not waiting.answer.done()]:
+            looking = silent
             try:
-                if silent:
+                if looking:
                     await self._look(taken, behind)
                     silent = False
                 else:
                     silent = self._connection.connected
                     await self._try(taken)
-            except Unavailable as silence:
-                clock = asyncio.get_running_loop().time
-                for late in [waiting for waiting in taken if waiting.deadline <= clock() + pause]:
-                    _fail([late], _unknown(late, silence))
+            except BusError as trouble:
+                if not looking and not isinstance(trouble, Unavailable):  # a batch: each of a few has had its own
+                    middle = len(taken) // 2
+                    await self._store(taken[:middle], behind)
+                    await self._store(taken[middle:], behind)
+                    return
+                log.info("%d events are not known to be stored yet: %s", len(taken), trouble)
+                self._trouble = trouble
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
-            except BusError:  # of a batch: each of a few has had its own
-                middle = len(taken) // 2
-                await self._store(taken[:middle], behind)
-                await self._store(taken[middle:], behind)
-                return
 
     async def _try(self, taken: Sequence[_Waiting]) -> None:
         """A few side by side, or all as one batch. Raises Unavailable if any ended so, ServerRefused for a batch."""
-        soonest = min(waiting.deadline for waiting in taken) - asyncio.get_running_loop().time()
-        patience = max(0.05, min(self._try_seconds, soonest))
+        patience = self._try_seconds
         if not self._connection.connected:
             raise Unavailable("the connection to the server is lost")
         if len(taken) > FEW:
@@ -211,6 +218,7 @@ class Writer:
 
     def _answer(self, taken: Sequence[_Waiting], first: int) -> None:
         self._stored = max(self._stored, first + len(taken) - 1)
+        self._trouble = None
         for position, waiting in enumerate(taken, start=first):
             if not waiting.answer.done():
                 waiting.answer.set_result(position)
@@ -239,11 +247,7 @@ class Writer:
             return None
 
 
-def _unknown(late: _Waiting, why: object) -> Unavailable:
-    return Unavailable(f"{late.message.event.id} on {late.message.subject} is not known to be stored: {why}")
-
-
-def _fail(waiting: Sequence[_Waiting] | deque[_Waiting], error: BusError) -> None:
+def _fail(waiting: Sequence[_Waiting] | deque[_Waiting], error: Exception) -> None:
     for one in waiting:
         if not one.answer.done():
             one.answer.set_exception(error)
