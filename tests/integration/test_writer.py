@@ -1,6 +1,9 @@
 """Group commit: many at once share a flush, and none of them notices the others."""
 
 import asyncio
+import os
+import signal
+from typing import Any
 
 import msgspec
 import pytest
@@ -115,16 +118,80 @@ async def test_memory_is_bounded_while_the_server_is_away(
     monkeypatch.setattr(writer, "WAITING_MESSAGES", 2)
     monkeypatch.setattr(writer, "BATCH_MESSAGES", 2)
     await nats.kill()
-    patient = [
-        asyncio.create_task(bus.log.publish(approved(number), f"local:{number}", timeout_seconds=30))
-        for number in (1, 2)
-    ]
-    await asyncio.sleep(0)
-    with pytest.raises(Unavailable, match=r"rig\.issue\.acme\.web\.3|no more fit"):
-        await bus.log.publish(approved(3), "local:3", timeout_seconds=0.2)
+    patient = asyncio.create_task(say(bus, range(1, 11)))  # two are being stored, two wait, six are not let in
+    while not bus.log._writer._crowded:  # noqa: ASYNC110 - nobody says that a caller waits to be let in
+        await asyncio.sleep(0)
+    with pytest.raises(Unavailable, match="no more fit"):
+        await bus.log.publish(approved(11), "local:11", timeout_seconds=0.3)
+    assert len(bus.log._writer._queue) == 2
     await nats.start()
-    assert sorted(await asyncio.gather(*patient)) == [1, 2]
-    assert await names(bus) == ["local:1", "local:2"]
+    assert sorted(await patient) == list(range(1, 11))
+
+
+async def test_who_waits_behind_others_has_his_own_deadline(bus: Bus, nats: Server) -> None:
+    await nats.kill()
+    patient = asyncio.create_task(bus.log.publish(approved(1), "local:1"))
+    await asyncio.sleep(0)
+    with pytest.raises(Unavailable, match=r"local:2 on rig\.issue\.acme\.web\.2\.local\.approved is not known to be"):
+        await bus.log.publish(approved(2), "local:2", timeout_seconds=0.2)
+    await nats.start()
+    assert await patient == 1
+    assert await names(bus) == ["local:1"]
+
+
+@pytest.mark.parametrize("new_subject", [False, True])
+async def test_a_server_that_hangs_holds_nobody_beyond_his_deadline(bus: Bus, nats: Server, new_subject: bool) -> None:
+    os.kill(nats.pid, signal.SIGSTOP)
+    try:
+        async with asyncio.timeout(2.5):  # less than one try takes
+            with pytest.raises(Unavailable, match=r"local:1 on .* is not known to be stored"):
+                await bus.log.publish(approved(1), "local:1", new_subject=new_subject, timeout_seconds=0.3)
+    finally:
+        os.kill(nats.pid, signal.SIGCONT)
+
+
+async def test_a_task_that_fails_leaves_nobody_behind(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, failures = writer.store_batch, [RuntimeError("a bug")]
+
+    async def failing(*arguments: Any, **named: Any) -> int:
+        if failures:
+            raise failures.pop()
+        return await real(*arguments, **named)
+
+    monkeypatch.setattr(writer, "store_batch", failing)
+    monkeypatch.setattr(writer, "BATCH_MESSAGES", 20)
+    results = await asyncio.gather(
+        *(bus.log.publish(approved(number), f"local:{number}") for number in NUMBERS), return_exceptions=True
+    )
+    assert [isinstance(result, RuntimeError) for result in results] == [True] * 20 + [False] * 20
+    assert results[20:] == list(range(1, 21))
+
+
+async def test_a_refused_look_is_repeated_not_followed_by_a_second_copy(
+    bus: Bus, root: NatsConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    window = 0.1
+    await root.api("$JS.API.STREAM.UPDATE.RIG", {**await config(bus), "duplicate_window": int(window * 1e9)})
+    store, find, lost, refused = writer.store_one, writer.find, [True], [True]
+
+    async def stores_and_is_silent(*arguments: Any, **named: Any) -> int:
+        position = await store(*arguments, **named)
+        if lost:
+            lost.pop()
+            raise Unavailable("the acknowledgement was lost")
+        return position
+
+    async def refuses_once(*arguments: Any, **named: Any) -> int | None:
+        if refused:
+            refused.pop()
+            await asyncio.sleep(3 * window)  # until the server has forgotten the id
+            raise ServerRefused("looking", 10_023, "insufficient resources")
+        return await find(*arguments, **named)
+
+    monkeypatch.setattr(writer, "store_one", stores_and_is_silent)
+    monkeypatch.setattr(writer, "find", refuses_once)
+    assert await bus.log.publish(approved(1), "local:1") == 1
+    assert await names(bus) == ["local:1"]
 
 
 async def test_who_waits_when_the_bus_closes_is_told(bus: Bus, nats: Server) -> None:
