@@ -1,4 +1,5 @@
 """Publishing: typed events by our writer, against the client's own ways with ready bytes, on one server, fsync on.
+Both with the key of one role.
 
     awaited     `await js.publish` one by one
     gather64    `js.publish` gathered over a semaphore of 64
@@ -37,7 +38,7 @@ Way = Callable[[], Awaitable[float]]
 async def measure(directory: Path) -> list[Row]:
     async with nats_with_root(directory) as server:
         bus = await connected(server, Actor.LOCAL)
-        client = await bare_client(server)
+        client = await bare_client(server, Actor.LOCAL)
         numbers = itertools.count(1)
         waits: list[float] = []
         ways: dict[str, Way] = {
