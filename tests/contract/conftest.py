@@ -75,6 +75,7 @@ async def carrier(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Car
         return
     async with nats_with_root(tmp_path_factory.mktemp("nats")) as server:
         yield Real(server)
+        await server.kill()  # its data is thrown away
 
 
 MakeBus = Callable[..., Awaitable[Bus]]

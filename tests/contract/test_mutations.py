@@ -32,7 +32,7 @@ async def test_a_broken_server_is_noticed(mutation: str) -> None:
     files = ("publishing", "work", "time")
     program = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "pytest", "-q", "--no-header", "--tb=no", "--timeout=5",
-        "-p", "no:cacheprovider", "-k", "memory",
+        "-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-k", "memory",
         *(f"{Path(__file__).parent}/test_{name}.py" for name in files),
         env={**os.environ, VARIABLE: mutation},
         stdout=asyncio.subprocess.PIPE,

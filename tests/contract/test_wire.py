@@ -150,6 +150,7 @@ async def compare(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cal
         finally:
             await memory.close()
             await real.close()
+            await server.kill()  # its data is thrown away
 
 
 Compare = Callable[[Script], Awaitable[list[str]]]
@@ -463,7 +464,7 @@ async def test_consumers(compare: Compare) -> None:
         await wire.ask(f"{api}.NAMES.RIG")
         await wire.ask(f"{api}.MSG.NEXT.RIG.nope", {"batch": 1})
         await wire.many(pull, {"batch": 2, "no_wait": True})
-        await wire.many(pull, {"batch": 2, "expires": SECOND // 5})
+        await wire.many(pull, {"batch": 2, "expires": SECOND // 10})
         await wire.many(pull, {"batch": 2, "expires": SECOND // 2, "idle_heartbeat": SECOND // 5})
         await wire.many(pull, {"batch": 2, "expires": SECOND, "idle_heartbeat": SECOND}, "400")
         for number in range(6):
@@ -479,15 +480,15 @@ async def test_consumers(compare: Compare) -> None:
         await wire.ask("$JS.ACK.RIG.d.1.2.9.0.0", "+ACK")
         await wire.ask("$JS.ACK.RIG.d.1.3.9.0.0", "")
         await wire.ask(f"{api}.INFO.RIG.d")
-        config |= {"durable_name": "w", "filter_subject": "rig.b.>", "ack_wait": SECOND // 2}
+        config |= {"durable_name": "w", "filter_subject": "rig.b.>", "ack_wait": SECOND // 3}
         await wire.ask(f"{api}.DURABLE.CREATE.RIG.w", {"stream_name": "RIG", "config": config})
         await wire.many(f"{api}.MSG.NEXT.RIG.w", {"batch": 2, "expires": 9 * SECOND}, 2)  # it comes again
         await wire.ask("$JS.ACK.RIG.w.1.7.1.0.0", "+ACK")  # late, and from the first delivery
-        await wire.many(f"{api}.MSG.NEXT.RIG.w", {"batch": 2, "expires": SECOND})
+        await wire.many(f"{api}.MSG.NEXT.RIG.w", {"batch": 2, "expires": SECOND // 2})
         config |= {"durable_name": "m", "max_deliver": 2, "ack_wait": SECOND // 4}
         advisories = await wire.hear("$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.>")
         await wire.ask(f"{api}.DURABLE.CREATE.RIG.m", {"stream_name": "RIG", "config": config})
-        await wire.many(f"{api}.MSG.NEXT.RIG.m", {"batch": 5, "expires": SECOND})
+        await wire.many(f"{api}.MSG.NEXT.RIG.m", {"batch": 5, "expires": 7 * SECOND // 10})
         await wire.heard(advisories, 1)
         await wire.ask(f"{api}.INFO.RIG.m")
         inbox = await wire.hear("waits")
@@ -500,18 +501,18 @@ async def test_consumers(compare: Compare) -> None:
         reader = {"name": "r", "deliver_policy": "by_start_sequence", "opt_start_seq": 3, "ack_policy": "none"}
         reader |= {"filter_subjects": ["rig.a.1", "rig.b.*"], "mem_storage": True, "inactive_threshold": SECOND // 3}
         await wire.ask(f"{api}.CREATE.RIG.r", {"stream_name": "RIG", "config": reader})
-        await wire.many(f"{api}.MSG.NEXT.RIG.r", {"batch": 9, "expires": SECOND // 5})
+        await wire.many(f"{api}.MSG.NEXT.RIG.r", {"batch": 9, "expires": SECOND // 10})
         async with asyncio.timeout(20):  # nobody asks for it any more, so it ends
             while b'"error"' not in await wire.connection.request(f"{api}.INFO.RIG.r"):
                 await asyncio.sleep(0.05)
         await wire.ask(f"{api}.INFO.RIG.r")
         one = {"name": "o", "ack_policy": "explicit", "filter_subject": "rig.a.0", "max_ack_pending": 1}
         await wire.ask(f"{api}.CREATE.RIG.o.rig.a.0", {"stream_name": "RIG", "config": one})
-        await wire.many(f"{api}.MSG.NEXT.RIG.o", {"batch": 9, "expires": SECOND // 5})
+        await wire.many(f"{api}.MSG.NEXT.RIG.o", {"batch": 9, "expires": SECOND // 10})
         for policy in ("last", "new"):
             newest = {"name": policy, "ack_policy": "explicit", "deliver_policy": policy, "filter_subject": "rig.a.*"}
             await wire.ask(f"{api}.CREATE.RIG.{policy}", {"stream_name": "RIG", "config": newest})
-            await wire.many(f"{api}.MSG.NEXT.RIG.{policy}", {"batch": 9, "expires": SECOND // 5})
+            await wire.many(f"{api}.MSG.NEXT.RIG.{policy}", {"batch": 9, "expires": SECOND // 10})
         await wire.ask(
             f"{api}.CREATE.RIG.x", {"stream_name": "RIG", "config": {**reader, "name": "x", "opt_start_seq": 0}}
         )

@@ -3,6 +3,8 @@
 import asyncio
 from collections import Counter
 
+import pytest
+
 from bus import WORK, Bus, Done, Drop, Outcome, Retry
 from bus.letters import read_letter
 from bus.outcomes import about
@@ -72,7 +74,7 @@ async def test_a_handler_that_raises_or_is_cancelled_gets_its_message_again(make
 
 async def test_the_work_of_a_dead_replica_goes_to_another(make_bus: MakeBus) -> None:
     conductor = await make_bus(Actor.CONDUCTOR)
-    patience = {**DURABLE.config(), "ack_wait": 1_000_000_000}
+    patience = {**DURABLE.config(), "ack_wait": 400_000_000}
     request = {"stream_name": "RIG", "config": patience}
     await conductor.connection.api("$JS.API.CONSUMER.DURABLE.CREATE.RIG.dev-e", request)
     dying, living = await make_bus(Actor.DEV_E, "dev-e/1"), await make_bus(Actor.DEV_E, "dev-e/2")
@@ -134,7 +136,9 @@ async def test_one_of_a_key_at_a_time_in_order_and_many_keys_at_once(make_bus: M
         assert told == expected, "in order, and those behind a retry wait for it"
 
 
-async def test_work_goes_on_after_a_crash(make_bus: MakeBus, carrier: Carrier) -> None:
+async def test_work_goes_on_after_a_crash(make_bus: MakeBus, carrier: Carrier, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bus.pulls.PULL_SECONDS", 0.4)
+    monkeypatch.setattr("bus.pulls._LOST_SECONDS", 0.6)
     conductor, worker = await make_bus(Actor.CONDUCTOR), await make_bus(Actor.DEV_E)
     await assign(conductor, (7, 1))
     stop, seen = asyncio.Event(), list[int]()

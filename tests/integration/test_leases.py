@@ -57,9 +57,9 @@ async def test_a_lease_given_back_is_free_at_once_and_its_token_is_passed(connec
 
 async def test_a_lease_is_renewed_while_the_block_runs(connect: Connect) -> None:
     one, other = await two(connect)
-    async with one.leases.hold("x", ttl_seconds=2) as lease:
+    async with one.leases.hold("x", ttl_seconds=1) as lease:
         with pytest.raises(LeaseHeld):
-            await other.leases.acquire("x", ttl_seconds=1, wait_seconds=2.5)
+            await other.leases.acquire("x", ttl_seconds=1, wait_seconds=1.3)
         lease.check()
         held = await other.leases.look("x")
         assert held is not None

@@ -106,7 +106,7 @@ async def test_what_was_lost_on_the_way_is_read(connect: Connect, monkeypatch: p
 
     monkeypatch.setattr(watcher.connection, "subscribe", deaf)
     monkeypatch.setattr(presence, "AUDIT_SECONDS", 0.5)
-    await bus.presence.beat(beat("goes"), ttl_seconds=2)
+    await bus.presence.beat(beat("goes"), ttl_seconds=1)
     await there(bus, "goes")
     async with aclosing(watcher.presence.watch()) as sights:
         assert await read(sights, 1) == ["goes"]

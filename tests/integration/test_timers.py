@@ -34,11 +34,11 @@ async def fired(bus: Bus, until: bytes) -> list[bytes]:
 
 async def test_a_timer_fires_once_at_the_time_that_was_said_last(connect: Connect) -> None:
     bus = await connect(Actor.CONDUCTOR)
-    await bus.timers.set("moved", soon(1.0), b"first")
-    await bus.timers.set("moved", soon(1.3), b"moved")
-    await bus.timers.set("set again", soon(1.0), b"cancelled")
+    await bus.timers.set("moved", soon(0.5), b"first")
+    await bus.timers.set("moved", soon(0.7), b"moved")
+    await bus.timers.set("set again", soon(0.5), b"cancelled")
     await bus.timers.cancel("set again")
-    await bus.timers.set("set again", soon(1.5), b"set again")
+    await bus.timers.set("set again", soon(0.8), b"set again")
     await bus.timers.set("of the past", soon(-60), b"of the past")
     assert await fired(bus, b"set again") == [b"of the past", b"moved", b"set again"]
 
@@ -52,8 +52,8 @@ async def test_a_cancelled_timer_does_not_fire_and_leaves_nothing(connect: Conne
 
     bus = await connect(Actor.CONDUCTOR)
     for number in range(3):
-        await bus.timers.set(f"cancelled {number}", soon(1.5), b"cancelled")
-    await bus.timers.set("kept", soon(2.0), b"kept")
+        await bus.timers.set(f"cancelled {number}", soon(0.8), b"cancelled")
+    await bus.timers.set("kept", soon(1.0), b"kept")
     for number in range(3):
         await bus.timers.cancel(f"cancelled {number}")
     await bus.timers.cancel("never set")

@@ -12,6 +12,8 @@ from bus.consume import consume
 from bus.topology import LOG, Durable
 
 JOBS = Durable(stream=LOG, name="jobs", filter="rig.jobs.>", ack_wait_seconds=1.0)
+HASTY = Durable(stream=LOG, name="jobs", filter="rig.jobs.>", ack_wait_seconds=0.4)
+"""For what is to come again: nothing may depend on its not coming again too soon."""
 PATIENT = Durable(stream=LOG, name="jobs", filter="rig.jobs.>", ack_wait_seconds=60.0)
 
 

@@ -3,9 +3,10 @@
 from datetime import UTC, datetime
 
 import pytest
+from msgspec import ValidationError, json
 
 from bus.delivery import Delivery
-from bus.letters import matches, read_letter
+from bus.letters import Verdict, matches, read_letter
 from bus.outcomes import Retry, about, after_failure
 from bus.stored import Stored
 
@@ -70,6 +71,14 @@ def test_a_filter_takes_what_the_server_would_deliver(pattern: str, subject: str
 )
 def test_what_is_no_letter_is_none(subject: str, body: bytes) -> None:
     assert read_letter(Stored(1, subject, NOW, {}, body)) is None
+
+
+@pytest.mark.parametrize("position", [0, -1, 2**63, 2**64, 10**30])
+def test_a_verdict_is_about_a_position_that_a_stream_can_have(position: int) -> None:
+    words = '{"letter":%d,"by":"ann","reason":"?","time":"2026-01-01T00:00:00Z"}'
+    assert json.decode(words % (2**63 - 1), type=Verdict).letter == 2**63 - 1
+    with pytest.raises(ValidationError):
+        json.decode(words % position, type=Verdict)
 
 
 def test_a_letter_is_about_the_durable_of_its_subject() -> None:
