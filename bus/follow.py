@@ -10,9 +10,10 @@ said on a connection that lasts does arrive, and in a cluster such a reader take
 """
 
 import asyncio
+import itertools
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import suppress
 from heapq import heappop, heappush
 from types import TracebackType
@@ -64,14 +65,20 @@ class Reader:
     @property
     def caught_up(self) -> bool:
         """Whether nothing more was stored when the stream was looked at last, and nothing has come since."""
-        return not self._read and self._replay is None and self._newest <= self._known
+        return not self._read and self._replay is None and max(self._newest, self._replay_end) <= self._known
 
     async def __aenter__(self) -> "Reader":
+        """Waits for a server that is away, so that it is known from the start whether there is anything to read."""
         try:
             if self._stream.republish is not None:
                 for subject in self._filters:  # before the first look: what is stored behind that is heard
                     self._subscriptions.append(await self._connection.subscribe(f"{STORED}.{subject}", self._hear))
-            await self._look_again()
+            pauses = _pauses()
+            while self._lost:
+                try:
+                    await self._look_again()
+                except Unavailable as error:
+                    await self._wait(error, next(pauses))
         except BaseException:
             await self._close()
             raise
@@ -87,8 +94,11 @@ class Reader:
             yield (await self.next()).decoded()
 
     async def next(self) -> Stored:
-        """Waits for the next message. Survives a server that restarts; raises LogChanged for one with another log."""
-        pause = 0.1
+        """Waits for the next message. Survives a server that restarts; raises LogChanged for one with another log.
+
+        Raises Unavailable once the connection is closed.
+        """
+        pauses = _pauses()
         while True:
             if self._read:
                 item = self._read.popleft()
@@ -103,9 +113,13 @@ class Reader:
                     self.position = self._known = item.position
                     return item
             except (Unavailable, ServerRefused) as error:
-                log.info("%s: cannot be read behind %d yet: %s", self._stream.name, self.position, error)
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, 2.0)
+                await self._wait(error, next(pauses))
+
+    async def _wait(self, error: Unavailable | ServerRefused, pause: float) -> None:
+        if self._connection.closed.is_set():
+            raise error
+        log.info("%s: cannot be read behind %d yet: %s", self._stream.name, self.position, error)
+        await asyncio.sleep(pause)
 
     # ── what is stored ───────────────────────────────────────────────────────
 
@@ -153,7 +167,7 @@ class Reader:
             self._news.set()
             return
         position = item.position
-        if position <= self._newest and len(self._subscriptions) == 1:
+        if position <= max(self._newest, self._known) and len(self._subscriptions) == 1:
             self._lost = True  # positions never fall: this is another stream
         self._newest = max(self._newest, position)
         if not self._lost and position > self._known and position not in self._heard:
@@ -211,3 +225,8 @@ class Reader:
                 await subscription.unsubscribe()
         if self._replay is not None:
             await self._end_replay(self._replay)
+
+
+def _pauses() -> Iterator[float]:
+    """Seconds between two tries."""
+    return itertools.chain((0.1, 0.2, 0.4, 0.8, 1.6), itertools.repeat(2.0))

@@ -205,6 +205,8 @@ class _Cursor:
         self._position = after
         self._until = until
         self._token: str | None = None
+        self._more = False  # it is known that something follows what was found
+        self._no_more = False  # who answered last says that nothing does
         self.found: list[Stored] = []
         self.ended = after >= until
 
@@ -215,22 +217,29 @@ class _Cursor:
         return taken
 
     async def fill(self) -> None:
-        """Waits until something is found or there is no more; then the next batch is on its way."""
+        """Waits until something is found or there is no more; then the next batch is on its way.
+
+        What was found is not handed over before it is known whether that was all: with the last item, a reader says
+        that it has caught up, and who waits for that word hears no other.
+        """
         clock = asyncio.get_running_loop().time
         patience, pause, deadline = _PATIENCE_SECONDS, 0.05, clock() + _GIVE_UP_SECONDS
-        while not self.found and not self.ended:
+        while not self.ended and not (self.found and self._more):
             trouble: BusError = Unavailable(
                 f"{self._look.stream.name}: no answer from position {self._position + 1} on"
             )
             try:
-                if self._token is None:
-                    self._token = await self._asking.ask(self._subject, self._position + 1)
-                answers = await self._asking.answers(self._token, patience)
-                self._token = None
-                if self._accept(answers):
+                if not self._no_more:
+                    if self._token is None:
+                        self._token = await self._asking.ask(self._subject, self._position + 1)
+                    answers = await self._asking.answers(self._token, patience)
+                    self._token = None
+                    self._no_more = self._accept(answers)
+                if self._no_more:
                     await self._look.end(self._until)
                     self.ended = not self._look.replicated or await self._leader_has_no_more()
-                if self.found or self.ended:
+                    self._no_more, self._more = False, not self.ended
+                if self.ended or (self.found and self._more):
                     break
                 await asyncio.sleep(pause)
                 await self._look.end(self._position)
@@ -247,10 +256,11 @@ class _Cursor:
 
     def _accept(self, answers: _Answers) -> bool:
         """Takes what came, up to the first hole. True: the server that answered has no more."""
-        before = "0"
+        before, self._more = "0", False
         for message in answers.messages:
             item = Stored.of(message)
             if item is None or item.headers.get("Nats-Last-Sequence") != before:
+                self._more = True
                 break
             if item.position > self._until:
                 self.ended = True
@@ -264,7 +274,8 @@ class _Cursor:
         end = answers.end.result()
         match header(end, "Status"):
             case "204":
-                return header(end, "Nats-Last-Sequence") == before and header(end, "Nats-Num-Pending") == "0"
+                self._more = header(end, "Nats-Last-Sequence") != before or header(end, "Nats-Num-Pending") != "0"
+                return not self._more
             case "404":
                 return not answers.messages
             case "503":

@@ -8,6 +8,7 @@ from contextlib import suppress
 import pytest
 
 import bus.follow
+import bus.look
 import bus.replay
 from bus import Bus, LogChanged, Reader, Unavailable
 from bus.connection import Heard, Message
@@ -127,6 +128,38 @@ async def test_a_caller_that_gives_up_loses_nothing(connect: Connect, monkeypatc
     assert seen == list(range(1, 401))
 
 
+@pytest.mark.parametrize("lost", ["a look", "the end of a batch"])
+async def test_a_reader_of_a_part_says_with_its_last_event_that_it_has_caught_up(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    role = await connect(Actor.LOCAL)
+    await say(role, 4, [NOISE, "rig.fleet.local.b"])
+    looks, ends, api = 0, 0, role.connection.api
+
+    async def failing(subject: str, request: object = None, *, timeout_seconds: float = 5.0) -> bytes:
+        nonlocal looks
+        looks += "STREAM.INFO" in subject
+        if "STREAM.INFO" in subject and looks == 2 and lost == "a look":
+            raise Unavailable("played")
+        return await api(subject, request, timeout_seconds=timeout_seconds)
+
+    def drop(message: Message, hear: Heard) -> None:
+        nonlocal ends
+        ends += (message.headers or {}).get("Status") == "204"
+        if (message.headers or {}).get("Status") != "204" or ends > 1 or lost == "a look":
+            hear(message)
+
+    overhear(role.connection, monkeypatch, drop)
+    monkeypatch.setattr(role.connection, "api", failing)
+    monkeypatch.setattr(bus.replay, "_PATIENCE_SECONDS", 0.1)
+    async with role.log.follow([NOISE]) as reader:
+        assert await read(reader, 1) == [1]
+        assert not reader.caught_up
+        assert await read(reader, 1) == [3]
+        assert reader.caught_up
+    assert looks > 2 if lost == "a look" else ends > 0
+
+
 # ── a stream that is not the one that was read ───────────────────────────────
 
 
@@ -162,6 +195,20 @@ async def test_a_log_that_ends_before_what_was_read_is_refused(connect: Connect)
             pass
 
 
+async def test_a_recreated_log_is_refused_by_who_has_only_read_what_was_stored(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bus.follow, "QUIET_SECONDS", 60)
+    role = await connect(Actor.LOCAL)
+    await say(role, 3)
+    async with role.log.follow([NOISE]) as reader:
+        await read(reader, 3)
+        await recreate(role)
+        await say(role, 10)
+        with pytest.raises(LogChanged, match="recreated"):
+            await reader.next()
+
+
 # ── losses ───────────────────────────────────────────────────────────────────
 
 
@@ -174,6 +221,46 @@ async def test_a_reader_goes_on_where_it_stood_after_a_restart_of_the_server(con
         await nats.start()
         await role.log.publish(approved("again"), "local:2")
         assert (await reader.next()).position == 2
+
+
+async def test_a_server_that_is_away_at_the_beginning_is_waited_for(
+    connect: Connect, nats: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bus.look, "LOOK_SECONDS", 0.1)
+    role = await connect(Actor.LOCAL)
+    await say(role, 1)
+    refused, end = asyncio.Event(), Look.end
+
+    async def looking(self: Look, position: int) -> int:
+        try:
+            return await end(self, position)
+        except Unavailable:
+            refused.set()
+            raise
+
+    monkeypatch.setattr(Look, "end", looking)
+
+    async def reading() -> int:
+        async with role.log.follow() as reader:
+            assert not reader.caught_up
+            return (await reader.next()).position
+
+    await nats.kill()
+    first = asyncio.create_task(reading())
+    await refused.wait()
+    await nats.start()
+    assert await first == 1
+
+
+async def test_who_reads_on_a_closed_connection_is_told(connect: Connect) -> None:
+    role = await connect(Actor.LOCAL)
+    async with role.log.follow() as reader, asyncio.timeout(5):
+        await role.close()
+        with pytest.raises(Unavailable):
+            await reader.next()
+        with pytest.raises(Unavailable):
+            async with role.log.follow():
+                pass
 
 
 async def test_after_a_reconnect_the_stream_is_read_before_what_is_heard(
