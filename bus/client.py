@@ -28,11 +28,10 @@ from nkeys import NkeysError, from_seed  # pyright: ignore[reportUnknownVariable
 from bus.connection import Answer, Connection, Heard, Message, Subscription
 from bus.errors import NotPermitted, Unavailable
 from bus.sturdy import SturdyClient
-from bus.suitable import check_server
+from bus.suitable import MAX_PAYLOAD, check_server
 
 log = logging.getLogger(__name__)
 
-MAX_PAYLOAD: Final = 1024 * 1024
 _STRETCH: Final = 32
 """Messages that are written at one go."""
 _SUBJECT: Final = re.compile(r"[!-~]+")
@@ -123,7 +122,7 @@ class NatsConnection(Connection):
             raise
         try:
             await connection._listen()
-            connection.lossy = await check_server(connection)
+            connection.lossy = await check_server(connection, max_payload=client.max_payload)
         except BaseException:
             await connection.close()
             raise
@@ -256,9 +255,10 @@ class _Subscription:
 def _frame(subject: str, body: bytes, headers: Mapping[str, str]) -> bytes:
     """One HPUB of the client protocol (https://docs.nats.io/reference/reference-protocols/nats-protocol)."""
     lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-    if not _SUBJECT.fullmatch(subject) or lines.count("\n") != len(headers) or len(body) > MAX_PAYLOAD:
-        raise ValueError(f"no message: {subject[:120]!r} with {lines[:400]!r} and {len(body)} bytes")
     block = f"NATS/1.0\r\n{lines}\r\n".encode()
+    too_large = len(block) + len(body) > MAX_PAYLOAD
+    if not _SUBJECT.fullmatch(subject) or lines.count("\n") != len(headers) or too_large:
+        raise ValueError(f"no message: {subject[:120]!r} with {lines[:400]!r} and {len(body)} bytes")
     return b"HPUB %s %d %d\r\n%s%s\r\n" % (subject.encode(), len(block), len(block) + len(body), block, body)
 
 

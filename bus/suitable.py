@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 API_LEVEL: Final = 4
 """What nats-server 2.14 reports; 2.15 reports 5."""
+MAX_PAYLOAD: Final = 1024 * 1024
+"""Bytes of one message that a server must take, its headers with it: who says more is cut off by it."""
 DURABILITY_SUBJECT: Final = "$SYS.REQ.SERVER.PING.JSZ"
 _ELSE: Final = "or unset RIG_NATS_URL, and `rig up` starts a server that does"
 
@@ -44,7 +46,7 @@ class _Jsz(Struct):
     data: _Data = msgspec.field(default_factory=_Data)
 
 
-async def check_server(connection: Connection) -> str | None:
+async def check_server(connection: Connection, *, max_payload: int) -> str | None:
     """How the server may lose acknowledged events, where RIG_ALLOW_LOSSY=1 accepts that; None when it does not.
 
     Raises Unsuitable with the server's version, what is wrong with it and what to do; Unavailable when it has no
@@ -67,6 +69,11 @@ async def check_server(connection: Connection) -> str | None:
             f"{server} is too old: its JetStream API has level {info.api.level}, and Rig needs {API_LEVEL}. It"
             " would accept and quietly drop what it does not know (atomic batches, message TTL, schedules)."
             f" Upgrade it to 2.14 or newer, {_ELSE}"
+        )
+    if max_payload < MAX_PAYLOAD:
+        raise Unsuitable(
+            f"{server} takes messages of {max_payload} bytes, and Rig writes up to {MAX_PAYLOAD}: it would cut off"
+            f" whoever writes a larger one. Set `max_payload: 1MB` or more, {_ELSE}"
         )
     problem = await _durability_problem(connection)
     if problem is None:

@@ -10,6 +10,7 @@ from bus import Bus
 from bus.connection import Answer
 from bus.replay import replay
 from bus.sturdy import SturdyClient
+from bus.suitable import MAX_PAYLOAD
 from deploy.embedded.nats import NatsServer
 from schemas import Actor
 from tests.conftest import Connect
@@ -103,6 +104,14 @@ async def test_a_service_goes_past_it(connect: Connect, nats: NatsServer, frame:
     await raw(nats, frame)
     assert await role.connection.request("ask.local.hello", b"after") == b"hello"
     assert answered == ([b"hi", b"after"] if b"nobody" in frame else [b"after"])
+    assert is_well(role)
+
+
+async def test_what_the_server_would_cut_us_off_for_is_not_sent(connect: Connect) -> None:
+    role = await connect(Actor.LOCAL)
+    with pytest.raises(ValueError, match="no message"):
+        await role.connection.publish_many([("rig.jobs.a", b"x" * MAX_PAYLOAD, {"A": "b"}), ("rig.jobs.a", b"", {})])
+    await role.connection.check()
     assert is_well(role)
 
 

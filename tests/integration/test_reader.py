@@ -160,6 +160,35 @@ async def test_a_reader_of_a_part_says_with_its_last_event_that_it_has_caught_up
     assert looks > 2 if lost == "a look" else ends > 0
 
 
+async def test_who_could_not_read_on_has_not_caught_up(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bus.replay, "BATCH_COUNT", 2)
+    monkeypatch.setattr(bus.replay, "_PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(bus.replay, "_GIVE_UP_SECONDS", 0.05)
+    role = await connect(Actor.LOCAL)
+    await say(role, 6)
+    ends, silent = 0, True
+
+    def drop(message: Message, hear: Heard) -> None:
+        nonlocal ends
+        if not silent or not ends:
+            hear(message)
+        ends += (message.headers or {}).get("Status") == "204"
+
+    overhear(role.connection, monkeypatch, drop)
+    async with role.log.follow() as reader:
+        assert await read(reader, 2) == [1, 2]
+        given_up = asyncio.Event()
+        monkeypatch.setattr(reader, "_wait", lambda *_: given_up.set() or asyncio.sleep(3600))
+        reading = asyncio.create_task(reader.next())
+        await given_up.wait()
+        assert not reader.caught_up
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+        silent = False
+        assert await read(reader, 4) == [3, 4, 5, 6]
+        assert reader.caught_up
+
+
 # ── a stream that is not the one that was read ───────────────────────────────
 
 

@@ -57,6 +57,14 @@ async def test_an_old_server_is_refused_also_where_loss_is_allowed(
         assert await refusal(url) == said
 
 
+async def test_a_server_that_takes_smaller_messages_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RIG_ALLOW_LOSSY", "1")
+    async with server_of("2.14.0", {INFO: level(4), DURABILITY_SUBJECT: DURABLE}, max_payload=65_536) as url:
+        said = await refusal(url)
+        assert "takes messages of 65536 bytes, and Rig writes up to 1048576" in said
+        assert "Set `max_payload: 1MB` or more" in said
+
+
 async def test_what_a_suitable_server_answers_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RIG_ALLOW_LOSSY", "1")
     async with server_of("2.14.0", {INFO: level(4), DURABILITY_SUBJECT: DURABLE}) as url:

@@ -10,11 +10,17 @@ from contextlib import asynccontextmanager
 
 
 @asynccontextmanager
-async def server_of(version: str, answers: Mapping[str, object]) -> AsyncGenerator[str]:
+async def server_of(version: str, answers: Mapping[str, object], *, max_payload: int = 1 << 20) -> AsyncGenerator[str]:
     """Its URL. It answers requests on the subjects of `answers`, and is silent on all others."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        info = {"server_id": "OLD", "server_name": "old", "version": version, "headers": True, "max_payload": 1 << 20}
+        info = {
+            "server_id": "OLD",
+            "server_name": "old",
+            "version": version,
+            "headers": True,
+            "max_payload": max_payload,
+        }
         writer.write(f"INFO {json.dumps(info)}\r\n".encode())
         listening = ""
         while words := (await reader.readline()).decode().split():
