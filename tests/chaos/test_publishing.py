@@ -47,7 +47,7 @@ async def test_each_event_is_stored_once_and_in_order(
     stored = 0
     moments = [events * number // (KILLS + 1) for number in range(1, KILLS + 1)]
     reached = {moment: asyncio.Event() for moment in moments}
-    async with losing_proxy(nats.url, lose=0.05, seed=events) as proxy:
+    async with losing_proxy(nats.url, lose=min(0.25, 800 / events), seed=events) as proxy:
         connection = await NatsConnection.connect(proxy.url, name="through the proxy", key=nats.key(Actor.LOCAL))
         writer = Writer(connection, try_seconds=0.3)
         positions: dict[str, int] = {}
@@ -73,7 +73,7 @@ async def test_each_event_is_stored_once_and_in_order(
                 group.create_task(speak(key))
         await writer.close()
         await connection.close()
-        assert proxy.lost >= 3, "the dice have to have fallen for the test to show anything"
+        assert proxy.lost, "the dice have to have fallen for the test to show anything"
 
     found = [item for item in await bus.log.history(["rig.>"]) if isinstance(item, Recorded)]
     assert {name for name, times in Counter(item.event.id for item in found).items() if times > 1} == set()
