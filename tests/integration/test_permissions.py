@@ -106,10 +106,18 @@ class Rig:
     admin: NatsConnection
     holders: dict[str, Holder]
 
+    async def subjects(self, stream: Stream) -> dict[str, int]:
+        """How many messages a stream holds on each subject."""
+        info = json.loads(await self.admin.api(f"$JS.API.STREAM.INFO.{stream.name}", {"subjects_filter": ">"}))
+        return info["state"].get("subjects", {})
+
     async def stored(self) -> dict[str, dict[str, Any]]:
         """All that each stream is and holds, by its name."""
         for role, subject in FENCES:
             assert "error" not in await self.holders[role].ask(subject)
+        async with asyncio.timeout(10):  # the server takes heartbeats from the one stream to the other in its own time
+            while not set(await self.subjects(BEATS)) <= set(await self.subjects(PRESENCE)):
+                pass
         found: dict[str, dict[str, Any]] = {}
         for stream in STREAMS:
             info = json.loads(await self.admin.api(f"$JS.API.STREAM.INFO.{stream.name}", {"subjects_filter": ">"}))
