@@ -84,6 +84,55 @@ async def store_one(
     return same(await read_position(connection, ack.seq, stream=stream), message)
 
 
+class Batch:
+    """An atomic batch on its way: members go out as they come, and the server keeps them ready; the last one commits.
+
+    All are stored or none. A batch that is never committed is as if it had never been. A batch with an id in it that is
+    stored already is refused whole, at the commit, and so is one with a member that was refused.
+    """
+
+    def __init__(self, connection: Connection, *, expect: Expect | None = None) -> None:
+        self._connection = connection
+        self._expect = expect
+        self._id = uuid.uuid4().hex
+        self._sent = 0
+        self._subjects: list[str] = []
+        self._last: Outgoing | None = None
+        """It is held back: one has to commit."""
+
+    async def add(self, messages: Sequence[Outgoing]) -> None:
+        """Raises Unavailable when the connection is lost; then the batch is, too."""
+        if not messages:
+            return
+        members = [*([self._last] if self._last else []), *messages]
+        self._last = members.pop()
+        await self._connection.publish_many([(each.subject, each.body, self._headers(each)) for each in members])
+
+    async def commit(self, *, timeout_seconds: float = TRY_SECONDS) -> int:
+        """The position of the first; the others follow without a gap. Raises Conflict, ServerRefused, Unavailable."""
+        last = self._last
+        if last is None or self._sent >= MAX_BATCH:
+            count = self._sent + (last is not None)
+            raise ServerRefused("an atomic batch", 0, f"{count} events, 1 to {MAX_BATCH} fit")
+        headers = {**self._headers(last), "Nats-Batch-Commit": "1"}
+        answer = await self._connection.request(
+            last.subject, last.body, headers=headers, timeout_seconds=timeout_seconds
+        )
+        try:
+            raise_refusal(f"a batch of {self._sent} events", answer)
+        except ServerRefused as error:  # a member that was refused is what the whole lacks
+            raise self._connection.not_permitted(self._subjects) or error from None
+        return _ACK.decode(answer).seq - self._sent + 1
+
+    def _headers(self, message: Outgoing) -> dict[str, str]:
+        self._sent += 1
+        self._subjects.append(message.subject)
+        headers = {"Nats-Msg-Id": message.event.id, "Nats-Batch-Id": self._id, "Nats-Batch-Sequence": str(self._sent)}
+        if self._sent == 1 and self._expect is not None:
+            headers |= _expectation(self._expect, message.subject)
+        return headers
+
+
 async def store_batch(
     connection: Connection,
     messages: Sequence[Outgoing],
@@ -91,32 +140,12 @@ async def store_batch(
     expect: Expect | None = None,
     timeout_seconds: float = TRY_SECONDS,
 ) -> int:
-    """Stores all or none; the position of the first, the others follow it without a gap.
-
-    A batch with an id in it that is stored already is refused whole (ServerRefused). Raises Conflict, ServerRefused,
-    Unavailable. The members go out without waiting: one that is refused refuses the commit.
-    """
-    if not 1 <= len(messages) <= MAX_BATCH:
+    """Stores all or none; the position of the first. One try; raises as `Batch.commit`."""
+    if len(messages) > MAX_BATCH:
         raise ServerRefused("an atomic batch", 0, f"{len(messages)} events, 1 to {MAX_BATCH} fit")
-    batch, count = uuid.uuid4().hex, len(messages)
-
-    def headers(index: int) -> dict[str, str]:
-        said = {"Nats-Msg-Id": messages[index].event.id, "Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(index + 1)}
-        if index == 0 and expect is not None:
-            said |= _expectation(expect, messages[0].subject)
-        return said
-
-    await connection.publish_many(
-        [(message.subject, message.body, headers(index)) for index, message in enumerate(messages[:-1])]
-    )
-    last = messages[-1]
-    commit = {**headers(count - 1), "Nats-Batch-Commit": "1"}
-    answer = await connection.request(last.subject, last.body, headers=commit, timeout_seconds=timeout_seconds)
-    try:
-        raise_refusal(f"a batch of {count} events", answer)
-    except ServerRefused as error:  # a member that was refused is what the whole lacks
-        raise connection.not_permitted(message.subject for message in messages) or error from None
-    return _ACK.decode(answer).seq - count + 1
+    batch = Batch(connection, expect=expect)
+    await batch.add(messages)
+    return await batch.commit(timeout_seconds=timeout_seconds)
 
 
 async def store_expecting(connection: Connection, message: Outgoing, expect: Expect, *, timeout_seconds: float) -> int:

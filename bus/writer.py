@@ -11,6 +11,8 @@ batch costs the server some 3 ms whatever is in it, a message 0.3. (nats-server 
     silence     after a try without an answer the leader is asked what landed, and the rest is sent again under the same
                 ids: nothing is stored twice, also when the server has forgotten the ids
     deadline    each caller has his own; a server that is away is waited for until then
+    overlap     the answers to a batch are given a stretch at a time, and what is said next goes out at once, as members
+                of the next batch: the server takes those in while the others still speak
     memory      what waits is bounded; beyond it, callers wait to be let in
 """
 
@@ -18,18 +20,21 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from bus.connection import Connection
 from bus.errors import BusError, DuplicateMismatch, Unavailable
-from bus.publish import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, TRY_SECONDS, Outgoing, find, store_batch, store_one
+from bus.publish import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, TRY_SECONDS, Batch, Outgoing, find, store_one
 from bus.topology import LOG, Stream
 
 log = logging.getLogger(__name__)
 
 FEW: Final = 12
 """So many go side by side, more as a batch."""
+STRETCH: Final = 32
+"""So many are answered at one go."""
 BATCH_MESSAGES: Final = 500
 BATCH_BYTES: Final = 4 * 1024 * 1024
 LINGER_SECONDS: Final = 0.0005
@@ -62,6 +67,8 @@ class Writer:
         self._crowded = 0  # who waits to be let in
         self._working: asyncio.Task[None] | None = None
         self._taken: list[_Waiting] = []  # what is being stored
+        self._begun: list[_Waiting] = []  # what is on its way as members of the next batch
+        self._next: Batch | None = None
         self._trouble: BusError | None = None  # the last that kept anything from being stored
         self._ticking: asyncio.TimerHandle | None = None
         self._closed = False
@@ -115,26 +122,28 @@ class Writer:
     async def _work(self) -> None:
         """Until nothing waits any more."""
         try:
-            while self._queue:
+            while self._queue or self._begun:
                 if len(self._taken) > 1:
                     await self._linger(len(self._taken))
-                self._taken = self._take()
+                await self._begin(only_more=True)
+                batch, self._next = self._next, None
+                self._taken, self._begun = self._begun or self._take(), []
                 if self._crowded:
                     async with self._room:
                         self._room.notify_all()
                 try:
-                    await self._store(self._taken, self._stored)
+                    await self._store(self._taken, self._stored, batch)
                 except Exception as error:
                     log.exception("%d events were not stored", len(self._taken))
                     _fail(self._taken, error)
         finally:
             self._working = None
-            _fail(self._taken, Unavailable("the writer was stopped before the server confirmed"))
-            self._taken = []
+            _fail([*self._taken, *self._begun], Unavailable("the writer was stopped before the server confirmed"))
+            self._taken, self._begun, self._next = [], [], None
 
     def _tick(self) -> None:
         loop = asyncio.get_running_loop()
-        for waiting in (*self._taken, *self._queue):
+        for waiting in (*self._taken, *self._begun, *self._queue):
             if waiting.deadline <= loop.time():
                 what = f"{waiting.message.event.id} on {waiting.message.subject}"
                 why = self._trouble or "the server has not answered yet"
@@ -144,16 +153,17 @@ class Writer:
     async def _linger(self, expected: int) -> None:
         clock = asyncio.get_running_loop().time
         until = clock() + LINGER_SECONDS
-        while len(self._queue) < min(expected, BATCH_MESSAGES) and clock() < until:  # noqa: ASYNC110 - no caller sets an event
+        while len(self._begun) + len(self._queue) < min(expected, BATCH_MESSAGES) and clock() < until:  # noqa: ASYNC110 - no caller sets an event
             await asyncio.sleep(0)
 
     def _take(self) -> list[_Waiting]:
+        """As many as wait and fit into a batch beside what is begun."""
         taken: list[_Waiting] = []
-        size = 0
-        while self._queue and len(taken) < BATCH_MESSAGES:
+        size = sum(len(waiting.message.body) for waiting in self._begun)
+        while self._queue and len(self._begun) + len(taken) < BATCH_MESSAGES:
             waiting = self._queue[0]
             length = len(waiting.message.body)
-            if taken and size + length > BATCH_BYTES:
+            if (taken or self._begun) and size + length > BATCH_BYTES:
                 break
             self._queue.popleft()
             self._bytes -= length
@@ -162,11 +172,24 @@ class Writer:
                 size += length
         return taken
 
-    async def _store(self, taken: Sequence[_Waiting], behind: int) -> None:
+    async def _begin(self, *, only_more: bool = False) -> None:
+        """Sends what waits as members of the next batch: the server takes them in while others are being answered."""
+        if only_more and self._next is None:
+            return
+        if fresh := self._take():
+            self._next = self._next or Batch(self._connection)
+            self._begun += fresh
+            with suppress(Unavailable):  # the commit will tell
+                await self._next.add([waiting.message for waiting in fresh])
+
+    async def _store(self, taken: Sequence[_Waiting], behind: int, batch: Batch | None = None) -> None:
         """Until each has its answer. Tries again after a silence; halves what the server refuses.
+
+        `batch` is what they are on their way in already.
 
         Whatever a try of theirs has stored is behind the position `behind`.
         """
+        everybody = taken
         pause, silent = FIRST_PAUSE_SECONDS, False  # silent: a try has ended so, and may have landed
         while taken := [waiting for waiting in taken if not waiting.answer.done()]:
             looking = silent
@@ -176,7 +199,8 @@ class Writer:
                     silent = False
                 else:
                     silent = self._connection.connected
-                    await self._try(taken)
+                    begun, batch = batch, None
+                    await (self._try(taken) if begun is None else self._commit(everybody, begun))
             except BusError as trouble:
                 if not looking and not isinstance(trouble, Unavailable):  # a batch: each of a few has had its own
                     middle = len(taken) // 2
@@ -194,8 +218,9 @@ class Writer:
         if not self._connection.connected:
             raise Unavailable("the connection to the server is lost")
         if len(taken) > FEW:
-            messages = [waiting.message for waiting in taken]
-            self._answer(taken, await store_batch(self._connection, messages, timeout_seconds=patience))
+            batch = Batch(self._connection)
+            await batch.add([waiting.message for waiting in taken])
+            await self._commit(taken, batch)
         elif len(taken) > 1:
             async with asyncio.TaskGroup() as group:
                 trying = [group.create_task(self._try_one(waiting, patience)) for waiting in taken]
@@ -203,6 +228,14 @@ class Writer:
                 raise silence
         elif silence := await self._try_one(taken[0], patience):
             raise silence
+
+    async def _commit(self, members: Sequence[_Waiting], batch: Batch) -> None:
+        """Answers the members a stretch at a time; what those say next goes out at once, as members of the next."""
+        first = await batch.commit(timeout_seconds=self._try_seconds)
+        for start in range(0, len(members), STRETCH):
+            self._answer(members[start : start + STRETCH], first + start)
+            await asyncio.sleep(0)
+            await self._begin()
 
     async def _try_one(self, waiting: _Waiting, patience: float) -> Unavailable | None:
         """Answers it, with its position or its error; or returns why it may be tried again."""

@@ -22,7 +22,8 @@ from tests.support.proxy import losing_proxy
 
 KEYS = 64
 KILLS = 3
-FORGETFUL = msgspec.structs.replace(LOG, duplicate_window=SECOND // 10)
+TRY_SECONDS = 1.0
+FORGETFUL = msgspec.structs.replace(LOG, duplicate_window=SECOND // 2)
 """As the log, but the server forgets ids long before any retry."""
 
 
@@ -47,9 +48,9 @@ async def test_each_event_is_stored_once_and_in_order(
     stored = 0
     moments = [events * number // (KILLS + 1) for number in range(1, KILLS + 1)]
     reached = {moment: asyncio.Event() for moment in moments}
-    async with losing_proxy(nats.url, lose=min(0.25, 800 / events), seed=events) as proxy:
+    async with losing_proxy(nats.url, lose=0.1 if events < 10_000 else 0.04, seed=events) as proxy:
         connection = await NatsConnection.connect(proxy.url, name="through the proxy", key=nats.key(Actor.LOCAL))
-        writer = Writer(connection, try_seconds=0.3)
+        writer = Writer(connection, try_seconds=TRY_SECONDS)
         positions: dict[str, int] = {}
 
         async def speak(key: int) -> None:

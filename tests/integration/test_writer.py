@@ -10,6 +10,7 @@ import pytest
 
 from bus import Bus, BusError, DuplicateMismatch, ServerRefused, Unavailable, writer
 from bus.client import NatsConnection
+from bus.publish import Batch
 from deploy.embedded.server import Server
 from schemas import Actor, Draft, IssueApproved, IssueRef, Undecodable
 from tests.conftest import Connect
@@ -151,14 +152,15 @@ async def test_a_server_that_hangs_holds_nobody_beyond_his_deadline(bus: Bus, na
 
 
 async def test_a_task_that_fails_leaves_nobody_behind(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, failures = writer.store_batch, [RuntimeError("a bug")]
+    failures = [RuntimeError("a bug")]
 
-    async def failing(*arguments: Any, **named: Any) -> int:
-        if failures:
-            raise failures.pop()
-        return await real(*arguments, **named)
+    class Failing(Batch):
+        async def commit(self, *, timeout_seconds: float = 1.0) -> int:
+            if failures:
+                raise failures.pop()
+            return await super().commit(timeout_seconds=timeout_seconds)
 
-    monkeypatch.setattr(writer, "store_batch", failing)
+    monkeypatch.setattr(writer, "Batch", Failing)
     monkeypatch.setattr(writer, "BATCH_MESSAGES", 20)
     results = await asyncio.gather(
         *(bus.log.publish(approved(number), f"local:{number}") for number in NUMBERS), return_exceptions=True
