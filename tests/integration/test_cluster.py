@@ -52,6 +52,7 @@ async def until_kept_by(count: int, connection: Connection) -> None:
                 await asyncio.sleep(0.05)
 
 
+@pytest.mark.full
 async def test_streams_are_kept_in_as_many_copies_as_are_asked_for(tmp_path: Path) -> None:
     home = Home(tmp_path)
     async with running_cluster(home) as cluster:
