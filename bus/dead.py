@@ -108,19 +108,19 @@ class DeadLetters:
                 known.fold(message)
         return known.letters
 
-    async def _one(self, id: int) -> DeadLetter:  # noqa: A002
-        found = (await self._read()).get(id)
+    async def _one(self, number: int) -> DeadLetter:
+        found = (await self._read()).get(number)
         if found is None:
-            raise NoLetter(f"there is no dead letter {id}")
+            raise NoLetter(f"there is no dead letter {number}")
         return found
 
-    async def show(self, id: int) -> DeadLetter:  # noqa: A002 - what it is called by people
+    async def show(self, number: int) -> DeadLetter:
         """One letter, whole where that is still possible: the original is looked up when the letter has no copy.
 
         Raises NoLetter, or BusError.
         """
-        found = await self._one(id)
-        stored = await get(self._connection, DEAD, {"seq": id})
+        found = await self._one(number)
+        stored = await get(self._connection, DEAD, {"seq": number})
         letter = (None if stored is None else read_letter(stored)) or found.letter
         found = structs.replace(found, letter=letter)
         stream = next((stream for stream in STREAMS if stream.name == letter.stream), None)
@@ -138,26 +138,26 @@ class DeadLetters:
         )
         return structs.replace(found, letter=letter)
 
-    async def retry(self, id: int, *, by: str, reason: str) -> int:  # noqa: A002
+    async def retry(self, number: int, *, by: str, reason: str) -> int:
         """Asks for the message once more, and returns the position of that. Raises NoLetter, or BusError."""
-        found = await self._open(id)
+        found = await self._open(number)
         if (found.letter.stream, found.letter.consumer) not in self._taken:
             raise NoLetter(
-                f"dead letter {id} is about {found.letter.stream} {found.letter.consumer}: nobody in the rig takes"
+                f"dead letter {number} is about {found.letter.stream} {found.letter.consumer}: nobody in the rig takes"
                 " that up again; it can be dropped"
             )
         return await self._decide("retry", found, by, reason)
 
-    async def drop(self, id: int, *, by: str, reason: str) -> int:  # noqa: A002
+    async def drop(self, number: int, *, by: str, reason: str) -> int:
         """Records that it is not worth another try. Raises NoLetter, or BusError."""
-        return await self._decide("dropped", await self._open(id), by, reason)
+        return await self._decide("dropped", await self._open(number), by, reason)
 
-    async def _open(self, id: int) -> DeadLetter:  # noqa: A002
-        found = await self._one(id)
+    async def _open(self, number: int) -> DeadLetter:
+        found = await self._one(number)
         if found.state is LetterState.OPEN:
             return found
         by = "" if found.verdict is None else f" by {found.verdict.by}"
-        raise NoLetter(f"dead letter {id} is not open: it was {found.state.value}{by}")
+        raise NoLetter(f"dead letter {number} is not open: it was {found.state.value}{by}")
 
     async def _decide(self, what: str, found: DeadLetter, by: str, reason: str) -> int:
         """Of two people who decide at once, one does."""

@@ -39,12 +39,15 @@ async def test_a_timer_survives_a_crash(make_bus: MakeBus, carrier: Carrier) -> 
     await carrier.crash()
     await carrier.restart()
     stop = asyncio.Event()
+    fired: list[bytes] = []
 
     async def hear(delivery: Delivery) -> Outcome:
+        fired.append(delivery.body)
         stop.set()
         return Done()
 
     await bus.timers.fired(hear, stop=stop)
+    assert fired == [b"body"]
 
 
 async def test_who_falls_silent_is_said_to_be_so(make_bus: MakeBus) -> None:

@@ -121,7 +121,10 @@ async def test_a_handler_that_returns_no_outcome_is_one_that_failed(
 
 @pytest.mark.usefixtures("impatient")
 async def test_a_handler_that_cancels_itself_is_one_that_failed(bus: Bus) -> None:
+    attempts: list[int] = []
+
     async def cancels(delivery: Delivery) -> Outcome:
+        attempts.append(delivery.attempt)
         if delivery.attempt == 1:
             raise asyncio.CancelledError
         return Done()
@@ -129,6 +132,7 @@ async def test_a_handler_that_cancels_itself_is_one_that_failed(bus: Bus) -> Non
     async with working(bus, cancels, key=key) as worker:
         await fill(bus, "a")
         await worker.until(lambda: len(worker.done) == 1)
+    assert attempts == [1, 2]
 
 
 # ── order, slots, prefetch ───────────────────────────────────────────────────
