@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, cast
 
@@ -259,10 +260,15 @@ def _frame(subject: str, body: bytes, headers: Mapping[str, str]) -> bytes:
     """One HPUB of the client protocol (https://docs.nats.io/reference/reference-protocols/nats-protocol)."""
     lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
     block = f"NATS/1.0\r\n{lines}\r\n".encode()
-    too_large = len(block) + len(body) > MAX_PAYLOAD
-    if not _SUBJECT.fullmatch(subject) or lines.count("\n") != len(headers) or too_large:
+    size = len(block) + len(body)
+    if not _is_subject(subject) or lines.count("\n") != len(headers) or size > MAX_PAYLOAD:
         raise ValueError(f"no message: {subject[:120]!r} with {lines[:400]!r} and {len(body)} bytes")
-    return b"HPUB %s %d %d\r\n%s%s\r\n" % (subject.encode(), len(block), len(block) + len(body), block, body)
+    return b"HPUB %s %d %d\r\n%s%s\r\n" % (subject.encode(), len(block), size, block, body)
+
+
+@lru_cache(maxsize=65_536)
+def _is_subject(text: str) -> bool:
+    return _SUBJECT.fullmatch(text) is not None
 
 
 def _check_key(path: Path) -> None:

@@ -55,11 +55,11 @@ class Log:
             sending.encoded([message.body])
             return await self._store(message, new_subject, timeout_seconds)
 
-    async def _store(self, message: Outgoing, new_subject: bool, timeout_seconds: float) -> int:
+    def _store(self, message: Outgoing, new_subject: bool, timeout_seconds: float) -> Awaitable[int]:
         if not new_subject:
-            return await self._writer.publish(message, timeout_seconds=timeout_seconds)
+            return self._writer.publish(message, timeout_seconds=timeout_seconds)
         expect = Expect(message.subject, 0)
-        return await store_expecting(self._connection, message, expect, timeout_seconds=timeout_seconds)
+        return store_expecting(self._connection, message, expect, timeout_seconds=timeout_seconds)
 
     async def append(self, events: Sequence[Envelope], *, expect: Expect) -> int:
         """Stores all or none if `expect` holds, and returns the position of the first; they are contiguous.

@@ -19,7 +19,7 @@ batch costs the server some 3 ms whatever is in it, a message 0.3. (nats-server 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -68,29 +68,39 @@ class Writer:
         self._working: asyncio.Task[None] | None = None
         self._taken: list[_Waiting] = []  # what is being stored
         self._begun: list[_Waiting] = []  # what is on its way as members of the next batch
+        self._begun_bytes = 0
         self._next: Batch | None = None
         self._trouble: BusError | None = None  # the last that kept anything from being stored
         self._ticking: asyncio.TimerHandle | None = None
         self._closed = False
         self._stored = 0  # the last position that we know of: what we send now lands behind it
 
-    async def publish(self, message: Outgoing, *, timeout_seconds: float) -> int:
-        """Stores one event once and returns its position; said again with the same id, the position of the first.
+    def publish(self, message: Outgoing, *, timeout_seconds: float) -> Awaitable[int]:
+        """Stores one event once; its position, or, said again with the same id, the position of the first.
 
-        Raises DuplicateMismatch when its id is stored with another subject or data, ServerRefused, or Unavailable at
-        the deadline; after that one it may be stored nevertheless.
+        Awaiting raises DuplicateMismatch when its id is stored with another subject or data, ServerRefused, or
+        Unavailable at the deadline; after that one it may be stored nevertheless.
         """
         loop = asyncio.get_running_loop()
         waiting = _Waiting(message, loop.create_future(), loop.time() + timeout_seconds)
         if self._crowded or self._full:
-            await self._be_let_in(waiting.deadline)
+            return self._enter_late(waiting)
+        self._enter(waiting)
+        return waiting.answer
+
+    def _enter(self, waiting: _Waiting) -> None:
         if self._closed:
             raise Unavailable("the connection is closed")
         self._queue.append(waiting)
-        self._bytes += len(message.body)
+        self._bytes += len(waiting.message.body)
         if self._working is None:
+            loop = asyncio.get_running_loop()
             self._working = loop.create_task(self._work())
             self._ticking = self._ticking or loop.call_later(TICK_SECONDS, self._tick)
+
+    async def _enter_late(self, waiting: _Waiting) -> int:
+        await self._be_let_in(waiting.deadline)
+        self._enter(waiting)
         return await waiting.answer
 
     async def close(self) -> None:
@@ -127,7 +137,7 @@ class Writer:
                     await self._linger(len(self._taken))
                 await self._begin(only_more=True)
                 batch, self._next = self._next, None
-                self._taken, self._begun = self._begun or self._take(), []
+                self._taken, self._begun, self._begun_bytes = self._begun or self._take(), [], 0
                 if self._crowded:
                     async with self._room:
                         self._room.notify_all()
@@ -139,7 +149,7 @@ class Writer:
         finally:
             self._working = None
             _fail([*self._taken, *self._begun], Unavailable("the writer was stopped before the server confirmed"))
-            self._taken, self._begun, self._next = [], [], None
+            self._taken, self._begun, self._begun_bytes, self._next = [], [], 0, None
 
     def _tick(self) -> None:
         loop = asyncio.get_running_loop()
@@ -159,17 +169,17 @@ class Writer:
     def _take(self) -> list[_Waiting]:
         """As many as wait and fit into a batch beside what is begun."""
         taken: list[_Waiting] = []
-        size = sum(len(waiting.message.body) for waiting in self._begun)
-        while self._queue and len(self._begun) + len(taken) < BATCH_MESSAGES:
+        room = BATCH_MESSAGES - len(self._begun)
+        while self._queue and len(taken) < room:
             waiting = self._queue[0]
             length = len(waiting.message.body)
-            if (taken or self._begun) and size + length > BATCH_BYTES:
+            if (taken or self._begun) and self._begun_bytes + length > BATCH_BYTES:
                 break
             self._queue.popleft()
             self._bytes -= length
             if not waiting.answer.done():  # whoever was cancelled meanwhile wants nothing any more
                 taken.append(waiting)
-                size += length
+                self._begun_bytes += length
         return taken
 
     async def _begin(self, *, only_more: bool = False) -> None:

@@ -20,7 +20,7 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from machine import sessions
+from machine import garbage, sessions
 
 __all__ = ["Check", "Lifecycle", "Misconfigured", "ends", "run"]
 
@@ -99,6 +99,7 @@ def run(main: Callable[[Lifecycle], Awaitable[None]], *, health_address: str | N
     # Both are taken out of the environment: a program that this role starts must not speak for it.
     notify_socket = os.environ.pop("NOTIFY_SOCKET", None)
     supervised = os.environ.pop("RIG_SUPERVISED", None) == "1"
+    garbage.settle()
     try:
         return asyncio.run(_live(main, notify_socket, supervised, health_address))
     except Misconfigured as problem:

@@ -4,6 +4,7 @@ An actor is a role, never a person or a replica; it is the token of the subject 
 """
 
 from enum import StrEnum
+from typing import Final
 
 from schemas import agent, fleet, issue, repo
 from schemas.errors import NotAllowed
@@ -78,10 +79,12 @@ MAY_SAY: dict[Actor, frozenset[type[Event]]] = {
     Actor.CLI: _PERSON | {repo.RepositoryAdded, repo.RepositoryConfigured, repo.RepositoryRemoved, fleet.PolicyAdopted},
 }
 
+_SAYINGS: Final = frozenset((actor, event) for actor, events in MAY_SAY.items() for event in events)
+
 
 def check_may_say(actor: str, event: type[Event]) -> None:
     """Raises NotAllowed when the table does not let `actor` say `event`, naming who may."""
-    if actor in MAY_SAY and event in MAY_SAY[Actor(actor)]:
+    if (actor, event) in _SAYINGS:
         return
     who = ", ".join(role.value for role, events in MAY_SAY.items() if event in events) or "nobody"
     raise NotAllowed(f"{actor} may not say {event.__name__}; {who} may")

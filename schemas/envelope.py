@@ -106,11 +106,11 @@ def envelope(draft: Draft, *, id: str, actor: str, source: str, time: datetime) 
         raise BadSubject(f"{event_type.__name__} is about {data.noun}, not {noun(draft.about)} {draft.about}")
     if not _ID.fullmatch(id) or not source:
         raise BadSubject(f"{event_type.__name__} about {draft.about}: {id[:80]!r} from {source!r} cannot be its id")
+    codec = _CODECS[event_type]
     try:
-        _CODECS[event_type].data.decode(_ENCODER.encode(data))
+        codec.data.decode(_ENCODER.encode(data))
     except msgspec.DecodeError as error:
         raise Undecodable(f"{event_type.__name__} about {draft.about}: {error}") from None
-    codec = _CODECS[event_type]
     return codec.kind(
         specversion="1.0",
         id=id,

@@ -6,7 +6,8 @@ Both with the key of one role.
     ours        256 callers at once, each says a typed event, waits for its position, and says the next
     single      one caller of ours, one by one
 
-The ways take turns; the median of the rounds counts. Every way checks that all it said was stored.
+The ways take short turns, since a machine and its disk have slow seconds: a ratio is one of neighbours in time, and
+the median of the rounds counts. It is checked that all that was said is stored.
 """
 
 import asyncio
@@ -20,16 +21,17 @@ from statistics import median, quantiles
 from nats.aio.client import Client
 
 from bus import Bus
+from machine import garbage
 from schemas import Actor, Draft, IssueApproved, IssueRef, encode, envelope
 from tests.bench._report import Row
 from tests.bench._server import bare_client
 from tests.support.servers import connected, nats_with_root
 
-ROUNDS = 5
+ROUNDS = 15
 CALLERS = 256
-OURS = 20_000
-GATHERED = 4_000
-AWAITED = 1_500
+OURS = 8_000
+GATHERED = 2_000
+AWAITED = 600
 
 Way = Callable[[], Awaitable[float]]
 """Messages per second."""
@@ -49,6 +51,7 @@ async def measure(directory: Path) -> list[Row]:
         }
         for way in ways.values():
             await way()  # warm
+        garbage.settle()  # as every role does
         waits.clear()
         rates: dict[str, list[float]] = {name: [] for name in ways}
         for _ in range(ROUNDS):
@@ -59,13 +62,16 @@ async def measure(directory: Path) -> list[Row]:
             raise AssertionError(f"{said} events were said, and the log ends with {stored}")
         await bus.close()
         await client.close()
-    rate = {name: median(each) for name, each in rates.items()}
+
+    def ratio(mine: str, other: str) -> float:
+        return median(a / b for a, b in zip(rates[mine], rates[other], strict=True))
+
     return [
-        Row("publish_vs_awaited", rate["ours"] / rate["awaited"], "x", bar=10, at_least=True),
-        Row("publish_vs_gather64", rate["ours"] / rate["gather64"], "x", bar=5, at_least=True),
+        Row("publish_vs_awaited", ratio("ours", "awaited"), "x", bar=10, at_least=True),
+        Row("publish_vs_gather64", ratio("ours", "gather64"), "x", bar=5, at_least=True),
         Row("publish_p99_ms", quantiles(waits, n=100)[98] * 1_000, "ms", bar=30),
-        Row("publish_single_vs_awaited", rate["single"] / rate["awaited"], "x", bar=0.9, at_least=True),
-        *(Row(f"publish_{name}_per_s", each, "/s") for name, each in rate.items()),
+        Row("publish_single_vs_awaited", ratio("single", "awaited"), "x", bar=0.9, at_least=True),
+        *(Row(f"publish_{name}_per_s", median(each), "/s") for name, each in rates.items()),
     ]
 
 

@@ -273,3 +273,8 @@ class TestHealth:
         with pytest.raises(Misconfigured, match="write host:port"):
             async with health.serve(Lifecycle(), address):
                 pass
+
+
+def test_what_a_role_has_imported_is_not_looked_at_for_garbage_again_and_again():
+    with role("import gc; say(gc.get_freeze_count() > 10_000, gc.get_threshold()[0])") as process:
+        assert [said(process), said(process)] == ["up", "True 10000"]
