@@ -6,6 +6,7 @@ Drop(reason)      it can never be handled: a copy goes to the dead letters, with
 """
 
 from collections.abc import Awaitable, Callable
+from math import inf
 from typing import Final, TypeAlias
 
 from msgspec import Struct
@@ -27,7 +28,11 @@ class Retry(Struct, frozen=True):
     """Not now."""
 
     after: float
-    """Seconds; 0: at once."""
+    """Seconds; 0: at once. Raises ValueError when that is no time from now."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.after < inf:
+            raise ValueError(f"another try in {self.after} seconds: it must be a number from 0 on")
 
 
 class Drop(Struct, frozen=True):

@@ -36,6 +36,12 @@ def test_the_key_of_an_event_is_the_branch_of_what_it_is_about(subject: str, key
     assert about(delivery(subject)) == key
 
 
+@pytest.mark.parametrize("after", [-0.1, float("nan"), float("inf")])
+def test_a_retry_at_no_time_is_refused_where_it_is_made(after: float) -> None:
+    with pytest.raises(ValueError, match="another try in"):
+        Retry(after)
+
+
 def test_the_pause_after_a_failure_grows_and_has_an_end() -> None:
     pauses = [after_failure(attempt).after for attempt in range(1, 30)]
     assert pauses == sorted(pauses)
