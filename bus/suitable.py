@@ -2,19 +2,21 @@
 
 A server older than 2.14 ignores what it does not know (atomic batches, schedules, message TTL) and says nothing; one
 that does not sync each write to disk can lose what it acknowledged. Measured facts behind this: nats-server's `JSZ`
-tells the sync setting, to an account that imports that one service; of a cluster, the server that one is connected to
-answers.
+tells the sync setting, to an account that imports that one service; of a cluster every server answers, where the
+service is offered with any number of answers.
 """
 
+import asyncio
 import logging
 import os
+from contextlib import suppress
 from typing import Final
 
 import msgspec
 from msgspec import Struct
 
-from bus.connection import Connection
-from bus.errors import NoResponder, NotPermitted, ServerRefused, Unavailable, Unsuitable
+from bus.connection import Connection, Message
+from bus.errors import NoResponder, ServerRefused, Unavailable, Unsuitable
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +25,8 @@ API_LEVEL: Final = 4
 MAX_PAYLOAD: Final = 1024 * 1024
 """Bytes of one message that a server must take, its headers with it: who says more is cut off by it."""
 DURABILITY_SUBJECT: Final = "$SYS.REQ.SERVER.PING.JSZ"
+ANSWER_SECONDS: Final = 2.0
+"""How long the servers may take to say how they sync."""
 _ELSE: Final = "or unset RIG_NATS_URL, and `rig up` starts a server that does"
 
 
@@ -38,11 +42,27 @@ class _Config(Struct):
     sync_always: bool = False
 
 
+class _Peer(Struct):
+    offline: bool = False
+
+
+class _Cluster(Struct):
+    replicas: tuple[_Peer, ...] = ()
+    """The other servers."""
+
+
 class _Data(Struct):
     config: _Config | None = None
+    disabled: bool = False
+    meta_cluster: _Cluster = msgspec.field(default_factory=_Cluster)
+
+
+class _Server(Struct):
+    name: str = ""
 
 
 class _Jsz(Struct):
+    server: _Server = msgspec.field(default_factory=_Server)
     data: _Data = msgspec.field(default_factory=_Data)
 
 
@@ -91,14 +111,35 @@ async def check_server(connection: Connection, *, max_payload: int) -> str | Non
 
 async def _durability_problem(connection: Connection) -> tuple[str, str] | None:
     """What is wrong, and what mends it."""
-    try:
-        answer = await connection.request(DURABILITY_SUBJECT, b'{"config":true}', timeout_seconds=2.0)
-        config = msgspec.json.decode(answer, type=_Jsz).data.config
-    except (Unavailable, NotPermitted, msgspec.DecodeError):
-        config = None
-    if config is None:
+    answers = [each for each in await _each_server(connection) if each.data.config is not None]
+    if not answers:
         share = f"Let its account import the service {DURABILITY_SUBJECT} from the system account"
         return "does not say whether it syncs each write to disk", share
-    if config.sync_always:
+    lossy = [each.server.name for each in answers if each.data.config is not None and not each.data.config.sync_always]
+    if not lossy:
         return None
-    return "does not sync each write to disk", "Set `jetstream { sync_interval: always }`"
+    where = f" ({', '.join(sorted(lossy))} of its cluster)" if len(answers) > 1 else ""
+    return f"does not sync each write to disk{where}", "Set `jetstream { sync_interval: always }`"
+
+
+async def _each_server(connection: Connection) -> list[_Jsz]:
+    """What the servers with JetStream say, those that are up and answer in time."""
+    heard: asyncio.Queue[Message] = asyncio.Queue()
+    answers: list[_Jsz] = []
+    inbox = connection.inbox()
+    subscription = await connection.subscribe(inbox, heard.put_nowait)
+    try:
+        await connection.publish(DURABILITY_SUBJECT, b'{"config":true}', reply=inbox)
+        async with asyncio.timeout(ANSWER_SECONDS):
+            expected = 1
+            while len(answers) < expected and (said := (await heard.get()).data):
+                answer = msgspec.json.decode(said, type=_Jsz)
+                expected = 1 + sum(not peer.offline for peer in answer.data.meta_cluster.replicas)
+                if not answer.data.disabled:
+                    answers.append(answer)
+    except (Unavailable, TimeoutError, msgspec.DecodeError) as error:
+        log.debug("not every server says how it syncs: %r", error)
+    finally:
+        with suppress(Unavailable):
+            await subscription.unsubscribe()
+    return answers

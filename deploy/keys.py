@@ -110,7 +110,8 @@ def _account(
 
 
 def _system() -> str:
-    exports = [{"service": DURABILITY_SUBJECT, "accounts": [STORE, *ROLES]}]
+    # Of a cluster every server answers.
+    exports = [{"service": DURABILITY_SUBJECT, "response_type": "stream", "accounts": [STORE, *ROLES]}]
     return f"  SYS: {{ exports: {json.dumps(exports)} }}\n"
 
 

@@ -11,14 +11,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bus import Bus, Unavailable
+from bus import Bus, Unavailable, Unsuitable
 from bus.client import NatsConnection
 from bus.connection import Connection
 from bus.ensure import ensure
 from bus.permissions import ADMIN
 from bus.topology import DURABLES, STREAMS
 from deploy.cluster import running_cluster
-from deploy.embedded.cluster import Cluster
+from deploy.embedded.cluster import Cluster, embedded_cluster
+from deploy.embedded.nats import Nats
 from deploy.failures import HomeInUse
 from deploy.home import Home
 from schemas import Actor, Draft, IssueApproved, IssueRef
@@ -83,6 +84,36 @@ async def test_what_a_cluster_keeps_lasts(tmp_path: Path) -> None:
         ):
             assert len(await bus.log.history(["rig.>"])) == ended
             assert await bus.log.publish(SAID, "local:1") == 1
+
+
+class SecondLossy(Nats):
+    """A node that syncs as servers do by default, if it is the second and starts anew."""
+
+    async def prepare(self, port: int) -> None:
+        again = self.configuration.exists()
+        await super().prepare(port)
+        if again and self.server_name == "rig-2":
+            text = self.configuration.read_text()
+            assert "sync_interval: always" in text
+            self.configuration.write_text(text.replace("sync_interval: always", ""))
+
+
+async def until_refused(cluster: Cluster) -> None:
+    """That is once the others know that the node is back."""
+    while True:
+        await (await local_on(cluster)).close()
+
+
+@pytest.mark.full
+async def test_a_cluster_with_one_node_that_may_lose_events_is_refused(tmp_path: Path) -> None:
+    async with embedded_cluster(tmp_path, tmp_path / "keys", tmp_path, program=SecondLossy) as cluster:
+        node = cluster.nodes["rig-2"]
+        await node.stop()
+        async with await local_on(cluster) as bus:
+            assert bus.connection.lossy is None, "one that is down acknowledges nothing"
+        await node.start()
+        with pytest.raises(Unsuitable, match=r"does not sync each write to disk \(rig-2 of its cluster\)"):
+            await until_refused(cluster)
 
 
 def test_the_command_keeps_the_nodes_up_until_it_is_ended(tmp_path: Path) -> None:
