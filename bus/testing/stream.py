@@ -1,7 +1,7 @@
 """A stream in memory: what it accepts, what it refuses and why, what it forgets, what it says again.
 
-Refusals carry nats-server 2.15.1's codes and words, taken from the server itself; tests/contract/test_wire.py asks both
-and compares.
+Refusals carry nats-server 2.15.1's codes and words, taken from the server itself; tests/contract/test_wire_*.py
+asks both and compares.
 """
 
 import asyncio

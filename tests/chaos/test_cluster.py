@@ -22,8 +22,9 @@ from bus.consume import consume
 from bus.topology import LOG, Durable
 from deploy.embedded.cluster import NODES, Cluster, embedded_cluster
 from schemas import Actor, Draft, IssueApproved, IssueRef, Recorded
-from tests.support.jobs import make, until
+from tests.support.jobs import make
 from tests.support.servers import NatsWithRoot, as_root
+from tests.support.waiting import until
 
 KEYS = 48
 RESUMED_SECONDS = 10.0

@@ -4,16 +4,19 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
+from itertools import zip_longest
 from typing import Protocol
 
 import pytest
 
 from bus import Bus
-from bus.testing import InMemoryBus, VirtualLoop
+from bus.client import NatsConnection
+from bus.testing import InMemoryBus, MemoryConnection, VirtualLoop
 from deploy.embedded.nats import NatsServer
 from schemas import Actor
 from tests.contract.mutations import MUTATIONS, VARIABLE
-from tests.support.servers import connected, nats_with_root
+from tests.contract.transcript import Compare, Script, Wire
+from tests.support.servers import as_root, connected, nats_with_root
 
 LOOPS = {"real": asyncio.new_event_loop, "memory": VirtualLoop}
 
@@ -90,3 +93,29 @@ async def make_bus(carrier: Carrier) -> AsyncIterator[MakeBus]:
             return await stack.enter_async_context(await carrier.connect(actor, source or actor.value))
 
         yield make
+
+
+@pytest.fixture
+async def compare(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Compare]:
+    """Runs a script on both servers and demands equal transcripts."""
+    async with nats_with_root(tmp_path_factory.mktemp("nats")) as server:
+        real = await NatsConnection.connect(as_root(server), name="real")
+        memory = await MemoryConnection.connect(InMemoryBus(epoch=real.now()).server, name="memory")
+
+        async def comparing(script: Script) -> list[str]:
+            wires = Wire(real), Wire(memory)
+            await asyncio.gather(*(script(wire) for wire in wires))
+            differ = [
+                f"\n  real    {wanted}\n  memory  {found}"
+                for wanted, found in zip_longest(*(wire.transcript for wire in wires))
+                if wanted != found
+            ]
+            assert not differ, "".join(differ)
+            return wires[0].transcript
+
+        try:
+            yield comparing
+        finally:
+            await memory.close()
+            await real.close()
+            await server.kill()  # its data is thrown away

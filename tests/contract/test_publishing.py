@@ -8,7 +8,7 @@ from bus import Conflict, DuplicateMismatch, Expect, ServerRefused, Unavailable
 from bus.connection import raise_refusal
 from schemas import Actor, NotAllowed, Recorded
 from tests.contract.conftest import Carrier, MakeBus
-from tests.contract.saying import DECIDED, approved, decision
+from tests.support.saying import DECIDED, approved, decision
 
 
 async def test_the_same_id_is_stored_once_and_answers_with_the_first_position(make_bus: MakeBus) -> None:
@@ -21,7 +21,7 @@ async def test_an_id_that_says_something_else_is_an_alarm(make_bus: MakeBus) -> 
     bus = await make_bus(Actor.LOCAL)
     await bus.log.publish(approved(), "local:1")
     with pytest.raises(DuplicateMismatch, match="local:1"):
-        await bus.log.publish(approved("Something else"), "local:1")
+        await bus.log.publish(approved(title="Something else"), "local:1")
 
 
 async def test_a_subject_that_must_be_new_is_compared_and_set(make_bus: MakeBus) -> None:
@@ -101,7 +101,7 @@ async def test_publishing_waits_for_a_server_that_restarts(make_bus: MakeBus, ca
     bus = await make_bus(Actor.LOCAL)
     await bus.log.publish(approved(), "local:1")
     await carrier.crash()
-    saying = asyncio.create_task(bus.log.publish(approved("again"), "local:2"))
+    saying = asyncio.create_task(bus.log.publish(approved(title="again"), "local:2"))
     await carrier.restart()
     assert await saying == 2
     assert await bus.log.publish(approved(), "local:1") == 1, "what was stored is known after a restart"

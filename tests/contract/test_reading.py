@@ -9,7 +9,7 @@ from bus.ensure import ensure
 from bus.topology import LOG
 from schemas import Actor, Recorded
 from tests.contract.conftest import Carrier, MakeBus
-from tests.contract.saying import approved
+from tests.support.saying import approved
 
 
 async def test_a_reader_sees_everything_in_order_and_knows_when_it_has_caught_up(make_bus: MakeBus) -> None:
@@ -44,7 +44,7 @@ async def test_a_reader_goes_on_where_it_stood_after_a_crash(make_bus: MakeBus, 
         assert (await reader.next()).position == 1
         await carrier.crash()
         await carrier.restart()
-        await bus.log.publish(approved("again"), "local:2")
+        await bus.log.publish(approved(title="again"), "local:2")
         assert (await reader.next()).position == 2
 
 

@@ -12,7 +12,7 @@ from bus.stored import last
 from bus.topology import DEAD
 from schemas import Actor, IssueAssigned, Recorded, decode
 from tests.contract.conftest import Carrier, MakeBus
-from tests.contract.saying import assign
+from tests.support.saying import assign
 
 DURABLE = WORK[Actor.DEV_E]
 

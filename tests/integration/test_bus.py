@@ -1,7 +1,6 @@
 """The bus against a real server: what is promised of publishing, reading, working, timers and services."""
 
 import asyncio
-from datetime import UTC, datetime
 
 import pytest
 from msgspec import Struct
@@ -20,41 +19,13 @@ from bus.client import NatsConnection
 from bus.connection import raise_refusal
 from deploy.embedded.nats import NatsServer
 from schemas import (
-    FLEET,
     Actor,
-    AssignReason,
-    Decided,
-    Draft,
-    Envelope,
-    IssueApproved,
-    IssueAssigned,
-    IssueRef,
     NotAllowed,
     Recorded,
-    envelope,
 )
 from tests.conftest import Connect
+from tests.support.saying import DECIDED, approved, decision
 from tests.support.servers import as_root
-
-ISSUE = IssueRef("acme", "web.js", 7)
-DECIDED = "rig.fleet.conductor.decided"
-
-
-def approved(title: str = "Fix it") -> Draft:
-    return Draft(about=ISSUE, data=IssueApproved(title=title, author="ada"))
-
-
-def decision(through: int, epoch: int = 1) -> list[Envelope]:
-    now = datetime(2026, 1, 1, tzinfo=UTC)
-    drafts = [
-        Draft(about=FLEET, data=Decided(through=through, now=now, policy="p", rules=1, count=1)),
-        Draft(about=ISSUE, data=IssueAssigned(epoch=epoch, role="dev-e", attempt=1, reason=AssignReason.NEW)),
-    ]
-    return [
-        envelope(draft, id=f"conductor:{through}:{index}", actor=Actor.CONDUCTOR, source="conductor", time=now)
-        for index, draft in enumerate(drafts)
-    ]
-
 
 # ── publishing ───────────────────────────────────────────────────────────────
 
@@ -70,7 +41,7 @@ async def test_an_id_that_says_something_else_is_an_alarm(connect: Connect) -> N
     bus = await connect(Actor.LOCAL)
     await bus.log.publish(approved(), "local:1")
     with pytest.raises(DuplicateMismatch, match="local:1"):
-        await bus.log.publish(approved("Something else"), "local:1")
+        await bus.log.publish(approved(title="Something else"), "local:1")
 
 
 async def test_a_subject_that_must_be_new_is_compared_and_set(connect: Connect) -> None:
@@ -93,13 +64,13 @@ async def test_a_batch_is_all_or_nothing_and_of_two_one_wins(connect: Connect) -
     await bus.log.publish(approved(), "local:1")
     one, two = await connect(Actor.CONDUCTOR, "conductor/1"), await connect(Actor.CONDUCTOR, "conductor/2")
     tries = await asyncio.gather(
-        one.log.append(decision(1), expect=Expect(DECIDED, 0)),
-        two.log.append(decision(1), expect=Expect(DECIDED, 0)),
+        one.log.append(decision(1, (7, 1)), expect=Expect(DECIDED, 0)),
+        two.log.append(decision(1, (7, 1)), expect=Expect(DECIDED, 0)),
         return_exceptions=True,
     )
     assert sorted(isinstance(result, ServerRefused) for result in tries) == [False, True]
     with pytest.raises(Conflict):
-        await one.log.append(decision(2), expect=Expect(DECIDED, 0))
+        await one.log.append(decision(2, (7, 1)), expect=Expect(DECIDED, 0))
     assert [item.position for item in await bus.log.history(["rig.>"])] == [1, 2, 3]
 
 

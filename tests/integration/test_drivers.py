@@ -2,7 +2,6 @@
 
 import asyncio
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -11,8 +10,8 @@ from agents.coder import coder
 from agents.command import CommandDriver
 from agents.driver import CoderUnavailable, Result, Task
 from agents.scripted import ScriptedDriver
-from machine import sessions
 from schemas import FailureKind, Invalid, IssueRef
+from tests.support.waiting import until_gone
 
 
 def task(*, prompt: str = "Resolve it.", wall: float = 60.0, silence: float = 60.0, output: int = 1_000_000) -> Task:
@@ -37,12 +36,6 @@ async def run(driver: CommandDriver, worktree: Path, given: Task | None = None) 
     output = bytearray()
     result = await driver.run(given or task(), worktree, on_output=output.extend)
     return result, bytes(output)
-
-
-def until_gone(pid: int) -> None:
-    """Returns when the kernel has torn it down; the test's own time limit is the bound."""
-    while sessions.command_line(pid) is not None:
-        time.sleep(0.005)
 
 
 async def test_the_prompt_comes_on_standard_input_and_the_worktree_is_the_directory(tmp_path: Path) -> None:

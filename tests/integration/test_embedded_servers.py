@@ -5,7 +5,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -27,7 +26,9 @@ from deploy.failures import ServerFailed
 from deploy.home import Home
 from machine import sessions
 from schemas import FLEET, Actor, Draft, Policy, PolicyAdopted
+from tests.support.rig import at_work_on
 from tests.support.servers import as_root, nats_with_root
+from tests.support.waiting import until_gone
 
 ADOPTED = PolicyAdopted(policy=Policy(), hash=Policy().digest(), by="ada")
 STARTER = """
@@ -43,19 +44,6 @@ async def main():
 
 asyncio.run(main())
 """
-
-
-def at_work_on(directory: Path) -> list[str]:
-    """Command lines of the living processes that name `directory`, starters and tests aside."""
-    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-    lines = [line for pid in pids if (line := sessions.command_line(pid))]
-    return [line for line in lines if f"{directory}/" in line]
-
-
-def until_gone(*pids: int) -> None:
-    """Returns when the kernel has torn them down; the test's own time limit is the bound."""
-    while any(sessions.command_line(pid) for pid in pids):
-        time.sleep(0.005)
 
 
 def killed_starter(directory: Path) -> list[int]:

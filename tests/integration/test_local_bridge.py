@@ -49,11 +49,10 @@ from schemas import (
     RepositoryAdded,
     RepositoryConfigured,
     Stopped,
-    WorkPushed,
-    WorkStarted,
 )
 from schemas.queries import AddIssue, IssueAdded
 from tests.support.project import DEV, Project, commit, new_project
+from tests.support.saying import assigned, pushed, started
 from tests.support.servers import connected
 
 SHOP = RepoRef("demo", "shop")
@@ -105,24 +104,12 @@ class Rig:
     async def work(self, files: dict[str, str], epoch: int = 1, run: str = "r1", about: IssueRef = ISSUE) -> int:
         """Assigned, claimed and pushed; where the push stands in the log."""
         branch = f"rig/{about.number}/{epoch}-{run}"
-        assigned = IssueAssigned(epoch=epoch, role="dev-e", attempt=epoch, reason=AssignReason.NEW)
-        await self.say(Actor.CONDUCTOR, assigned, about)
-        started = WorkStarted(epoch=epoch, run=run, agent="dev-e-1", branch=branch, session="s", provider="scripted")
-        await self.say(Actor.DEV_E, started, about)
+        await self.say(Actor.CONDUCTOR, assigned(epoch, epoch), about)
+        await self.say(Actor.DEV_E, started(epoch, run, number=about.number), about)
         return await self.push(await self.project.work(branch, files), epoch, run, about)
 
     async def push(self, head: str, epoch: int = 1, run: str = "r1", about: IssueRef = ISSUE) -> int:
-        pushed = WorkPushed(
-            epoch=epoch,
-            run=run,
-            branch=f"rig/{about.number}/{epoch}-{run}",
-            head_sha=head,
-            title="Fix the total",
-            body="",
-            files_changed=1,
-            lines_changed=1,
-        )
-        return await self.say(Actor.DEV_E, pushed, about)
+        return await self.say(Actor.DEV_E, pushed(epoch, run, head, about.number), about)
 
     async def ask_merge(self, passed: ChecksPassed, epoch: int = 1, about: IssueRef = ISSUE) -> int:
         return await self.say(
@@ -280,8 +267,7 @@ async def test_a_head_that_was_never_pushed_is_answered_as_failed(rig: Rig, serv
     await rig.add_repository("true")
     await rig.work({"total.py": "fixed\n"})
     await rig.say(Actor.CONDUCTOR, IssueAssigned(epoch=2, role="dev-e", attempt=2, reason=AssignReason.CHECKS_FAILED))
-    started = WorkStarted(epoch=2, run="r2", agent="a", branch="rig/1/2-r2", session="s", provider="scripted")
-    await rig.say(Actor.DEV_E, started)
+    await rig.say(Actor.DEV_E, started(2, "r2"))
     pushed = await rig.push("f" * 40, 2, "r2")
     (check,) = data(await rig.hear(ChecksFailed, after=pushed), ChecksFailed).failed
     assert (check.name, check.conclusion) == ("push", Conclusion.STARTUP_FAILURE)
@@ -291,9 +277,8 @@ async def test_work_that_brings_nothing_has_failed(rig: Rig, serving: Serving) -
     await rig.add_repository("true")
     await rig.work({"total.py": "one\ntwo\nthree\n", "new": "x\n"})
     await rig.hear(ChecksPassed)
-    position = await rig.say(Actor.CONDUCTOR, IssueAssigned(epoch=2, role="dev-e", attempt=2, reason=AssignReason.NEW))
-    started = WorkStarted(epoch=2, run="r2", agent="a", branch="rig/1/2-r2", session="s", provider="scripted")
-    await rig.say(Actor.DEV_E, started)
+    position = await rig.say(Actor.CONDUCTOR, assigned(2, 2))
+    await rig.say(Actor.DEV_E, started(2, "r2"))
     await rig.project.agent.run("push", "-q", "origin", "origin/main:refs/heads/rig/1/2-r2")
     await rig.push(await rig.project.base(), 2, "r2")
     (check,) = data(await rig.hear(ChecksFailed, after=position), ChecksFailed).failed
@@ -356,9 +341,8 @@ async def test_what_a_person_squashed_is_told_plainly(checkout: Rig, nats: NatsS
         await checkout.project.work("rig/1/1-r1", {"total.py": "fixed\n"})
         await checkout.project.move_base({"total.py": "fixed\n", "other": "x\n"})
         head = (await all_branches(checkout.project.path))["rig/1/1-r1"]
-        await checkout.say(Actor.CONDUCTOR, IssueAssigned(epoch=1, role="dev-e", attempt=1, reason=AssignReason.NEW))
-        started = WorkStarted(epoch=1, run="r1", agent="a", branch="rig/1/1-r1", session="s", provider="scripted")
-        await checkout.say(Actor.DEV_E, started)
+        await checkout.say(Actor.CONDUCTOR, assigned())
+        await checkout.say(Actor.DEV_E, started(1, "r1"))
         await checkout.push(head)
         (check,) = data(await checkout.hear(ChecksFailed), ChecksFailed).failed
     assert check.name == "changes"
@@ -386,9 +370,8 @@ async def test_a_conflict_is_told_when_checks_are_due(rig: Rig, serving: Serving
     await rig.add_repository("true")
     head = await rig.project.work("rig/1/1-r1", {"total.py": "mine\n"})
     base = await rig.project.move_base({"total.py": "theirs\n"})
-    await rig.say(Actor.CONDUCTOR, IssueAssigned(epoch=1, role="dev-e", attempt=1, reason=AssignReason.NEW))
-    started = WorkStarted(epoch=1, run="r1", agent="a", branch="rig/1/1-r1", session="s", provider="scripted")
-    await rig.say(Actor.DEV_E, started)
+    await rig.say(Actor.CONDUCTOR, assigned())
+    await rig.say(Actor.DEV_E, started(1, "r1"))
     await rig.push(head)
     conflict = data(await rig.hear(MergeConflicted), MergeConflicted)
     assert (conflict.head_sha, conflict.base_sha, conflict.paths) == (head, base, ("total.py",))

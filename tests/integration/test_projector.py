@@ -29,8 +29,9 @@ from schemas import (
     RetryRequested,
     Stopped,
 )
-from tests.support.readside import database, projecting, reached, rows, say, until
+from tests.support.readside import database, projecting, reached, rows, say
 from tests.support.servers import connected
+from tests.support.waiting import until
 
 Connect = Callable[..., Awaitable[Bus]]
 

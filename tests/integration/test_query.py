@@ -20,12 +20,10 @@ from schemas import (
     AgentLeft,
     Agents,
     AgentsRequest,
-    AssignReason,
     ChecksFailed,
     Conclusion,
     FailedCheck,
     IssueApproved,
-    IssueAssigned,
     IssueDetail,
     IssueRef,
     IssueRequest,
@@ -41,10 +39,10 @@ from schemas import (
     Status,
     StatusRequest,
     Stopped,
-    WorkPushed,
-    WorkStarted,
 )
-from tests.support.readside import ISSUE, SHOP, projecting, reached, say, until
+from tests.support.readside import ISSUE, SHOP, projecting, reached, say
+from tests.support.saying import assigned, pushed, started
+from tests.support.waiting import until
 
 Connect = Callable[..., Awaitable[Bus]]
 T = TypeVar("T", bound=Struct)
@@ -96,24 +94,9 @@ async def worked(rig: Rig) -> int:
     )
     await say(rig.forge, APPROVED)
     await say(rig.worker, AgentJoined(boot="b1", role="dev-e", provider="scripted", slots=2, version="0.1.0"))
-    await say(rig.conductor, IssueAssigned(epoch=1, role="dev-e", attempt=1, reason=AssignReason.NEW))
-    await say(
-        rig.worker,
-        WorkStarted(epoch=1, run="r-1", agent="dev-e-1", branch="rig/1/1-r-1", session="s", provider="scripted"),
-    )
-    await say(
-        rig.worker,
-        WorkPushed(
-            epoch=1,
-            run="r-1",
-            branch="rig/1/1-r-1",
-            head_sha=HEAD,
-            title="Fix",
-            body="",
-            files_changed=1,
-            lines_changed=3,
-        ),
-    )
+    await say(rig.conductor, assigned())
+    await say(rig.worker, started())
+    await say(rig.worker, pushed(head=HEAD))
     await say(
         rig.forge,
         PullRequestOpened(pull_request=1, url="/srv/shop", branch="rig/1-fix", head_sha=HEAD, author="dev-e"),
@@ -152,7 +135,7 @@ async def test_everything_about_one_issue(rig: Rig) -> None:
         ("github", "approved for ann: Fix total (high)"),
         ("conductor", "assigned to dev-e: epoch 1, attempt 1, new"),
         ("dev-e", "dev-e-1 works on it: epoch 1, run r-1, coder scripted"),
-        ("dev-e", "pushed bbbbbbbbb (1 file, 3 lines): Fix"),
+        ("dev-e", "pushed bbbbbbbbb (1 file, 2 lines): Fix the total"),
         ("github", "pull request 1 opened: rig/1-fix at bbbbbbbbb"),
         ("github", "checks failed for bbbbbbbbb on aaaaaaaaa: check (failure)"),
     ]
@@ -172,12 +155,9 @@ async def test_of_a_long_history_the_newest_events_are_told_and_the_rest_counted
 async def test_agents_are_shown_with_what_they_are_busy_with(rig: Rig) -> None:
     await say(rig.forge, APPROVED)
     await say(rig.worker, AgentJoined(boot="b1", role="dev-e", provider="scripted", slots=2, version="0.1.0"))
-    await say(rig.conductor, IssueAssigned(epoch=1, role="dev-e", attempt=1, reason=AssignReason.NEW))
-    started = await say(
-        rig.worker,
-        WorkStarted(epoch=1, run="r-1", agent="dev-e-1", branch="rig/1/1-r-1", session="s", provider="scripted"),
-    )
-    (agent,) = (await rig.ask("agents", AgentsRequest(wait_for=started), Agents)).agents
+    await say(rig.conductor, assigned())
+    at_work = await say(rig.worker, started())
+    (agent,) = (await rig.ask("agents", AgentsRequest(wait_for=at_work), Agents)).agents
     assert (agent.name, agent.role, agent.slots, agent.busy, agent.left) == ("dev-e-1", "dev-e", 2, (ISSUE,), None)
     await say(rig.forge, Stopped(by="ann"))
     left = await say(rig.worker, AgentLeft(boot="b1", reason=LeaveReason.STOPPED))

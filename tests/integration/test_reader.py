@@ -17,8 +17,9 @@ from bus.follow import QUIET_SECONDS
 from bus.look import Look
 from bus.topology import LOG, PRESENCE, RUNS
 from deploy.embedded.server import Server
-from schemas import Actor, AgentStatus, Draft, Heartbeat, IssueApproved, IssueRef
+from schemas import Actor, AgentStatus, Heartbeat
 from tests.conftest import Connect
+from tests.support.saying import approved
 from tests.support.wire import NOISE, overhear, say
 
 
@@ -26,10 +27,6 @@ from tests.support.wire import NOISE, overhear, say
 def connect(connect_freely: Connect) -> Connect:
     """These tests use subjects, and do to streams, what no role may."""
     return connect_freely
-
-
-def approved(title: str = "Fix it") -> Draft:
-    return Draft(about=IssueRef("acme", "web.js", 7), data=IssueApproved(title=title, author="ada"))
 
 
 async def read(reader: Reader, count: int) -> list[int]:
@@ -248,7 +245,7 @@ async def test_a_reader_goes_on_where_it_stood_after_a_restart_of_the_server(con
         assert (await reader.next()).position == 1
         await nats.kill()
         await nats.start()
-        await role.log.publish(approved("again"), "local:2")
+        await role.log.publish(approved(title="again"), "local:2")
         assert (await reader.next()).position == 2
 
 

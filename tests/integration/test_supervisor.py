@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from deploy.embedded import server
 from deploy.failures import RoleFailed
 from deploy.supervisor import Crashed, Failed, Ready, Report, Restarting, RoleSpec, Started, Stopped, Supervisor
 from machine import lifecycle, sessions
-from tests.support.readside import until
+from tests.support.waiting import until, until_gone
 
 PRELUDE = """
 import asyncio, os, signal, subprocess, sys, time
@@ -78,12 +77,6 @@ class Listener:
     @property
     def kinds(self) -> list[type]:
         return [type(report) for report in self.heard]
-
-
-def until_gone(pid: int) -> None:
-    """Returns when the kernel has torn it down; the test's own time limit is the bound."""
-    while sessions.command_line(pid):
-        time.sleep(0.005)
 
 
 @pytest.fixture

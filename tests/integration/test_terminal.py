@@ -20,8 +20,9 @@ from deploy.embedded.nats import NatsServer
 from machine.lifecycle import Lifecycle
 from schemas import Actor, IssueRef, IssueRevised, Recorded, RepositoryAdded, Stopped
 from tests.support.project import Project, new_project
-from tests.support.readside import ISSUE, projecting, say, until
+from tests.support.readside import ISSUE, projecting, say
 from tests.support.terminal import Said, Terminal
+from tests.support.waiting import until
 
 Connect = Callable[..., Awaitable[Bus]]
 

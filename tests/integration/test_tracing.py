@@ -14,24 +14,21 @@ from bus.tracing import tracing
 from schemas import (
     FLEET,
     Actor,
-    AssignReason,
     Decided,
     Draft,
     Envelope,
     IssueApproved,
-    IssueAssigned,
     IssueRef,
     Recorded,
-    WorkStarted,
     envelope,
 )
 from tests.conftest import Connect
 from tests.support.rig import rig
+from tests.support.saying import DECIDED, assigned, started
 from tests.support.spans import Here, Seen, collecting, traced
 
 ISSUES = [IssueRef("acme", "web", number) for number in range(1, 25)]
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-DECIDED = "rig.fleet.conductor.decided"
 SECRET = "hunter2"
 
 
@@ -45,13 +42,8 @@ def approved(issue: IssueRef = ISSUES[0], **fields: str) -> Draft:
     return Draft(about=issue, data=IssueApproved(title=SECRET, author="ada"), **fields)
 
 
-def assigned(issue: IssueRef = ISSUES[0], **fields: str) -> Draft:
-    return Draft(about=issue, data=IssueAssigned(epoch=1, role="dev-e", attempt=1, reason=AssignReason.NEW), **fields)
-
-
-def started(cause: str) -> Draft:
-    data = WorkStarted(epoch=1, run="r-1", agent="dev-e-1", branch="rig/1/1-r-1", session="s", provider="scripted")
-    return Draft(about=ISSUES[0], data=data, cause=cause)
+def assignment(issue: IssueRef = ISSUES[0], **fields: str) -> Draft:
+    return Draft(about=issue, data=assigned(), **fields)
 
 
 def context(traceparent: str | None) -> str | None:
@@ -137,7 +129,7 @@ def batch(*drafts: Draft) -> list[Envelope]:
 async def test_the_events_of_a_batch_are_each_in_the_trace_of_their_cause(connect: Connect, here: Here) -> None:
     bus = await connect(Actor.CONDUCTOR)
     causes = [PARENT, PARENT.replace("0af", "0bf"), "nonsense"]
-    drafts = [assigned(issue, cause="x", traceparent=cause) for issue, cause in zip(ISSUES, causes, strict=False)]
+    drafts = [assignment(issue, cause="x", traceparent=cause) for issue, cause in zip(ISSUES, causes, strict=False)]
     await bus.log.append(batch(*drafts), expect=Expect(DECIDED, 0))
     sent, decided = here.one("send RIG"), here.one("create rig.fleet.decided")
     created = [span for span in here.spans if span.name == "create rig.issue.assigned"]
@@ -160,7 +152,7 @@ async def test_the_events_of_a_batch_are_each_in_the_trace_of_their_cause(connec
 
 async def test_work_goes_on_in_the_trace_of_its_event_and_so_does_what_it_says(connect: Connect, here: Here) -> None:
     conductor, agent = await connect(Actor.CONDUCTOR), await connect(Actor.DEV_E)
-    await conductor.log.publish(assigned(), "conductor:1")
+    await conductor.log.publish(assignment(), "conductor:1")
     stop = asyncio.Event()
     tries = iter([ValueError(SECRET), Retry(0), Drop(SECRET)])
 
@@ -169,9 +161,9 @@ async def test_work_goes_on_in_the_trace_of_its_event_and_so_does_what_it_says(c
             if isinstance(outcome, ValueError):
                 raise outcome
             if isinstance(outcome, Drop):
-                await conductor.log.publish(assigned(ISSUES[1]), "conductor:2")
+                await conductor.log.publish(assignment(ISSUES[1]), "conductor:2")
             return outcome
-        await agent.log.publish(started(item.event.id), "dev-e:1")
+        await agent.log.publish(Draft(about=ISSUES[0], data=started(), cause=item.event.id), "dev-e:1")
         stop.set()
         return Done()
 

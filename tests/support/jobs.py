@@ -34,16 +34,18 @@ async def info(bus: Bus, durable: Durable = JOBS) -> Any:
     return json.decode(await bus.connection.api(f"$JS.API.CONSUMER.INFO.{durable.stream.name}.{durable.name}"))
 
 
+async def nothing_left(bus: Bus) -> None:
+    """Waits until the server counts every message of the jobs as acknowledged."""
+    while True:
+        said = await info(bus)
+        if said["num_ack_pending"] == 0 and said["num_pending"] == 0:
+            return
+
+
 async def fill(bus: Bus, *keys: str) -> list[int]:
     """One message for each key; their positions."""
     answers = [await bus.connection.request(f"rig.jobs.{key}", key.encode()) for key in keys]
     return [json.decode(answer)["seq"] for answer in answers]
-
-
-async def until(true: Callable[[], bool]) -> None:
-    """Waits for a fact; the test's own time limit is the bound."""
-    while not true():  # noqa: ASYNC110 - other tasks make it so
-        await asyncio.sleep(0.005)
 
 
 class Worker:

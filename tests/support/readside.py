@@ -1,7 +1,7 @@
 """The read side in tests: a projector at work, waiting until it has read, looking at its tables."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -67,9 +67,3 @@ async def rows(url: str, sql: str) -> list[tuple[Any, ...]]:
     """What a statement finds."""
     async with database(url) as db:
         return [tuple(row) for row in await db.fetch(sql)]
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    """Waits for a fact of this process; the test's own time limit is the bound."""
-    while not holds():  # noqa: ASYNC110 - any fact, without an event of its own
-        await asyncio.sleep(0.002)

@@ -9,7 +9,6 @@ from agents.brief import Brief, Finding, NotReady, brief
 from schemas import (
     MAY_SAY,
     Actor,
-    AssignReason,
     ChecksFailed,
     ChecksPassed,
     Conclusion,
@@ -18,7 +17,6 @@ from schemas import (
     FailedCheck,
     FailureKind,
     IssueApproved,
-    IssueAssigned,
     IssueEvent,
     IssueRef,
     IssueRevised,
@@ -31,10 +29,9 @@ from schemas import (
     ReviewDisputed,
     ReviewPassed,
     WorkFailed,
-    WorkPushed,
-    WorkStarted,
     envelope,
 )
+from tests.support.saying import assigned, pushed, started
 
 ISSUE = IssueRef("demo", "shop", 1)
 HEAD, NEWER, BASE = "a" * 40, "b" * 40, "c" * 40
@@ -60,28 +57,6 @@ def recorded(events: Sequence[Event | tuple[Event, datetime]]) -> list[Recorded]
 
 def folded(*events: Event | tuple[Event, datetime], repository: Sequence[Event] = (ADDED, CONFIGURED)) -> Brief:
     return brief(ISSUE, recorded([APPROVED, *events]), recorded(repository))
-
-
-def assigned(epoch: int) -> IssueAssigned:
-    return IssueAssigned(epoch=epoch, role="dev-e", attempt=epoch, reason=AssignReason.NEW)
-
-
-def started(epoch: int, run: str) -> WorkStarted:
-    branch = f"rig/1/{epoch}-{run}"
-    return WorkStarted(epoch=epoch, run=run, agent="dev-e-1", branch=branch, session=run, provider="scripted")
-
-
-def pushed(epoch: int, run: str, head: str = HEAD) -> WorkPushed:
-    return WorkPushed(
-        epoch=epoch,
-        run=run,
-        branch=f"rig/1/{epoch}-{run}",
-        head_sha=head,
-        title="Fix the total",
-        body="",
-        files_changed=1,
-        lines_changed=2,
-    )
 
 
 def failed(epoch: int, run: str, kind: FailureKind = FailureKind.CHECKS_FAILED, detail: str = "1 failed") -> WorkFailed:

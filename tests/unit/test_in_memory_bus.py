@@ -10,11 +10,8 @@ from bus import Bus, Delivery, Done, Outcome, Unavailable
 from bus.connection import Message
 from bus.testing import InMemoryBus, run
 from bus.topology import LOG
-from schemas import Actor, Draft, IssueApproved, IssueRef, Recorded
-
-
-def approved(number: int, title: str = "Fix it") -> Draft:
-    return Draft(about=IssueRef("acme", "web", number), data=IssueApproved(title=title, author="ada"))
+from schemas import Actor, Recorded
+from tests.support.saying import approved
 
 
 def stored(server: InMemoryBus) -> list[tuple[int, str, bytes, int]]:

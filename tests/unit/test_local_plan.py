@@ -37,11 +37,10 @@ from schemas import (
     RepositoryRemoved,
     Stopped,
     WorkFailed,
-    WorkPushed,
-    WorkStarted,
     envelope,
 )
 from schemas.issue import FailureKind
+from tests.support.saying import assigned, pushed, started
 
 SHOP = RepoRef("demo", "shop")
 ISSUE = IssueRef("demo", "shop", 1)
@@ -74,7 +73,7 @@ class Log:
         self.say(Actor.LOCAL, CONFIGURED, SHOP, cause=added)
 
     def assign(self, epoch: int = 1, run: str = "r1") -> None:
-        self.say(Actor.CONDUCTOR, IssueAssigned(epoch=epoch, role="dev-e", attempt=1, reason=AssignReason.NEW))
+        self.say(Actor.CONDUCTOR, assigned(epoch))
         self.say(Actor.DEV_E, started(epoch, run))
 
     def push(self, epoch: int = 1, run: str = "r1", head: str = HEAD) -> str:
@@ -93,18 +92,6 @@ class Log:
 
     def ask_merge(self, epoch: int = 1, head: str = HEAD, base: str = BASE) -> str:
         return self.say(Actor.CONDUCTOR, MergeRequested(epoch=epoch, pull_request=1, head_sha=head, base_sha=base))
-
-
-def started(epoch: int, run: str) -> WorkStarted:
-    branch = f"rig/1/{epoch}-{run}"
-    return WorkStarted(epoch=epoch, run=run, agent="dev-e-1", branch=branch, session="s", provider="scripted")
-
-
-def pushed(epoch: int, run: str, head: str) -> WorkPushed:
-    branch = f"rig/1/{epoch}-{run}"
-    return WorkPushed(
-        epoch=epoch, run=run, branch=branch, head_sha=head, title="Fix it", body="", files_changed=1, lines_changed=2
-    )
 
 
 def opened(head: str) -> PullRequestOpened:
@@ -290,7 +277,7 @@ def test_a_pull_request_is_checked_once(log: Log, verdict: Event) -> None:
     shown = log.open(log.push())
     action = log.due()
     assert isinstance(action, Check)
-    assert (action.cause, action.head, action.command, action.title) == (shown, HEAD, "make test", "Fix it")
+    assert (action.cause, action.head, action.command, action.title) == (shown, HEAD, "make test", "Fix the total")
     assert action.at == AT
     log.say(Actor.LOCAL, verdict, cause=shown)
     assert log.due() is None

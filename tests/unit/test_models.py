@@ -14,7 +14,6 @@ from schemas import (
     AgentJoined,
     AgentLeft,
     AgentRef,
-    AssignReason,
     ChecksFailed,
     ChecksPassed,
     Conclusion,
@@ -28,7 +27,6 @@ from schemas import (
     FailedCheck,
     FailureKind,
     IssueApproved,
-    IssueAssigned,
     IssueDone,
     IssueEscalated,
     IssueRef,
@@ -63,11 +61,10 @@ from schemas import (
     UnassignReason,
     WaitingReason,
     WorkFailed,
-    WorkPushed,
-    WorkStarted,
     envelope,
 )
 from schemas.actors import MAY_SAY
+from tests.support.saying import assigned, pushed, started
 
 ISSUE = IssueRef("demo", "shop", 1)
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -79,22 +76,6 @@ PASSED_ON_HEAD = ChecksPassed(head_sha=HEAD, base_sha=BASE, checks=("tests",))
 FAILED_ON_HEAD = ChecksFailed(head_sha=HEAD, base_sha=BASE, failed=(FAILED,))
 OPENED = PullRequestOpened(pull_request=7, url="file:///shop", branch="rig/1-fix", head_sha=HEAD, author="dev-e")
 MERGE_REQUESTED = MergeRequested(epoch=1, pull_request=7, head_sha=HEAD, base_sha=BASE)
-
-
-def assigned(epoch: int = 1, attempt: int = 1) -> IssueAssigned:
-    return IssueAssigned(epoch=epoch, role="dev-e", attempt=attempt, reason=AssignReason.NEW)
-
-
-def started(epoch: int = 1, run: str = "r-1", agent: str = "dev-e-1") -> WorkStarted:
-    return WorkStarted(
-        epoch=epoch, run=run, agent=agent, branch=f"rig/1/{epoch}-{run}", session="s", provider="scripted"
-    )
-
-
-def pushed(epoch: int = 1, run: str = "r-1", head: str = HEAD) -> WorkPushed:
-    return WorkPushed(
-        epoch=epoch, run=run, branch="b", head_sha=head, title="t", body="", files_changed=1, lines_changed=2
-    )
 
 
 def recorded(position: int, about: Ref, event: Event, *, time: datetime | None = None) -> Recorded:

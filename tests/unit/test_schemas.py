@@ -10,12 +10,10 @@ from hypothesis import strategies as st
 
 from schemas import (
     EVENTS,
-    AssignReason,
     BadReference,
     FailureKind,
     Invalid,
     IssueApproved,
-    IssueAssigned,
     IssueRef,
     IssueUnassigned,
     IssueWithdrawn,
@@ -28,12 +26,11 @@ from schemas import (
     UnassignReason,
     UnknownType,
     WorkFailed,
-    WorkPushed,
-    WorkStarted,
     build,
     by_name,
     event_id,
 )
+from tests.support.saying import assigned, pushed, started
 
 # ── names ────────────────────────────────────────────────────────────────────
 
@@ -80,20 +77,6 @@ def test_a_long_id_is_hashed_and_still_deterministic() -> None:
 
 
 # ── ownership ────────────────────────────────────────────────────────────────
-
-
-def assigned(epoch: int) -> IssueAssigned:
-    return IssueAssigned(epoch=epoch, role="dev-e", attempt=1, reason=AssignReason.NEW)
-
-
-def started(epoch: int, run: str) -> WorkStarted:
-    return WorkStarted(epoch=epoch, run=run, agent="dev-e-1", branch="b", session="s", provider="p")
-
-
-def pushed(epoch: int, run: str) -> WorkPushed:
-    return WorkPushed(
-        epoch=epoch, run=run, branch="b", head_sha="a" * 40, title="t", body="", files_changed=1, lines_changed=1
-    )
 
 
 def failed(epoch: int, run: str) -> WorkFailed:
