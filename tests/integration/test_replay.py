@@ -168,7 +168,9 @@ async def test_a_log_that_is_recreated_in_the_middle_is_refused(connect: Connect
 async def test_a_server_that_does_not_come_back_is_said(
     connect: Connect, nats: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(bus.replay, "_PATIENCE_SECONDS", 0.2)
     monkeypatch.setattr(bus.replay, "_GIVE_UP_SECONDS", 0.2)
+    monkeypatch.setattr("bus.look.LOOK_SECONDS", 0.2)
     role = await connect(Actor.LOCAL)
     await say(role, 100)
 

@@ -142,8 +142,10 @@ class AccountOff(Altered):
     [(Lossy, "does not sync each write"), (Silent, "does not say whether it syncs"), (AccountOff, "JetStream is off")],
 )
 async def test_a_real_server_with_other_settings_is_refused(
-    program: type[Altered], reason: str, tmp_path: Path
+    program: type[Altered], reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if program is Silent:
+        monkeypatch.setattr("bus.suitable.ANSWER_SECONDS", 0.2)  # nobody is going to
     async with NatsServer(program(tmp_path, tmp_path / "keys"), tmp_path / "nats.log") as server:
         assert reason in await refusal(server.url, server.key(Actor.CLI))
 

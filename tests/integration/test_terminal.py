@@ -356,7 +356,10 @@ async def test_the_tail_of_a_server_that_a_person_named_waits_until_it_is_back(
 # ── what goes wrong ──────────────────────────────────────────────────────────
 
 
-async def test_a_server_that_a_person_named_and_that_is_not_there_is_no_rig_to_start() -> None:
+async def test_a_server_that_a_person_named_and_that_is_not_there_is_no_rig_to_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("bridges.terminal.session.CONNECT_SECONDS", 0.2)
     said = await Terminal("nats://127.0.0.1:1")("status")
     assert said.code == 1
     assert "nats://127.0.0.1:1" in said.err

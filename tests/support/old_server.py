@@ -22,17 +22,18 @@ async def server_of(version: str, answers: Mapping[str, object], *, max_payload:
             "max_payload": max_payload,
         }
         writer.write(f"INFO {json.dumps(info)}\r\n".encode())
-        listening = ""
+        listening: dict[str, str] = {}
         while words := (await reader.readline()).decode().split():
             if words[0] == "PING":
                 writer.write(b"PONG\r\n")
             elif words[0] == "SUB":
-                listening = words[-1]
+                listening[words[1].removesuffix("*")] = words[-1]
             elif words[0] == "PUB":
                 await reader.readexactly(int(words[-1]) + 2)
                 if words[1] in answers:
                     body = json.dumps(answers[words[1]])
-                    writer.write(f"MSG {words[2]} {listening} {len(body)}\r\n{body}\r\n".encode())
+                    inbox = next(inbox for inbox in listening if words[2].startswith(inbox))
+                    writer.write(f"MSG {words[2]} {listening[inbox]} {len(body)}\r\n{body}\r\n".encode())
         writer.close()
 
     listener = await asyncio.start_server(serve, "127.0.0.1", 0)
