@@ -161,7 +161,9 @@ async def test_what_may_be_held_is_bounded_and_another_replica_gets_the_rest(bus
         await greedy.until(lambda: len(greedy.began) == 2)
         async with working(await connect(Actor.CLI, "other"), None, PATIENT) as other:
             await other.until(lambda: len(other.done) == 5)
-            assert (await info(bus))["num_ack_pending"] == 5, "two at work, three held for them"
+            while (held := (await info(bus))["num_ack_pending"]) > 5:
+                pass  # the last of them is on its way to be acknowledged
+            assert held == 5, "two at work, three held for them"
         assert greedy.positions == positions[:2]
         assert other.positions == positions[5:]
 
