@@ -1,5 +1,6 @@
 """The bus of one role: a checked connection, and on it the log and everything else that a role works with."""
 
+import asyncio
 from pathlib import Path
 from types import TracebackType
 
@@ -7,6 +8,7 @@ from bus.client import NatsConnection
 from bus.connection import Connection
 from bus.dead import DeadLetters
 from bus.ensure import ensure
+from bus.insist import insist
 from bus.leases import Leases
 from bus.log import Log
 from bus.objects import Objects
@@ -38,11 +40,12 @@ class Bus:
     ) -> "Bus":
         """Connects as an actor, with the key of its role; without one, the URL holds a login. The log must be there.
 
-        Raises Unavailable, Unsuitable or TopologyDrift, each saying what to do.
+        Raises Unavailable at the deadline, Unsuitable or TopologyDrift, each saying what to do.
         """
+        until = asyncio.get_running_loop().time() + timeout_seconds
         connection = await NatsConnection.connect(url, name=source, key=key, timeout_seconds=timeout_seconds)
         try:
-            await verify(connection)
+            await insist(lambda: verify(connection), until=until)
         except BaseException:
             await connection.close()
             raise

@@ -28,6 +28,7 @@ from nkeys import NkeysError, from_seed  # pyright: ignore[reportUnknownVariable
 
 from bus.connection import Answer, Connection, Heard, Message, Subscription
 from bus.errors import NotPermitted, Unavailable
+from bus.insist import insist
 from bus.sturdy import SturdyClient
 from bus.suitable import MAX_PAYLOAD, check_server
 
@@ -59,11 +60,12 @@ class NatsConnection(Connection):
     ) -> "NatsConnection":
         """Connects and checks the server. `key` is the file of a principal's seed; without one, the URL holds a login.
 
-        Raises Unavailable when there is no server at `url` within the deadline, Unsuitable when it is too old or
-        not durable (RIG_ALLOW_LOSSY=1 lets a server without proof of durability pass, with a warning).
+        Raises Unavailable when no server at `url` answers within the deadline, Unsuitable when it is too old or not
+        durable (RIG_ALLOW_LOSSY=1 lets a server without proof of durability pass, with a warning).
         """
         if key is not None:
             _check_key(key)
+        until = asyncio.get_running_loop().time() + timeout_seconds
         client = SturdyClient()
         connection = cls(client, name if key is None else key.stem)
 
@@ -123,7 +125,9 @@ class NatsConnection(Connection):
             raise
         try:
             await connection._listen()
-            connection.lossy = await check_server(connection, max_payload=client.max_payload)
+            connection.lossy = await insist(
+                lambda: check_server(connection, max_payload=client.max_payload), until=until
+            )
         except BaseException:
             await connection.close()
             raise

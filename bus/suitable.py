@@ -26,7 +26,8 @@ MAX_PAYLOAD: Final = 1024 * 1024
 """Bytes of one message that a server must take, its headers with it: who says more is cut off by it."""
 DURABILITY_SUBJECT: Final = "$SYS.REQ.SERVER.PING.JSZ"
 ANSWER_SECONDS: Final = 2.0
-"""How long the servers may take to say how they sync."""
+STRAGGLER_SECONDS: Final = 0.3
+"""How long the others of a cluster may take after most have answered: one may be down, which the rest notice late."""
 _ELSE: Final = "or unset RIG_NATS_URL, and `rig up` starts a server that does"
 
 
@@ -74,7 +75,7 @@ async def check_server(connection: Connection, *, max_payload: int) -> str | Non
     """
     server = f"nats-server {connection.server_version}"
     try:
-        info = msgspec.json.decode(await connection.api("$JS.API.INFO"), type=_Info)
+        info = msgspec.json.decode(await connection.api("$JS.API.INFO", timeout_seconds=ANSWER_SECONDS), type=_Info)
     except (NoResponder, ServerRefused) as error:
         raise Unsuitable(
             f"{server}: JetStream is off, for us at least ({error})."
@@ -130,13 +131,15 @@ async def _each_server(connection: Connection) -> list[_Jsz]:
     subscription = await connection.subscribe(inbox, heard.put_nowait)
     try:
         await connection.publish(DURABILITY_SUBJECT, b'{"config":true}', reply=inbox)
-        async with asyncio.timeout(ANSWER_SECONDS):
+        async with asyncio.timeout(ANSWER_SECONDS) as patience:
             expected = 1
             while len(answers) < expected and (said := (await heard.get()).data):
                 answer = msgspec.json.decode(said, type=_Jsz)
                 expected = 1 + sum(not peer.offline for peer in answer.data.meta_cluster.replicas)
                 if not answer.data.disabled:
                     answers.append(answer)
+                if len(answers) * 2 > expected:
+                    patience.reschedule(asyncio.get_running_loop().time() + STRAGGLER_SECONDS)
     except (Unavailable, TimeoutError, msgspec.DecodeError) as error:
         log.debug("not every server says how it syncs: %r", error)
     finally:

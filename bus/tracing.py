@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import structs
 
 from bus.causes import Cause, destination, trace_of
-from schemas import Envelope
+from schemas import Envelope, is_id
 
 if TYPE_CHECKING:  # and imported late everywhere: it takes as long as the rest of the bus
     from opentelemetry.context import Context
@@ -118,9 +118,9 @@ class Tracing:
                     )
                     batch.add_link(spans[-1].get_span_context())
                 yield Sending(events, [Span(span) for span in spans])
-            except Exception as error:
+            except (CancelledError, Exception) as error:
                 for span in spans:
-                    Span(span).fail(type(error).__name__)
+                    _went_wrong(span, error)
                 raise
             finally:
                 for span in spans:
@@ -213,12 +213,16 @@ def _current(span: "ApiSpan") -> "Generator[ApiSpan]":
     with use_span(span, end_on_exit=True, record_exception=False, set_status_on_exception=False):
         try:
             yield span
-        except CancelledError:
-            span.set_attribute("rig.outcome", "cancelled")
+        except (CancelledError, Exception) as error:
+            _went_wrong(span, error)
             raise
-        except Exception as error:
-            Span(span).fail(type(error).__name__)
-            raise
+
+
+def _went_wrong(span: "ApiSpan", error: CancelledError | Exception) -> None:
+    if isinstance(error, CancelledError):
+        span.set_attribute("rig.outcome", "cancelled")
+    else:
+        Span(span).fail(type(error).__name__)
 
 
 def _within(traceparent: str | None) -> "Context":
@@ -234,10 +238,7 @@ def _within(traceparent: str | None) -> "Context":
 
 
 def _of(event: Envelope) -> dict[str, str | int]:
-    """What a span says of an event."""
+    """What a span says of an event. A foreign writer may have put anything where the id of another event belongs."""
     said: dict[str, str | int] = {"messaging.message.id": event.id, "rig.subject": event.on}
-    if event.correlationid is not None:
-        said["messaging.message.conversation_id"] = event.correlationid
-    if event.causationid is not None:
-        said["rig.cause"] = event.causationid
-    return said
+    others = {"messaging.message.conversation_id": event.correlationid, "rig.cause": event.causationid}
+    return said | {name: other for name, other in others.items() if other is not None and is_id(other)}

@@ -31,6 +31,7 @@ DISTRIBUTION = "rig-choreography"
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 _PROTOCOL = "http/protobuf"
+_HEADERS = ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS")
 
 log = logging.getLogger(__name__)
 
@@ -67,11 +68,17 @@ def _exporters(environ: Mapping[str, str]) -> list[str]:
         log.warning("OTEL_TRACES_EXPORTER: %s: there are otlp, console and none", ", ".join(sorted(unknown)))
     if "otlp" in names and first(_PROTOCOLS) not in ("", _PROTOCOL):
         log.warning("traces go out by %s, not by %s", _PROTOCOL, first(_PROTOCOLS))
+    for variable in _HEADERS:  # the SDK says so too, and the secret with it
+        pairs = environ.get(variable, "").split(",")
+        if any("=" not in pair for pair in pairs if pair.strip()):
+            log.warning("%s: not every part is NAME=VALUE, with commas between", variable)
     return sorted(names - unknown)
 
 
 def _begin(service: str, exporters: Sequence[str]) -> Callable[[], None] | None:
     """Switches tracing on; what ends it. None when the SDK does not take what it was given."""
+    # It speaks of every batch that fails, where `watched` says it once; and of a header that it cannot read, whole.
+    logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
     try:
         from opentelemetry.sdk.resources import OTELResourceDetector, Resource
         from opentelemetry.sdk.trace import TracerProvider
@@ -84,8 +91,6 @@ def _begin(service: str, exporters: Sequence[str]) -> Callable[[], None] | None:
     except Exception as error:  # noqa: BLE001 - whatever it is, it is no reason not to work
         log.warning("no traces: %s: %s", type(error).__name__, error)
         return None
-    # From here on it speaks of every batch that fails; `watched` says it once.
-    logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
     tracing.switch_on(provider)
     return provider.shutdown
 

@@ -3,7 +3,7 @@
 from schemas.actors import MAY_SAY, Actor, check_may_say
 from schemas.agent import AgentCapacityChanged, AgentJoined, AgentLeft, LeaveReason
 from schemas.branches import work_branch, work_branches
-from schemas.envelope import MAX_BODY, Draft, Envelope, Recorded, decode, encode, envelope
+from schemas.envelope import MAX_BODY, Draft, Envelope, Recorded, decode, encode, envelope, is_id
 from schemas.errors import (
     BadReference,
     BadSubject,
@@ -211,6 +211,7 @@ __all__ = [
     "escape",
     "event_id",
     "everything_about",
+    "is_id",
     "one_line",
     "parse",
     "printable",

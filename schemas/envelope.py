@@ -93,6 +93,11 @@ class Draft(Struct, frozen=True, kw_only=True):
     """Of that event, for what nobody traces more closely."""
 
 
+def is_id(text: str) -> bool:
+    """Whether an event may have this id: 1 to 300 visible ASCII characters."""
+    return _ID.fullmatch(text) is not None
+
+
 def envelope(draft: Draft, *, id: str, actor: str, source: str, time: datetime) -> Envelope:  # noqa: A002 - CloudEvents' name
     """Makes a draft ready to publish.
 
@@ -104,12 +109,12 @@ def envelope(draft: Draft, *, id: str, actor: str, source: str, time: datetime) 
     check_may_say(actor, event_type)
     if data.noun != noun(draft.about):
         raise BadSubject(f"{event_type.__name__} is about {data.noun}, not {noun(draft.about)} {draft.about}")
-    if not _ID.fullmatch(id) or not source:
+    if not is_id(id) or not source:
         raise BadSubject(f"{event_type.__name__} about {draft.about}: {id[:80]!r} from {source!r} cannot be its id")
     codec = _CODECS[event_type]
     try:
         codec.data.decode(_ENCODER.encode(data))
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeEncodeError) as error:
         raise Undecodable(f"{event_type.__name__} about {draft.about}: {error}") from None
     return codec.kind(
         specversion="1.0",

@@ -89,11 +89,30 @@ async def test_a_server_without_proof_of_durability_is_refused(jsz: object, reas
         assert "RIG_ALLOW_LOSSY=1" in said
 
 
-async def test_a_cluster_without_a_leader_is_away_not_unsuitable() -> None:
-    electing = {"error": {"code": 503, "err_code": 10008, "description": "JetStream system temporarily unavailable"}}
-    async with server_of("2.15.1", {INFO: electing}) as url:
+class Electing(dict[str, object]):
+    """What a cluster answers: at first that it has no leader, so many times."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__({INFO: level(5), DURABILITY_SUBJECT: DURABLE})
+        self.left = times
+
+    def __getitem__(self, subject: str) -> object:
+        if self.left:
+            self.left -= 1
+            return {"error": {"code": 503, "err_code": 10008, "description": "JetStream temporarily unavailable"}}
+        return super().__getitem__(subject)
+
+
+async def test_a_cluster_without_a_leader_is_waited_for() -> None:
+    async with server_of("2.15.1", Electing(2)) as url:
+        connection = await NatsConnection.connect(url, name="test")
+        await connection.close()
+
+
+async def test_one_that_gets_no_leader_in_time_is_away_not_unsuitable() -> None:
+    async with server_of("2.15.1", Electing(1_000)) as url:
         with pytest.raises(Unavailable, match="temporarily unavailable"):
-            await NatsConnection.connect(url, name="test")
+            await NatsConnection.connect(url, name="test", timeout_seconds=0.1)
 
 
 # ── real servers ─────────────────────────────────────────────────────────────

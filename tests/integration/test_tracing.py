@@ -150,6 +150,22 @@ async def test_the_events_of_a_batch_are_each_in_the_trace_of_their_cause(connec
 # ── working ──────────────────────────────────────────────────────────────────
 
 
+async def test_a_batch_that_was_given_up_does_not_look_as_if_it_had_landed(connect: Connect, here: Here) -> None:
+    bus = await connect(Actor.CONDUCTOR)
+    appending = asyncio.create_task(bus.log.append(batch(assignment()), expect=Expect(DECIDED, 0)))
+    await asyncio.sleep(0)  # its spans have begun
+    appending.cancel()
+    await asyncio.gather(appending, return_exceptions=True)
+    assert [span.attributes.get("rig.outcome") for span in here.spans] == ["cancelled"] * 3
+
+
+async def test_what_stands_in_the_place_of_an_id_is_no_attribute(connect: Connect, here: Here) -> None:
+    bus = await connect(Actor.LOCAL)
+    await bus.log.publish(approved(correlation="x" * 301, cause="two words"), "local:1")
+    attributes = here.one("send rig.issue.approved").attributes
+    assert not {"messaging.message.conversation_id", "rig.cause"} & set(attributes)
+
+
 async def test_work_goes_on_in_the_trace_of_its_event_and_so_does_what_it_says(connect: Connect, here: Here) -> None:
     conductor, agent = await connect(Actor.CONDUCTOR), await connect(Actor.DEV_E)
     await conductor.log.publish(assignment(), "conductor:1")

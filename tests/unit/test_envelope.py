@@ -110,6 +110,11 @@ def test_what_no_reader_could_decode_never_leaves() -> None:
         encode(said(IssueApproved(title="two\nlines", author="a"), Actor.LOCAL))
 
 
+def test_what_is_no_text_never_leaves() -> None:
+    with pytest.raises(Undecodable, match="surrogates not allowed"):
+        said(IssueApproved(title="\ud800", author="a"), Actor.LOCAL)
+
+
 def test_nobody_speaks_for_another() -> None:
     with pytest.raises(NotAllowed, match="conductor may not say IssueApproved"):
         said(IssueApproved(title="x", author="a"), Actor.CONDUCTOR)

@@ -126,6 +126,8 @@ def test_the_bus_knows_the_api_alone() -> None:
         ({"OTEL_SDK_DISABLED": "True", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}, False),
         ({"OTEL_TRACES_EXPORTER": "zipkin"}, False),
         ({"OTEL_TRACES_EXPORTER": "otlp", "OTEL_BSP_MAX_QUEUE_SIZE": "-1"}, False),
+        ({"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_HEADERS": "a=b,Authorization: hunter2"}, True),
+        ({"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_HEADERS": "a=b,c=d=,"}, True),
     ],
 )
 def test_the_standard_variables_decide(
@@ -135,8 +137,9 @@ def test_the_standard_variables_decide(
         monkeypatch.setenv(name, value)
     with telemetry("rig-test", environ):
         assert tracing.on is on
-    wrong = "zipkin" in environ.values() or "-1" in environ.values()
+    wrong = any(word in value for value in environ.values() for word in ("zipkin", "-1", "hunter2"))
     assert bool(caplog.records) is wrong, "what cannot be used is named, and nothing fails"
+    assert "hunter2" not in caplog.text
 
 
 def test_spans_reach_the_collector_before_the_end_under_the_name_that_was_given(
