@@ -11,12 +11,13 @@ from typing import Final
 import msgspec
 from msgspec import Struct, structs
 
-from bus.connection import Connection, raise_refusal
+from bus.connection import Connection
 from bus.errors import NoLetter
-from bus.letters import ADVISORIES, COPY_BYTES, Letter, Verdict, own_headers, read_letter
+from bus.letters import ADVISORIES, COPY_BYTES, Letter, Verdict, own_headers, read_letter, write
 from bus.replay import replay
 from bus.stored import Stored, get
 from bus.topology import DEAD, DURABLES, STREAMS, Durable
+from schemas import MALFORMED
 
 FILTERS: Final = (
     "dead.letter.*.*",
@@ -45,11 +46,6 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
     letter: Letter
     """In a list without body and headers: there may be gigabytes of them."""
     verdict: Verdict | None = None
-
-
-class _Ack(Struct, frozen=True):
-    seq: int = 0
-    duplicate: bool = False
 
 
 class _Letters:
@@ -83,7 +79,7 @@ def _verdict(message: Stored) -> tuple[LetterState, Verdict, tuple[str, str]] | 
         case ["dead", ("retry" | "dropped") as said, stream, consumer]:
             try:
                 verdict = msgspec.json.decode(message.body, type=Verdict)
-            except (msgspec.DecodeError, RecursionError):
+            except MALFORMED:
                 return None
             return LetterState.RETRIED if said == "retry" else LetterState.DROPPED, verdict, (stream, consumer)
         case _:
@@ -162,13 +158,18 @@ class DeadLetters:
     async def _decide(self, what: str, found: DeadLetter, by: str, reason: str) -> int:
         """Of two people who decide at once, one does."""
         verdict = Verdict(letter=found.id, by=by, reason=reason, time=self._connection.now())
-        answer = await self._connection.request(
+
+        def is_ours(stored: Stored) -> bool:
+            decided = _verdict(stored)
+            return decided is not None and decided[1].letter == found.id
+
+        position, decided = await write(
+            self._connection,
             f"dead.{what}.{found.letter.stream}.{found.letter.consumer}",
             msgspec.json.encode(verdict),
-            headers={"Nats-Msg-Id": f"verdict:{found.id}"},
+            id=f"verdict:{found.id}",
+            is_ours=is_ours,
         )
-        raise_refusal(f"deciding about dead letter {found.id}", answer)
-        ack = msgspec.json.decode(answer, type=_Ack)
-        if ack.duplicate:
+        if decided:
             raise NoLetter(f"dead letter {found.id} was decided about a moment ago")
-        return ack.seq
+        return position

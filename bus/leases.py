@@ -26,7 +26,7 @@ from bus.connection import Connection, raise_refusal
 from bus.errors import BusError, Conflict, LeaseHeld, LeaseLost, Unavailable
 from bus.stored import Stored, last
 from bus.topology import LEASES
-from schemas import Actor, escape
+from schemas import MALFORMED, Actor, escape
 
 log = logging.getLogger(__name__)
 
@@ -245,6 +245,6 @@ def _held(found: Stored) -> Held | None:
     """None for what is no word of a lease: nobody holds by that."""
     try:
         return msgspec.json.decode(found.body, type=Held)
-    except msgspec.DecodeError as error:
+    except MALFORMED as error:
         log.warning("%s: what is there is no lease: %s", found.subject, error)
         return None

@@ -8,6 +8,8 @@ A letter holds a copy of the message for people, and for a retry when its stream
 letter and holds no message: whoever asks for one cannot put words into the mouth of who wrote the original.
 """
 
+import logging
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Final
 
@@ -18,6 +20,9 @@ from bus.connection import Connection, raise_refusal
 from bus.delivery import Delivery
 from bus.stored import Stored, get
 from bus.topology import DEAD, Durable
+from schemas import MALFORMED
+
+log = logging.getLogger(__name__)
 
 COPY_BYTES: Final = 524_288
 """Of a body that is buried: its letter, in base64, must fit into one message."""
@@ -70,6 +75,11 @@ class Advisory(Struct, frozen=True, kw_only=True):
     timestamp: datetime
 
 
+class _Ack(Struct, frozen=True):
+    seq: int = 0
+    duplicate: bool = False
+
+
 ADVISORIES: Final = ("MAX_DELIVERIES", "MSG_TERMINATED")
 
 
@@ -89,12 +99,42 @@ async def bury(connection: Connection, durable: Durable, delivery: Delivery, rea
         cause=delivery.cause,
     )
     said = ":".join((durable.stream.name, durable.name, str(delivery.position), delivery.cause or ""))
-    answer = await connection.request(
-        f"dead.letter.{durable.stream.name}.{durable.name}",
-        msgspec.json.encode(letter),
-        headers={"Nats-Msg-Id": said},
-    )
-    raise_refusal(f"a letter about {durable.stream.name} {delivery.position}", answer)
+
+    def is_ours(stored: Stored) -> bool:
+        found = read_letter(stored)
+        about = found and (found.stream, found.consumer, found.position)
+        return about == (letter.stream, letter.consumer, letter.position)
+
+    subject = f"dead.letter.{durable.stream.name}.{durable.name}"
+    await write(connection, subject, msgspec.json.encode(letter), id=said, is_ours=is_ours)
+
+
+async def write(
+    connection: Connection,
+    subject: str,
+    body: bytes,
+    *,
+    id: str,  # noqa: A002 - CloudEvents' name
+    is_ours: Callable[[Stored], bool],
+) -> tuple[int, bool]:
+    """Stores a word on RIG_DEAD; its position, and whether it stood there already. Raises BusError.
+
+    An id belongs to nobody: where somebody else has taken ours for a word of his own, ours is stored without one.
+    """
+    ack = await _store(connection, subject, body, {"Nats-Msg-Id": id})
+    if not ack.duplicate:
+        return ack.seq, False
+    stored = await get(connection, DEAD, {"seq": ack.seq})
+    if stored is not None and is_ours(stored):
+        return ack.seq, True
+    log.error("the id %s on %s is taken by another, at position %d", id, DEAD.name, ack.seq)
+    return (await _store(connection, subject, body, {})).seq, False
+
+
+async def _store(connection: Connection, subject: str, body: bytes, headers: dict[str, str]) -> _Ack:
+    answer = await connection.request(subject, body, headers=headers)
+    raise_refusal(f"writing on {subject}", answer)
+    return msgspec.json.decode(answer, type=_Ack)
 
 
 def _bounded(headers: dict[str, str]) -> dict[str, str]:
@@ -116,7 +156,7 @@ async def resurrect(connection: Connection, durable: Durable, retry: Delivery) -
     stream, name = durable.stream.name, durable.name
     try:
         wanted = msgspec.json.decode(retry.body, type=Verdict).letter
-    except (msgspec.DecodeError, RecursionError) as error:
+    except MALFORMED as error:
         return f"not a retry: {error}"
     about = await get(connection, DEAD, {"seq": wanted})
     if about is None:
@@ -151,13 +191,13 @@ def read_letter(stored: Stored) -> Letter | None:
         case ["dead", "letter", stream, consumer]:
             try:
                 letter = msgspec.json.decode(stored.body, type=Letter)
-            except (msgspec.DecodeError, RecursionError):
+            except MALFORMED:
                 return None
             return letter if (letter.stream, letter.consumer) == (stream, consumer) else None
         case ["$JS", "EVENT", "ADVISORY", "CONSUMER", kind, stream, consumer] if kind in ADVISORIES:
             try:
                 said = msgspec.json.decode(stored.body, type=Advisory)
-            except (msgspec.DecodeError, RecursionError):
+            except MALFORMED:
                 return None
             given_up = f"given up after {said.deliveries} deliveries"
             return Letter(

@@ -27,7 +27,7 @@ from bus.errors import Conflict, ObjectCorrupt, ObjectMissing, ObjectTooLarge, S
 from bus.replay import replay
 from bus.stored import Stored, last
 from bus.topology import OBJECTS
-from schemas import Actor, escape
+from schemas import MALFORMED, Actor, escape
 
 log = logging.getLogger(__name__)
 
@@ -267,7 +267,7 @@ def _object(stored: Stored | None) -> Object | None:
     """None when nothing is there, or nothing that this version knows."""
     try:
         return None if stored is None else msgspec.json.decode(stored.body, type=Object)
-    except msgspec.DecodeError:
+    except MALFORMED:
         return None
 
 

@@ -148,7 +148,8 @@ def _work(durable: Durable) -> list[str]:
         grants += [
             f"$JS.API.CONSUMER.INFO.{name}",
             f"$JS.API.CONSUMER.MSG.NEXT.{name}",
-            f"$JS.ACK.{name}.>",
-            f"$JS.ACK.*.*.{name}.>",  # behind a domain and an account
+            # Token by token: within `$JS.ACK.*.*.<ours>.>` there would be `$JS.ACK.<theirs>.<ours>.1.1.1`.
+            f"$JS.ACK.{name}.*.*.*.*.*",
+            f"$JS.ACK.*.*.{name}.*.*.*.*.>",  # behind a domain and an account
         ]
     return grants

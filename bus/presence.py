@@ -19,7 +19,7 @@ from bus.connection import Connection, Message, raise_refusal
 from bus.errors import BusError, Conflict, Unavailable
 from bus.stored import Stored, last, messages
 from bus.topology import PRESENCE, STORED
-from schemas import Actor, BadSubject, Heartbeat, escape, unescape
+from schemas import MALFORMED, Actor, BadSubject, Heartbeat, escape, unescape
 
 log = logging.getLogger(__name__)
 
@@ -196,7 +196,7 @@ def _heartbeat(stored: Stored) -> Heartbeat | None:
         if stored.subject == f"presence.{escape(heartbeat.role)}.{escape(heartbeat.agent)}":
             return heartbeat
         log.warning("%s: a heartbeat of %s (%s)", stored.subject, heartbeat.agent, heartbeat.role)
-    except (msgspec.DecodeError, BadSubject) as error:
+    except (*MALFORMED, BadSubject) as error:
         log.warning("%s: no heartbeat: %s", stored.subject, error)
     return None
 

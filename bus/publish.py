@@ -88,7 +88,8 @@ class Batch:
     """An atomic batch on its way: members go out as they come, and the server keeps them ready; the last one commits.
 
     All are stored or none. A batch that is never committed is as if it had never been. A batch with an id in it that is
-    stored already is refused whole, at the commit, and so is one with a member that was refused.
+    stored already is refused whole, at the commit, and so is one with a member that was refused. What an expectation
+    protects from being stored twice needs no id; and nobody can keep it out by saying its ids before.
     """
 
     def __init__(self, connection: Connection, *, expect: Expect | None = None) -> None:
@@ -127,8 +128,10 @@ class Batch:
     def _headers(self, message: Outgoing) -> dict[str, str]:
         self._sent += 1
         self._subjects.append(message.subject)
-        headers = {"Nats-Msg-Id": message.event.id, "Nats-Batch-Id": self._id, "Nats-Batch-Sequence": str(self._sent)}
-        if self._sent == 1 and self._expect is not None:
+        headers = {"Nats-Batch-Id": self._id, "Nats-Batch-Sequence": str(self._sent)}
+        if self._expect is None:
+            headers["Nats-Msg-Id"] = message.event.id
+        elif self._sent == 1:
             headers |= _expectation(self._expect, message.subject)
         return headers
 

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from bus.connection import Answer, Connection, header
 from bus.errors import NoService, Refused, Unavailable
+from schemas import MALFORMED
 
 Asked = TypeVar("Asked", bound=Struct)
 Answered = TypeVar("Answered", bound=Struct)
@@ -37,7 +38,7 @@ class Services:
         async def answer(body: bytes) -> Answer:
             try:
                 return Answer(msgspec.json.encode(await handler(decoder.decode(body))))
-            except msgspec.DecodeError as error:
+            except MALFORMED as error:
                 return _refusal("400", f"not a {request.__name__}: {error}")
             except Refused as error:
                 return _refusal("409", str(error))
@@ -62,7 +63,7 @@ class Services:
             raise Refused(refusal)
         try:
             return msgspec.json.decode(message.data, type=answer)
-        except msgspec.DecodeError as error:
+        except MALFORMED as error:
             raise Refused(f"the {service} service answers as another version does: {error}") from None
 
 

@@ -135,7 +135,6 @@ DEAD: Final = Stream(
         "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.*.*",
     ),
     max_age=90 * DAY,
-    max_bytes=1024**3,
     deny_delete=True,
     deny_purge=True,
 )

@@ -20,6 +20,7 @@ from conductor.state import State
 from machine.lifecycle import Lifecycle
 from schemas import (
     FLEET,
+    MALFORMED,
     Actor,
     DeadlineKind,
     DeadlinePassed,
@@ -165,7 +166,7 @@ class Conductor:
         """A firing becomes a DeadlinePassed; whether it still counts is for the fold to say."""
         try:
             timer = msgspec.json.decode(delivery.body, type=Timer)
-        except msgspec.DecodeError as error:
+        except MALFORMED as error:
             return Drop(f"not a timer of a deadline: {error}")
         draft = Draft(about=timer.issue, data=DeadlinePassed(kind=timer.kind, at=timer.at), cause=timer.id)
         await self._bus.log.publish(self._causes.followed(draft), event_id(Actor.CONDUCTOR, "passed", timer.id))

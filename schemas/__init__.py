@@ -5,6 +5,7 @@ from schemas.agent import AgentCapacityChanged, AgentJoined, AgentLeft, LeaveRea
 from schemas.branches import work_branch, work_branches
 from schemas.envelope import MAX_BODY, Draft, Envelope, Recorded, decode, encode, envelope, is_id
 from schemas.errors import (
+    MALFORMED,
     BadReference,
     BadSubject,
     Invalid,
@@ -102,6 +103,7 @@ __all__ = [
     "BY_TYPE",
     "EVENTS",
     "FLEET",
+    "MALFORMED",
     "MAX_BODY",
     "MAY_SAY",
     "PAGE_MAX",

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Meta, Struct, field, structs
 
 from schemas.actors import check_may_say
-from schemas.errors import BadSubject, SchemaError, Undecodable
+from schemas.errors import MALFORMED, BadSubject, SchemaError, Undecodable
 from schemas.event import Event
 from schemas.fields import Instant
 from schemas.issue import IssueAssigned
@@ -205,7 +205,7 @@ def decode(body: bytes, *, subject: str | None = None) -> Envelope:
         return _decode_slowly(body, subject)
     try:
         event = expected.decode(body)
-    except (msgspec.DecodeError, RecursionError):
+    except MALFORMED:
         return _decode_slowly(body, subject)
     if (
         event.on != subject

@@ -10,6 +10,12 @@ SchemaError
 """
 
 from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+MALFORMED: Final = (msgspec.DecodeError, RecursionError)
+"""What decoding bytes from elsewhere raises: it recurses as deep as they are nested."""
 
 
 class SchemaError(Exception):

@@ -6,6 +6,7 @@ import pytest
 
 from bus import Conflict, DuplicateMismatch, Expect, ServerRefused, Unavailable
 from bus.connection import raise_refusal
+from bus.publish import Outgoing, store_batch, store_one
 from schemas import Actor, NotAllowed, Recorded
 from tests.contract.conftest import Carrier, MakeBus
 from tests.support.saying import DECIDED, approved, decision
@@ -57,10 +58,21 @@ async def test_of_two_decisions_one_wins_and_all_of_it(make_bus: MakeBus) -> Non
 async def test_a_batch_with_an_id_that_has_landed_stores_nothing(make_bus: MakeBus) -> None:
     bus = await make_bus(Actor.CONDUCTOR)
     await bus.log.append(decision(1, (1, 1)), expect=Expect(DECIDED, 0))
-    again = [decision(2, (1, 1))[0], decision(1, (1, 1))[1]]
+    message = Outgoing.of(decision(2, (1, 1))[0])
+    assert await store_one(bus.connection, message) == 3
     with pytest.raises(ServerRefused):
-        await bus.log.append(again, expect=Expect(DECIDED, 1))
-    assert len(await bus.log.history(["rig.>"])) == 2
+        await store_batch(bus.connection, [Outgoing.of(decision(3, (1, 1))[0]), message])
+    assert len(await bus.log.history(["rig.>"])) == 3
+
+
+async def test_nobody_keeps_a_decision_out_by_saying_its_ids_before(make_bus: MakeBus) -> None:
+    thief, conductor = await make_bus(Actor.LOCAL), await make_bus(Actor.CONDUCTOR)
+    decided = decision(1, (1, 1), (2, 1))
+    for number, event in enumerate(decided, start=1):
+        await thief.log.publish(approved(number=number), event.id)
+    assert await conductor.log.append(decided, expect=Expect(DECIDED, 0)) == 4
+    with pytest.raises(Conflict):
+        await conductor.log.append(decided, expect=Expect(DECIDED, 0))
 
 
 async def test_concurrent_publishers_each_get_their_own_position(make_bus: MakeBus) -> None:

@@ -216,6 +216,18 @@ async def test_no_role_takes_or_acknowledges_the_work_of_another(rig: Rig, role:
     await rig.holders[role].all_refused(*attempts)
 
 
+@every_role
+async def test_an_acknowledgement_of_its_own_is_no_pull_from_anothers_durable(rig: Rig, role: str) -> None:
+    """`+NXT` is one; and what is a durable's name in a subject depends on how many tokens that has."""
+    names = [f"{durable.stream.name}.{durable.name}" for durable in DURABLES]
+    own = [name for name in names if may_publish(role, f"$JS.API.CONSUMER.MSG.NEXT.{name}")]
+    others = [name for name in names if name not in own]
+    attempts = [
+        (f"$JS.ACK.{other}.{name}.{tail}", "+NXT") for other in others for name in own for tail in ("1.1.1", "1.1.1.1")
+    ]
+    await rig.holders[role].all_refused(*attempts)
+
+
 # ── what a message may carry ─────────────────────────────────────────────────
 
 ERASING = ({"Nats-Rollup": "all"}, {"Nats-Rollup": "sub"})

@@ -74,6 +74,18 @@ async def test_a_letter_is_written_once_however_often_it_is_said(bus: Bus, dead:
     assert len(await dead.all()) == 1
 
 
+async def test_a_letter_is_written_whoever_has_taken_its_id(bus: Bus, dead: DeadLetters, connect: Connect) -> None:
+    foreign = await connect(Actor.DEV_E)
+    name = f"{JOBS.stream.name}:{JOBS.name}:1:"
+    await foreign.connection.request("dead.letter.RIG.dev-e", b"mine", headers={"Nats-Msg-Id": name})
+    await fill(bus, "a")
+    async with working(bus, drops):
+        (found,) = await open_letters(dead, 1)
+    await foreign.connection.request("dead.letter.RIG.dev-e", b"", headers={"Nats-Msg-Id": f"verdict:{found.id}"})
+    await dead.drop(found.id, by="ada", reason="it is none")
+    assert [letter.state for letter in await dead.all()] == ["dropped"]
+
+
 @pytest.mark.parametrize("by_key", [False, True])
 async def test_a_message_that_always_fails_is_buried_after_its_attempts(
     bus: Bus, dead: DeadLetters, *, by_key: bool
