@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from bus import Bus, BusError, Causes, Delivery, Done, Drop, Expect, Outcome, Reader, Skipped
+from bus import Bus, BusError, Causes, Conflict, Delivery, Done, Drop, Expect, Outcome, Reader, Skipped
 from conductor.decide import RULES, decide, may_decide, moment
 from conductor.evolve import evolve
 from conductor.state import State
@@ -40,6 +40,10 @@ log = logging.getLogger(__name__)
 DECIDED_SUBJECT: Final = str(Subject(FLEET, Actor.CONDUCTOR, Decided.name()))
 _RETRY_SECONDS: Final = 1.0
 """After a refusal or silence: how long to read on before deciding again on the same prefix."""
+
+
+REFUSED_ROUNDS: Final = 5
+"""After so many on end that did not land, the conductor is not ready, and says why."""
 
 
 class Timer(Struct, frozen=True):
@@ -71,6 +75,7 @@ class Conductor:
         self._lifecycle = lifecycle
         self._state = State()
         self._causes = Causes()
+        self._refused = 0  # rounds without one that landed
         self._fresh: set[IssueRef] = set()
         self._to_mirror = asyncio.Event()
 
@@ -134,9 +139,16 @@ class Conductor:
         batch = compose([self._causes.followed(draft) for draft in drafts], state, now, self._bus.log.source)
         try:
             await self._bus.log.append(batch, expect=Expect(DECIDED_SUBJECT, state.decided))
+        except Conflict:
+            log.info("the round on %d did not land: another conductor has decided", state.position)
+            return False
         except BusError as error:
             log.info("the round on %d did not land: %s", state.position, error)
+            self._refused += 1
+            self._lifecycle.check("rounds", ok=self._refused < REFUSED_ROUNDS, detail=f"none lands: {error}")
             return False
+        self._refused = 0
+        self._lifecycle.check("rounds", ok=True)
         return True
 
     # ── deadlines ────────────────────────────────────────────────────────────

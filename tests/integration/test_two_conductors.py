@@ -5,9 +5,11 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from bus import Bus, Expect, Unavailable
+import pytest
+
+from bus import Bus, Expect, ServerRefused, Unavailable
 from conductor.replay import history_of, replay
-from conductor.shell import run_conductor
+from conductor.shell import REFUSED_ROUNDS, run_conductor
 from deploy.embedded.server import Server
 from machine.lifecycle import Lifecycle
 from schemas import (
@@ -143,6 +145,37 @@ async def test_fifty_issues_and_three_slots(connect: Connect) -> None:
     assert again.rounds > 0
     assert {item.event.source for item in log if item.event.actor == "conductor"} == {"conductor/1", "conductor/2"}
     assert log[0].stored_at <= datetime.now(UTC)
+
+
+async def test_a_conductor_none_of_whose_rounds_lands_is_not_ready_and_says_why(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli, local, agent = await connect(Actor.CLI), await connect(Actor.LOCAL), await connect(Actor.DEV_E)
+    await set_the_scene(cli, local, agent)
+    await local.log.publish(
+        Draft(about=IssueRef("demo", "shop", 1), data=IssueApproved(title="Fix it", author="ada")), "local:1"
+    )
+    monkeypatch.setattr("conductor.shell._RETRY_SECONDS", 0.01)
+    bus, life, tries = await connect(Actor.CONDUCTOR), Lifecycle(), 0
+    append = bus.log.append
+
+    async def refused(events: Sequence[Envelope], *, expect: Expect) -> int:
+        nonlocal tries
+        tries += 1
+        if tries > REFUSED_ROUNDS:
+            assert not life.checks["rounds"].ok
+            assert "batch is incomplete" in life.checks["rounds"].detail
+            return await append(events, expect=expect)
+        raise ServerRefused("a batch", 10176, "atomic publish batch is incomplete")
+
+    bus.log.append = refused
+    deciding = asyncio.create_task(run_conductor(bus, life))
+    async with cli.log.follow(["rig.issue.*.*.*.conductor.assigned.dev-e"]) as reader:
+        await reader.next()
+    while not life.checks["rounds"].ok:  # noqa: ASYNC110 - the answer to the append is on its way
+        await asyncio.sleep(0)
+    life.stop.set()
+    await deciding
 
 
 async def test_a_conductor_goes_on_when_the_server_dies_under_its_round(connect: Connect, nats: Server) -> None:
