@@ -27,7 +27,7 @@ from nats.micro.service import Service
 from nkeys import NkeysError, from_seed  # pyright: ignore[reportUnknownVariableType]
 
 from bus.connection import Answer, Connection, Heard, Message, Subscription
-from bus.errors import NotPermitted, Unavailable
+from bus.errors import Unavailable
 from bus.insist import insist
 from bus.sturdy import SturdyClient
 from bus.suitable import MAX_PAYLOAD, check_server
@@ -48,9 +48,8 @@ class NatsConnection(Connection):
     """A connected client. Make one with `connect`; close it with `close`."""
 
     def __init__(self, client: Client, principal: str) -> None:
-        super().__init__()
+        super().__init__(principal)
         self._client = client
-        self._principal = principal
         self._offered: dict[str, Service] = {}
         self._answering: set[asyncio.Task[None]] = set()
 
@@ -75,7 +74,8 @@ class NatsConnection(Connection):
         async def said(error: Exception) -> None:
             nonlocal heard
             if violation := _VIOLATION.search(str(error)):
-                connection._violated(violation["verb"], violation["subject"])
+                publishing = violation["verb"].lower() == "publish"
+                connection._refuse("publish to" if publishing else "subscribe to", violation["subject"])
                 return
             level = logging.DEBUG if str(error) == heard else logging.WARNING  # a server that is away: said once
             heard = str(error)
@@ -133,13 +133,6 @@ class NatsConnection(Connection):
             raise
         return connection
 
-    def _violated(self, verb: str, subject: str) -> None:
-        doing = "publish to" if verb.lower() == "publish" else "subscribe to"
-        asked = (each for each, _ in self._waiting.values())  # the server's words come in small letters
-        refusal = NotPermitted(self._principal, doing, next((it for it in asked if it.lower() == subject), subject))
-        if not self._refuse(refusal):
-            log.error("%s", refusal)  # nobody waits, so nobody else would say it
-
     @property
     def connected(self) -> bool:
         return self._client.is_connected
@@ -181,23 +174,17 @@ class NatsConnection(Connection):
             await self.publish(subject, body, headers=headers)
             await asyncio.sleep(0)  # it goes out now: the server takes it in while we write on
 
-    async def subscribe(self, subject: str, heard: Heard, *, queue: str = "") -> Subscription:
+    async def _subscribe(self, subject: str, heard: Heard, queue: str) -> Subscription:
         async def received(message: Msg) -> None:
             heard(cast("Message", message))
 
-        self._refused.pop(subject.lower(), None)
         try:
             subscription = await self._client.subscribe(subject, queue=queue, cb=received)  # pyright: ignore[reportUnknownMemberType] - an untyped Future among its parameters
         except (NatsError, OSError) as error:
             raise Unavailable(f"cannot subscribe to {subject}: {error}") from None
-        if not subject.startswith("_INBOX."):  # our own
-            with suppress(Unavailable):
-                await self.check()  # by its answer the server has refused the subscription, or has not
-            if (refusal := self.not_permitted([subject])) is not None:
-                raise refusal
         return _Subscription(self, self._client, subscription)
 
-    async def offer(self, service: str, name: str, subject: str, answer: Callable[[bytes], Awaitable[Answer]]) -> None:
+    async def _offer(self, service: str, name: str, subject: str, answer: Callable[[bytes], Awaitable[Answer]]) -> None:
         """As the base says, by the client's micro-services: `nats micro ls` lists them."""
         if service not in self._offered:
             self._offered[service] = await add_service(self._client, name=service, version=SERVICE_VERSION)
@@ -217,7 +204,6 @@ class NatsConnection(Connection):
             answering.add_done_callback(self._answering.discard)
 
         await self._offered[service].add_endpoint(name=name, subject=subject, handler=received)
-        await self.check()  # from here on the server knows who answers
 
     async def close(self) -> None:
         """As the base says. Never hangs on a pull that timed out (the client's `drain` does)."""

@@ -6,8 +6,10 @@ can stand in its place, so everything above this file is the same code on every 
 
 import asyncio
 import itertools
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Final, Protocol, TypeAlias
 
@@ -15,6 +17,8 @@ import msgspec
 from msgspec import Struct
 
 from bus.errors import Conflict, NoResponder, NotPermitted, ServerRefused, Unavailable
+
+log = logging.getLogger(__name__)
 
 CONFLICT_CODES: Final = frozenset({10071, 10164})
 """Wrong last sequence; the same on a replicated stream while another is in flight."""
@@ -72,7 +76,9 @@ class _ApiAnswer(Struct, frozen=True):
 class Connection(ABC):
     """A connection that is up. It connects again by itself for as long as it takes; `close` ends it."""
 
-    def __init__(self) -> None:
+    def __init__(self, principal: str) -> None:
+        """`principal`: whose key it holds, as refusals name it."""
+        self._principal = principal
         self._answers_to = ""
         self._tokens = itertools.count(1)
         self._waiting: dict[str, tuple[str, asyncio.Future[Message]]] = {}
@@ -120,13 +126,33 @@ class Connection(ABC):
         for subject, body, headers in messages:
             await self.publish(subject, body, headers=headers)
 
-    @abstractmethod
     async def subscribe(self, subject: str, heard: Heard, *, queue: str = "") -> Subscription:
         """A plain subscription. Raises Unavailable when the connection is closed, or NotPermitted."""
+        self._refused.pop(subject.lower(), None)
+        subscription = await self._subscribe(subject, heard, queue)
+        if not subject.startswith("_INBOX."):  # our own
+            with suppress(Unavailable):
+                await self.check()  # by its answer the server has refused the subscription, or has not
+            self._raise_refused(subject)
+        return subscription
+
+    async def offer(self, service: str, name: str, subject: str, answer: Callable[[bytes], Awaitable[Answer]]) -> None:
+        """An endpoint of a micro-service: answers requests, each in a task of its own, until `close`.
+
+        Raises Unavailable, or NotPermitted.
+        """
+        self._refused.pop(subject.lower(), None)
+        await self._offer(service, name, subject, answer)
+        await self.check()  # from here on the server knows who answers, or has refused it
+        self._raise_refused(subject)
 
     @abstractmethod
-    async def offer(self, service: str, name: str, subject: str, answer: Callable[[bytes], Awaitable[Answer]]) -> None:
-        """An endpoint of a micro-service: answers requests, each in a task of its own, until `close`."""
+    async def _subscribe(self, subject: str, heard: Heard, queue: str) -> Subscription:
+        """As `subscribe`, as soon as the server is told."""
+
+    @abstractmethod
+    async def _offer(self, service: str, name: str, subject: str, answer: Callable[[bytes], Awaitable[Answer]]) -> None:
+        """As `offer`, as soon as the server is told."""
 
     @abstractmethod
     async def close(self) -> None:
@@ -176,18 +202,27 @@ class Connection(ABC):
         """
         return next((found for each in subjects if (found := self._refused.get(each.lower())) is not None), None)
 
-    def _refuse(self, refusal: NotPermitted) -> bool:
-        """The server has refused a subject. Ends the requests that wait on it; whether there were any."""
-        refused = refusal.subject.lower()
+    def _refuse(self, verb: str, subject: str) -> None:
+        """The server has refused to let us `verb` a subject, which it says in small letters.
+
+        Ends the requests that wait on it; with none, nobody else would say it.
+        """
+        refused = subject.lower()
+        waiting = [(asked, each) for asked, each in self._waiting.values() if asked.lower() == refused]
+        refusal = NotPermitted(self._principal, verb, next((asked for asked, _ in waiting), refused))
         self._refused.pop(refused, None)
         self._refused[refused] = refusal
         if len(self._refused) > REFUSALS_KEPT:
             del self._refused[next(iter(self._refused))]
-        waiting = [each for subject, each in self._waiting.values() if subject.lower() == refused]
-        for each in waiting:
+        for _, each in waiting:
             if not each.done():
                 each.set_exception(refusal)
-        return bool(waiting)
+        if not waiting:
+            log.error("%s", refusal)
+
+    def _raise_refused(self, subject: str) -> None:
+        if (refusal := self.not_permitted([subject])) is not None:
+            raise refusal
 
     async def _listen(self) -> None:
         """One subscription for the answers to all requests; for `connect` of who implements this."""

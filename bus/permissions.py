@@ -44,6 +44,8 @@ ROLES: Final = (*(actor.value for actor in Actor), PROJECTOR, QUERY)
 PRINCIPALS: Final = (*ROLES, ADMIN)
 INBOX: Final = "_INBOX.>"
 """Of the principal's own account: nobody else can listen there."""
+ANSWER_SECONDS: Final = 120
+"""How long a service may take to answer what it was asked: once, wherever the question says."""
 
 
 class Permissions(Struct, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ from typing import cast
 
 import nkeys
 
-from bus.permissions import ADMIN, PRINCIPALS, ROLES, STORE, Permissions, permissions, service
+from bus.permissions import ADMIN, ANSWER_SECONDS, PRINCIPALS, ROLES, STORE, Permissions, permissions, service
 from bus.suitable import DURABILITY_SUBJECT
 
 __all__ = ["ACCOUNTS", "accounts", "key_file", "make_keys", "public_key", "signed"]
@@ -100,7 +100,7 @@ def _account(
         "subscribe": {"allow": may.may_subscribe},
     }
     if may.serves is not None:
-        allowed["allow_responses"] = {"max": 1, "expires": "2m"}
+        allowed["allow_responses"] = {"max": 1, "expires": f"{ANSWER_SECONDS}s"}
     user = {"nkey": key, "permissions": allowed}
     parts = {"users": [user], "imports": list(imports), "exports": list(exports)}
     lines = ["    jetstream: enabled"] if jetstream else []

@@ -17,6 +17,6 @@ from bus.testing.clock import VirtualLoop, run
 from bus.testing.connection import MemoryConnection
 from bus.testing.faults import Faults
 from bus.testing.memory import InMemoryBus
-from bus.testing.server import Grants, MemoryServer
+from bus.testing.server import MemoryServer
 
-__all__ = ["Faults", "Grants", "InMemoryBus", "MemoryConnection", "MemoryServer", "VirtualLoop", "run"]
+__all__ = ["Faults", "InMemoryBus", "MemoryConnection", "MemoryServer", "VirtualLoop", "run"]

@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 from bus.connection import Answer, Connection, Heard, Subscription
 from bus.errors import Unavailable
 from bus.testing.core import SECOND
+from bus.testing.grants import Grants
 from bus.testing.jetstream import VERSION
 from bus.testing.message import Packet, encoded
-from bus.testing.server import MAX_PAYLOAD, Grants, Link, MemoryServer
+from bus.testing.server import MAX_PAYLOAD, Link, MemoryServer
 from bus.testing.subjects import is_subject
 
 __all__ = ["MemoryConnection"]
@@ -18,21 +19,21 @@ __all__ = ["MemoryConnection"]
 class MemoryConnection(Connection):
     """A connection that is up. Make one with `connect`."""
 
-    def __init__(self, server: MemoryServer, name: str, grants: Grants | None) -> None:
-        super().__init__()
+    def __init__(self, server: MemoryServer, name: str, key: str | None) -> None:
+        super().__init__(key or name)
         self.name = name
         self._server = server
-        self._link = Link(server, self, grants)
+        self._link = Link(server, self, Grants(key))
         self._inboxes = 0
         self._number = server.next_client()
         self._answering: set[asyncio.Task[None]] = set()
 
     @classmethod
-    async def connect(cls, server: MemoryServer, *, name: str, grants: Grants | None = None) -> "MemoryConnection":
-        """Raises Unavailable when the server is down."""
+    async def connect(cls, server: MemoryServer, *, name: str, key: str | None = None) -> "MemoryConnection":
+        """`key`: whose; without one it may do everything. Raises Unavailable when the server is down."""
         if not server.running:
             raise Unavailable("no NATS server for us in memory: it is down")
-        connection = cls(server, name, grants)
+        connection = cls(server, name, key)
         server.links.append(connection._link)
         await connection._listen()
         return connection
@@ -67,7 +68,7 @@ class MemoryConnection(Connection):
             raise Unavailable(f"cannot publish on {subject}: nats: maximum payload exceeded")
         self._link.send(Packet(subject, body, reply, encoded(headers)))
 
-    async def subscribe(self, subject: str, heard: Heard, *, queue: str = "") -> Subscription:
+    async def _subscribe(self, subject: str, heard: Heard, queue: str) -> Subscription:
         self._check(subject, "subscribe to")
 
         def hear(packet: Packet) -> None:
@@ -75,7 +76,7 @@ class MemoryConnection(Connection):
 
         return _Subscription(self, self._link.subscribe(subject, hear, queue))
 
-    async def offer(self, service: str, name: str, subject: str, answer: Callable[[bytes], Awaitable[Answer]]) -> None:
+    async def _offer(self, service: str, name: str, subject: str, answer: Callable[[bytes], Awaitable[Answer]]) -> None:
         async def respond(packet: Packet) -> None:
             given = await answer(packet.data)
             headers: dict[str, str] = {}
@@ -85,13 +86,14 @@ class MemoryConnection(Connection):
             await self.publish(packet.reply, given.body, headers=headers)
 
         def asked(packet: Packet) -> None:
+            if not packet.reply:
+                return  # nobody to answer
             answering = asyncio.create_task(respond(packet))
             self._answering.add(answering)
             answering.add_done_callback(self._answering.discard)
 
         self._check(subject, "subscribe to")
         self._link.subscribe(subject, asked, "q")
-        await self.check()
 
     async def close(self) -> None:
         for answering in self._answering:
@@ -108,8 +110,9 @@ class MemoryConnection(Connection):
 
     # ── what the server tells the client ─────────────────────────────────────
 
-    def refused(self, operation: str, subject: str) -> None:
-        """The server refused; whoever waits for an answer on this subject waits in vain."""
+    def refused(self, verb: str, subject: str) -> None:
+        """The server has refused a subject."""
+        self._refuse(verb, subject)
 
 
 class _Subscription:

@@ -5,9 +5,10 @@ from typing import Final
 
 from bus.bus import Bus
 from bus.ensure import ensure
+from bus.permissions import ADMIN
 from bus.testing.connection import MemoryConnection
 from bus.testing.faults import Faults
-from bus.testing.server import Grants, MemoryServer
+from bus.testing.server import MemoryServer
 from bus.verify import verify
 from schemas import Actor
 
@@ -27,13 +28,17 @@ class InMemoryBus:
         """What goes wrong on the wires; nothing, until a test says so."""
         return self.server.faults
 
-    async def connect(
-        self, actor: Actor, source: str = "", *, create: bool = True, grants: Grants | None = None
-    ) -> Bus:
-        """A bus of this actor, as `Bus.connect` gives one; and it raises as that does. Without `grants` it may all."""
+    async def connect(self, actor: Actor, source: str = "", *, key: str = "", free: bool = False) -> Bus:
+        """A bus of this actor, as `Bus.connect` gives one, on a server that has its streams; raises as that does.
+
+        `key`: of which principal it holds the key, if not of its own role. `free`: it may do everything.
+        """
+        admin = await MemoryConnection.connect(self.server, name="rig admin", key=ADMIN)
+        await ensure(admin)
+        await admin.close()
         name = source or actor.value
-        connection = await MemoryConnection.connect(self.server, name=name, grants=grants)
-        await (ensure(connection) if create else verify(connection))
+        connection = await MemoryConnection.connect(self.server, name=name, key=None if free else key or actor.value)
+        await verify(connection)
         return Bus(connection, actor, name)
 
     def crash(self) -> None:

@@ -9,10 +9,11 @@ from msgspec import Struct
 
 from bus.testing.core import Core
 from bus.testing.faults import Faults, Wire
+from bus.testing.grants import Grants
 from bus.testing.jetstream import JetStream
 from bus.testing.message import Packet
 
-__all__ = ["MAX_PAYLOAD", "Client", "Grants", "Link", "MemoryServer"]
+__all__ = ["MAX_PAYLOAD", "Client", "Link", "MemoryServer"]
 
 MAX_PAYLOAD: Final = 1_048_576
 RECONNECT_SECONDS: Final = 0.2
@@ -20,17 +21,10 @@ UNSUBSCRIBE_SECONDS: Final = 1.0
 """A subscription ends within this time, whatever happens to what is on the way."""
 
 
-class Grants(Protocol):
-    """What one key may do."""
-
-    def may_publish(self, subject: str) -> bool: ...
-    def may_subscribe(self, subject: str) -> bool: ...
-
-
 class Client(Protocol):
     """The client's end of a connection, as the server sees it."""
 
-    def refused(self, operation: str, subject: str) -> None: ...
+    def refused(self, verb: str, subject: str) -> None: ...
 
 
 class _Subscribed(Struct, eq=False):
@@ -44,7 +38,7 @@ class _Subscribed(Struct, eq=False):
 class Link:
     """One client's connection. Subscriptions outlive a crash on the client's side, as a client makes them again."""
 
-    def __init__(self, server: "MemoryServer", client: Client, grants: Grants | None) -> None:
+    def __init__(self, server: "MemoryServer", client: Client, grants: Grants) -> None:
         self.server = server
         self.client = client
         self.up = True
@@ -64,19 +58,24 @@ class Link:
             self._unsent.append(packet)
 
     def _arrived(self, packet: Packet) -> None:
-        if self._grants is not None and not self._grants.may_publish(packet.subject):
-            self.client.refused("publish", packet.subject)
-        elif not self.server.core.route(packet) and packet.reply:
-            self.server.core.say(packet.reply, headers={"Status": "503", "Nats-Subject": packet.subject})
+        grants, core, subject = self._grants, self.server.core, packet.subject
+        refused = grants.refused(subject, packet.reply, core.loop.time())
+        if refused is not None:
+            self._refuse("publish to", refused)
+            return
+        sent = Packet(subject, packet.data, grants.answers_to(packet.reply), packet.headers)
+        if not core.route(sent, to=grants.goes_to(subject)):
+            core.say(sent.reply, headers={"Status": "503", "Nats-Subject": subject})
+
+    def _refuse(self, verb: str, subject: str) -> None:
+        """Told in order with what else the server says."""
+        self._down.send(subject, lambda: self.client.refused(verb, subject), certain=True)
 
     def subscribe(
         self, pattern: str, heard: Callable[[Packet], None], queue: str
     ) -> Callable[[], asyncio.Future[None]]:
         """Returns what ends it. Both in order with what is said before and after, as on one wire."""
         subscribed = _Subscribed(pattern, queue, heard)
-        if self._grants is not None and not self._grants.may_subscribe(pattern):
-            self.client.refused("subscribe", pattern)
-            return lambda: self._unsubscribe(subscribed)
         self._subscribed.append(subscribed)
         if self.up:
             self._up.send(pattern, lambda: self._listen(subscribed), certain=True)
@@ -107,11 +106,18 @@ class Link:
     def _listen(self, subscribed: _Subscribed) -> None:
         if subscribed not in self._subscribed or subscribed.key:
             return  # ended before it began; or begun again, after a crash
+        core, grants = self.server.core, self._grants
+        if not grants.may_subscribe(subscribed.pattern):
+            self._subscribed.remove(subscribed)
+            self._refuse("subscribe to", subscribed.pattern)
+            return
 
         def hear(packet: Packet) -> None:
-            self._down.send(packet.subject, lambda: self._hand_over(subscribed, packet))
+            grants.asked(packet.reply, core.loop.time())
+            told = Packet(grants.seen_as(packet.subject), packet.data, packet.reply, packet.headers)
+            self._down.send(told.subject, lambda: self._hand_over(subscribed, told))
 
-        subscribed.key = self.server.core.listen(subscribed.pattern, hear, queue=subscribed.queue)
+        subscribed.key = core.listen(grants.heard_on(subscribed.pattern), hear, queue=subscribed.queue)
 
     def _hand_over(self, subscribed: _Subscribed, packet: Packet) -> None:
         if subscribed.alive:
@@ -119,7 +125,7 @@ class Link:
 
     def _forget(self, subscribed: _Subscribed) -> None:
         if subscribed.key:
-            self.server.core.forget(subscribed.pattern, subscribed.key)
+            self.server.core.forget(self._grants.heard_on(subscribed.pattern), subscribed.key)
             subscribed.key = 0
 
     def cut(self) -> None:
@@ -127,6 +133,7 @@ class Link:
         self.up = False
         self._up.cut()
         self._down.cut()
+        self._grants.forget()
         for subscribed in self._subscribed:
             self._forget(subscribed)
 
@@ -135,7 +142,7 @@ class Link:
         if self.up or self not in self.server.links or not self.server.running:
             return
         self.up = True
-        for subscribed in self._subscribed:
+        for subscribed in list(self._subscribed):
             self._listen(subscribed)
         unsent, self._unsent = self._unsent, []
         for packet in unsent:

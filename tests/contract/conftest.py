@@ -9,14 +9,15 @@ from typing import Protocol
 
 import pytest
 
-from bus import Bus
+from bus import Bus, make_streams
 from bus.client import NatsConnection
+from bus.permissions import ADMIN
 from bus.testing import InMemoryBus, MemoryConnection, VirtualLoop
 from deploy.embedded.nats import NatsServer
 from schemas import Actor
 from tests.contract.mutations import MUTATIONS, VARIABLE
 from tests.contract.transcript import Compare, Script, Wire
-from tests.support.servers import as_root, connected, nats_with_root
+from tests.support.servers import as_root, nats_with_root
 
 LOOPS = {"real": asyncio.new_event_loop, "memory": VirtualLoop}
 
@@ -37,7 +38,7 @@ def pytest_configure() -> None:
 class Carrier(Protocol):
     """A server of either kind, for one test."""
 
-    async def connect(self, actor: Actor, source: str) -> Bus: ...
+    async def connect(self, actor: Actor, source: str, key: str, *, free: bool) -> Bus: ...
     async def crash(self) -> None: ...
     async def restart(self) -> None: ...
 
@@ -46,8 +47,10 @@ class Real:
     def __init__(self, server: NatsServer) -> None:
         self.server = server
 
-    async def connect(self, actor: Actor, source: str) -> Bus:
-        return await connected(self.server, actor, source, free=True)
+    async def connect(self, actor: Actor, source: str, key: str, *, free: bool) -> Bus:
+        await make_streams(self.server.url, key=self.server.key(ADMIN))
+        url, held = (as_root(self.server), None) if free else (self.server.url, self.server.key(key or actor))
+        return await Bus.connect(url, actor=actor, source=source, key=held)
 
     async def crash(self) -> None:
         await self.server.kill()
@@ -60,8 +63,8 @@ class Memory:
     def __init__(self) -> None:
         self.server = InMemoryBus(seed=1)
 
-    async def connect(self, actor: Actor, source: str) -> Bus:
-        return await self.server.connect(actor, source)
+    async def connect(self, actor: Actor, source: str, key: str, *, free: bool) -> Bus:
+        return await self.server.connect(actor, source, key=key, free=free)
 
     async def crash(self) -> None:
         self.server.crash()
@@ -86,11 +89,12 @@ MakeBus = Callable[..., Awaitable[Bus]]
 
 @pytest.fixture
 async def make_bus(carrier: Carrier) -> AsyncIterator[MakeBus]:
-    """Connects to the test's server as an actor; the first connection creates the streams."""
+    """Connects to the test's server as an actor, with the key of its role or another; `free`: it may do everything."""
     async with AsyncExitStack() as stack:
 
-        async def make(actor: Actor, source: str = "") -> Bus:
-            return await stack.enter_async_context(await carrier.connect(actor, source or actor.value))
+        async def make(actor: Actor, source: str = "", *, key: str = "", free: bool = False) -> Bus:
+            bus = await carrier.connect(actor, source or actor.value, key, free=free)
+            return await stack.enter_async_context(bus)
 
         yield make
 

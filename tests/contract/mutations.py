@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from bus.testing.consumer import Consumer
+from bus.testing.grants import Grants
 from bus.testing.message import Packet
 from bus.testing.store import Stored
 from bus.testing.stream import Stream
@@ -39,6 +40,14 @@ def the_newest_comes_first() -> None:
     Consumer._next_new = next_new
 
 
+def everybody_may_everything() -> None:
+    def refused(self: Grants, subject: str, reply: str, now: float) -> str | None: ...
+
+    Grants.refused = refused
+    Grants.may_subscribe = lambda self, pattern: True
+
+
 MUTATIONS: dict[str, Callable[[], None]] = {
-    mutation.__name__: mutation for mutation in (nothing_is_compared, nothing_is_a_duplicate, the_newest_comes_first)
+    mutation.__name__: mutation
+    for mutation in (nothing_is_compared, nothing_is_a_duplicate, the_newest_comes_first, everybody_may_everything)
 }

@@ -19,7 +19,7 @@ async def read(bus: Bus, name: str) -> bytes:
 
 
 async def test_what_was_put_is_what_others_get(make_bus: MakeBus) -> None:
-    bus, other = await make_bus(Actor.DEV_E), await make_bus(Actor.CONDUCTOR)
+    bus, other = await make_bus(Actor.DEV_E), await make_bus(Actor.REVIEW_E)
     for content in (b"", b"small", LARGE):
         put = await bus.objects.put("sessions/1", content, content_type="application/zstd")
         assert await other.objects.stat("sessions/1", role=Actor.DEV_E) == put

@@ -87,7 +87,7 @@ async def test_concurrent_publishers_each_get_their_own_position(make_bus: MakeB
 
 
 async def test_what_one_says_in_turn_is_stored_in_turn(make_bus: MakeBus) -> None:
-    bus = await make_bus(Actor.LOCAL)
+    bus = await make_bus(Actor.LOCAL, free=True)
     for number in range(49):
         await bus.connection.publish(f"rig.fleet.local.n{number % 3}", b"%d" % number)
     await bus.connection.request("rig.fleet.local.n0", b"49")
@@ -96,7 +96,7 @@ async def test_what_one_says_in_turn_is_stored_in_turn(make_bus: MakeBus) -> Non
 
 
 async def test_nobody_can_purge_or_delete_or_roll_up_the_log(make_bus: MakeBus) -> None:
-    bus = await make_bus(Actor.LOCAL)
+    bus = await make_bus(Actor.LOCAL, free=True)
     await bus.log.publish(approved(), "local:1")
     with pytest.raises(ServerRefused):
         await bus.connection.api("$JS.API.STREAM.PURGE.RIG")

@@ -13,7 +13,7 @@ from tests.support.saying import approved
 
 
 async def test_a_reader_sees_everything_in_order_and_knows_when_it_has_caught_up(make_bus: MakeBus) -> None:
-    bus = await make_bus(Actor.LOCAL)
+    bus = await make_bus(Actor.LOCAL, free=True)
     async with bus.log.follow() as reader:
         assert reader.caught_up, "an empty log is read to its end"
         for number in range(1, 1_203):
@@ -49,7 +49,7 @@ async def test_a_reader_goes_on_where_it_stood_after_a_crash(make_bus: MakeBus, 
 
 
 async def test_a_recreated_log_is_refused(make_bus: MakeBus) -> None:
-    bus = await make_bus(Actor.LOCAL)
+    bus = await make_bus(Actor.LOCAL, free=True)
     await bus.log.publish(approved(), "local:1")
     async with bus.log.follow() as reader:
         await reader.next()
@@ -81,7 +81,7 @@ async def test_replay_reads_a_range_and_a_filter(make_bus: MakeBus) -> None:
     ],
 )
 async def test_what_is_no_event_is_skipped_with_its_reason(make_bus: MakeBus, subject: str, body: bytes) -> None:
-    bus = await make_bus(Actor.LOCAL)
+    bus = await make_bus(Actor.LOCAL, free=True)
     await bus.connection.request(subject, body)
     item = await bus.log.at(1)
     assert isinstance(item, Skipped)

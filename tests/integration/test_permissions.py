@@ -6,10 +6,8 @@ before its answer, so nothing here waits for a time to pass.
 
 import asyncio
 import json
-import logging
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -17,12 +15,11 @@ import pytest_asyncio
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from bus import Bus, Expect, NotPermitted
 from bus.client import NatsConnection
 from bus.permissions import ADMIN, PROJECTOR, QUERY, ROLES, permissions
 from bus.topology import BEATS, CONDUCTOR_TIMERS, DEAD, DURABLES, FIRED, LEASES, LOG, PRESENCE, RUNS, STREAMS, Stream
 from deploy.embedded.nats import NatsServer, embedded_nats
-from schemas import FLEET, Actor, Decided, Draft, IssueApproved, IssueRef, Stopped
+from schemas import Actor
 from tests.support.servers import connected
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -428,61 +425,6 @@ async def test_a_person_asks_the_forge_and_the_read_side(rig: Rig) -> None:
         await rig.holders[name].ask("$JS.API.INFO")
         assert await rig.holders[Actor.CLI].ask(f"ask.{name}.x") == {"a": 1}
         await serving.unsubscribe()
-
-
-# ── how it is said ───────────────────────────────────────────────────────────
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def thief(rig: Rig) -> AsyncIterator[Bus]:
-    """Says that it is the conductor, and has the key of an agent."""
-    url, key = rig.server.url, rig.server.key(Actor.DEV_E)
-    async with await Bus.connect(url, actor=Actor.CONDUCTOR, source="thief", key=key) as bus:
-        yield bus
-
-
-def decided(count: int) -> Draft:
-    now = datetime(2026, 1, 1, tzinfo=UTC)
-    return Draft(about=FLEET, data=Decided(through=1, now=now, policy="x", rules=1, count=count))
-
-
-async def test_who_speaks_under_anothers_name_is_told_which_permission_is_missing(thief: Bus) -> None:
-    said = r"the key of dev-e may not publish to rig\.fleet\.conductor\.decided: .*bus/permissions\.py"
-    async with asyncio.timeout(3):
-        with pytest.raises(NotPermitted, match=said):
-            await thief.log.publish(decided(1), "conductor:1", timeout_seconds=60)
-        events = [thief.log.envelope(decided(number), f"conductor:{number}") for number in range(1, 4)]
-        with pytest.raises(NotPermitted, match=said):
-            await thief.log.append(events, expect=Expect(str(events[0].subject), 0))
-        with pytest.raises(NotPermitted, match=r"may not subscribe to run\.>"):
-            await thief.connection.subscribe("run.>", lambda _: None)
-
-
-async def test_a_refused_message_nobody_waits_for_is_an_error_in_the_log(
-    thief: Bus, caplog: pytest.LogCaptureFixture
-) -> None:
-    with caplog.at_level(logging.ERROR):
-        await thief.connection.publish(ANOTHERS, b"{}")
-        await thief.connection.check()
-    assert f"the key of dev-e may not publish to {ANOTHERS}" in caplog.text
-
-
-async def test_of_a_batch_the_refused_members_are_named_and_the_neighbours_stored(rig: Rig) -> None:
-    """The group commit puts what is said at the same time into one batch."""
-    url, key = rig.server.url, rig.server.key(Actor.GITHUB)
-    async with await Bus.connect(url, actor=Actor.GITHUB, source="github", key=key) as bus:
-        mine = [Draft(about=IssueRef("a", "b", number), data=Stopped(by="ann")) for number in range(1, 41)]
-        log = bus.log
-        log.actor = Actor.LOCAL  # a defect of ours, or a lie
-        theirs = [Draft(about=IssueRef("a", "b", 1), data=IssueApproved(title="x", author="y"))]
-        refused = [asyncio.ensure_future(log.publish(draft, "local:1", timeout_seconds=60)) for draft in theirs]
-        await asyncio.sleep(0)
-        log.actor = Actor.GITHUB
-        said = [log.publish(draft, f"github:{index}", timeout_seconds=60) for index, draft in enumerate(mine)]
-        positions = await asyncio.wait_for(asyncio.gather(*said), 10)
-        assert len(set(positions)) == len(mine)
-        with pytest.raises(NotPermitted, match="the key of github may not publish"):
-            await refused[0]
 
 
 async def test_the_roles_are_the_actors_and_who_only_reads() -> None:

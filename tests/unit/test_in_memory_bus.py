@@ -142,7 +142,7 @@ def test_a_lost_acknowledgement_is_no_second_message() -> None:
 def test_messages_of_one_subject_never_overtake_each_other() -> None:
     async def main() -> None:
         server = InMemoryBus(seed=5)
-        bus = await server.connect(Actor.LOCAL)
+        bus = await server.connect(Actor.LOCAL, free=True)
         heard: list[tuple[str, int]] = []
         await bus.connection.subscribe("news.*", lambda m: heard.append((m.subject, int(m.data))))
         await bus.connection.check()
@@ -162,13 +162,13 @@ def test_messages_of_one_subject_never_overtake_each_other() -> None:
 def test_a_crash_undoes_an_open_batch_and_nothing_that_was_stored() -> None:
     async def main() -> None:
         server = InMemoryBus()
-        bus = await server.connect(Actor.LOCAL)
+        bus = await server.connect(Actor.LOCAL, free=True)
         await bus.log.publish(approved(1), "local:1")
         batch = {"Nats-Batch-Id": "b", "Nats-Batch-Sequence": "1"}
         await bus.connection.request("rig.fleet.local.x", b"{}", headers=batch)
         server.crash()
         with pytest.raises(Unavailable):
-            await server.connect(Actor.LOCAL)
+            await server.connect(Actor.LOCAL, free=True)
         server.restart()
         await asyncio.sleep(1)
         assert bus.connection.connected
@@ -186,7 +186,7 @@ def test_a_crash_right_after_an_acknowledgement_of_work_brings_it_again() -> Non
 
     async def main() -> list[int]:
         server = InMemoryBus()
-        bus = await server.connect(Actor.DEV_E)
+        bus = await server.connect(Actor.DEV_E, free=True)
         heard: asyncio.Queue[Message] = asyncio.Queue()
         await bus.connection.subscribe("inbox", heard.put_nowait)
         for body in (b"1", b"2"):
