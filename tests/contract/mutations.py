@@ -33,7 +33,7 @@ def the_newest_comes_first() -> None:
         if not wanted:
             return None
         done.add(wanted[-1].seq)
-        self._cursor = self.stream.store.last + 1
+        self.cursor = self.stream.store.last + 1
         self._unsent -= 1
         return wanted[-1]
 
