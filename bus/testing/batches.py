@@ -78,14 +78,14 @@ class Batches:
         return identity, int(number), commit
 
     def _store(self, last: Packet, identity: str, packets: list[Packet]) -> None:
-        ids: set[str] = set()
+        checks, ids = self._stream.checks, set[str]()
         for index, packet in enumerate(packets):
             message_id = (packet.headers or {}).get("Nats-Msg-Id", "")
-            self._stream.check_permitted(packet)
-            if self._stream.duplicate_of(message_id) is not None or message_id in ids:
+            checks.permitted(packet)
+            if checks.duplicate_of(message_id) is not None or message_id in ids:
                 raise Refusal(400, 10201, "atomic publish batch contains duplicate message id")
-            self._stream.check_expected(packet, packets[:index])
-            self._stream.check_room(packet, index)
+            checks.expected(packet, packets[:index])
+            checks.room(packet, index)
             ids |= {message_id} - {""}
         seq = 0
         for packet in packets:

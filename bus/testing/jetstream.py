@@ -1,17 +1,17 @@
-"""JetStream's API in memory: streams and consumers made, described, read and deleted by requests on `$JS.API.…`."""
+"""JetStream's API in memory: streams made, described, read and deleted by requests. Of consumers: consumers.py."""
 
 from base64 import b64encode
 from collections.abc import Callable
 from functools import partial
-from typing import Final, TypeAlias, TypeVar
+from typing import Final
 
 import msgspec
 from msgspec import Struct
 
 from bus.testing import direct
-from bus.testing.consumer import Consumer, ConsumerConfig
+from bus.testing.consumers import Consumers
 from bus.testing.core import Core, moment
-from bus.testing.message import Packet, json
+from bus.testing.message import Json, Packet, json, read
 from bus.testing.store import Stored
 from bus.testing.stream import Config, Stream, normal
 from bus.testing.subjects import matches, overlap
@@ -19,7 +19,6 @@ from bus.testing.words import Refusal
 
 __all__ = ["JetStream"]
 
-Json: TypeAlias = dict[str, object]
 API_LEVEL: Final = 5
 """What nats-server 2.15 reports."""
 VERSION: Final = "2.15.1"
@@ -46,24 +45,14 @@ class _Describe(Struct, frozen=True, forbid_unknown_fields=True):
     offset: int = 0
 
 
-class _Consumer(Struct, frozen=True, forbid_unknown_fields=True):
-    stream_name: str
-    config: ConsumerConfig
-    action: str = ""
-
-
-Asked = TypeVar("Asked", bound=Struct)
-
-
 class JetStream:
     """The streams and consumers of one server."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
         self.streams: dict[str, Stream] = {}
-        self._consumers: dict[tuple[str, str], Consumer] = {}
+        self._consumers = Consumers(self._stream)
         self._direct: dict[str, list[tuple[str, int]]] = {}
-        self._ephemeral = 0
         core.listen("$JS.API.INFO", self._account)
         core.listen("$SYS.REQ.SERVER.PING.JSZ", self._jsz)
         calls: dict[str, Callable[[Packet, list[str]], Json]] = {
@@ -75,11 +64,7 @@ class JetStream:
             "STREAM.MSG.GET.*": self._get,
             "STREAM.MSG.DELETE.*": self._delete_message,
             "STREAM.NAMES": self._stream_names,
-            "CONSUMER.CREATE.>": self._create_consumer,
-            "CONSUMER.DURABLE.CREATE.*.*": self._create_consumer,
-            "CONSUMER.INFO.*.*": self._consumer_info,
-            "CONSUMER.DELETE.*.*": self._delete_consumer,
-            "CONSUMER.NAMES.*": self._consumer_names,
+            **self._consumers.calls,
         }
         for endpoint, call in calls.items():
             core.listen(f"$JS.API.{endpoint}", partial(self._answer, endpoint, call))
@@ -88,11 +73,7 @@ class JetStream:
         """The server crashed: streams, durable consumers and what they know are on disk, the rest is gone."""
         for stream in self.streams.values():
             stream.lose_memory()
-        for consumer in list(self._consumers.values()):
-            if consumer.ephemeral:
-                self._end(consumer)
-            else:
-                consumer.lose_memory()
+        self._consumers.lose_memory()
 
     # ── answers ──────────────────────────────────────────────────────────────
 
@@ -126,7 +107,7 @@ class JetStream:
         return self.streams[name]
 
     def _create_stream(self, packet: Packet, rest: list[str]) -> Json:
-        config = normal(_read(packet, Config))
+        config = normal(read(packet, Config))
         if config.name != rest[0]:
             raise Refusal(400, 10056, "stream name in subject does not match request")
         known = self.streams.get(config.name)
@@ -142,7 +123,7 @@ class JetStream:
         return {**self._described(stream), "did_create": True}
 
     def _update_stream(self, packet: Packet, rest: list[str]) -> Json:
-        stream, config = self._stream(rest[0]), normal(_read(packet, Config))
+        stream, config = self._stream(rest[0]), normal(read(packet, Config))
         if config.storage != stream.config.storage:
             raise Refusal(500, 10052, "stream configuration update can not change storage type")
         self._check_overlap(config)
@@ -181,8 +162,8 @@ class JetStream:
 
     def _delete_stream(self, _: Packet, rest: list[str]) -> Json:
         stream = self._stream(rest[0])
-        for consumer in [consumer for consumer in self._consumers.values() if consumer.stream is stream]:
-            self._end(consumer)
+        for consumer in self._consumers.of(stream):
+            self._consumers.end(consumer)
         stream.close()
         self._withdraw_direct(rest[0])
         del self.streams[rest[0]]
@@ -190,7 +171,7 @@ class JetStream:
         return {"success": True}
 
     def _stream_info(self, packet: Packet, rest: list[str]) -> Json:
-        return self._described(self._stream(rest[0]), _read(packet, _Describe))
+        return self._described(self._stream(rest[0]), read(packet, _Describe))
 
     def _stream_names(self, _: Packet, __: list[str]) -> Json:
         names = sorted(self.streams)
@@ -209,7 +190,7 @@ class JetStream:
             "last_ts": NEVER if empty_and_new else moment(store.last_at),
             "num_subjects": len(store.by_subject),
             "num_deleted": store.last - store.first + 1 - len(store),
-            "consumer_count": sum(consumer.stream is stream for consumer in self._consumers.values()),
+            "consumer_count": len(self._consumers.of(stream)),
         }
         if asked is not None and asked.deleted_details:
             state["deleted"] = [seq for seq in range(store.first, store.last) if store.get(seq) is None]
@@ -220,7 +201,7 @@ class JetStream:
         return {"config": stream.config, "created": moment(stream.created), "state": state, "ts": now}
 
     def _purge(self, packet: Packet, rest: list[str]) -> Json:
-        stream, asked = self._stream(rest[0]), _read(packet, _Purge)
+        stream, asked = self._stream(rest[0]), read(packet, _Purge)
         if stream.config.deny_purge:
             raise Refusal(500, 10110, "stream purge not permitted")
         found = [message.seq for message in stream.store.since(1) if matches(asked.filter, message.subject)]
@@ -229,7 +210,7 @@ class JetStream:
         return {"success": True, "purged": stream.remove(found[: len(found) - asked.keep])}
 
     def _get(self, packet: Packet, rest: list[str]) -> Json:
-        store, asked = self._stream(rest[0]).store, _read(packet, _Get)
+        store, asked = self._stream(rest[0]).store, read(packet, _Get)
         if asked.last_by_subj:
             message = store.last_of(asked.last_by_subj)
         elif asked.next_by_subj:
@@ -241,60 +222,13 @@ class JetStream:
         return {"message": _written(message)}
 
     def _delete_message(self, packet: Packet, rest: list[str]) -> Json:
-        stream, asked = self._stream(rest[0]), _read(packet, _Get)
+        stream, asked = self._stream(rest[0]), read(packet, _Get)
         if stream.config.deny_delete:
             raise Refusal(500, 10057, "message delete not permitted")
         if not stream.remove([asked.seq]):
             known = asked.seq <= stream.store.last
             raise Refusal(500, 10057, "no message found" if known else "stream store EOF")
         return {"success": True}
-
-    # ── consumers ────────────────────────────────────────────────────────────
-
-    def _consumer(self, rest: list[str]) -> Consumer:
-        self._stream(rest[0])
-        if (rest[0], rest[1]) not in self._consumers:
-            raise Refusal(404, 10014, "consumer not found")
-        return self._consumers[rest[0], rest[1]]
-
-    def _create_consumer(self, packet: Packet, rest: list[str]) -> Json:
-        """`<stream>`, `<stream>.<name>` or `<stream>.<name>.<filter>`."""
-        asked = _read(packet, _Consumer)
-        stream = self._stream(rest[0])
-        self._ephemeral += 1
-        name = rest[1] if len(rest) > 1 else f"ephemeral{self._ephemeral}"
-        config = asked.config.normal(name)
-        if config.name != name:
-            raise Refusal(400, 10017, "consumer name in subject does not match durable name in request")
-        known = self._consumers.get((rest[0], name))
-        if known is not None:
-            known.update(config)
-            return known.info()
-        consumer = self._consumers[rest[0], name] = Consumer(stream, config)
-        consumer.ended = lambda: self._end(consumer)
-        consumer.open()
-        return consumer.info()
-
-    def _consumer_info(self, _: Packet, rest: list[str]) -> Json:
-        return self._consumer(rest).info()
-
-    def _delete_consumer(self, _: Packet, rest: list[str]) -> Json:
-        self._end(self._consumer(rest), "Consumer Deleted")
-        return {"success": True}
-
-    def _consumer_names(self, _: Packet, rest: list[str]) -> Json:
-        self._stream(rest[0])
-        names = sorted(name for stream, name in self._consumers if stream == rest[0])
-        return {"total": len(names), "offset": 0, "limit": 1024, "consumers": names}
-
-    def _end(self, consumer: Consumer, said: str = "") -> None:
-        consumer.close(said)
-        del self._consumers[consumer.stream.config.name, consumer.name]
-
-
-def _read(packet: Packet, kind: type[Asked]) -> Asked:
-    """An empty body asks for nothing in particular."""
-    return msgspec.json.decode(packet.data or b"{}", type=kind)
 
 
 def _is_source(stream: Stream, copy: Stream) -> bool:

@@ -1,11 +1,15 @@
 """What travels in memory: a subject, a body, headers, and where an answer goes."""
 
 from collections.abc import Mapping
+from typing import TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Struct
 
-__all__ = ["Packet", "encoded", "json"]
+__all__ = ["Json", "Packet", "encoded", "json", "read"]
+
+Json: TypeAlias = dict[str, object]
+Asked = TypeVar("Asked", bound=Struct)
 
 
 class Packet(Struct):
@@ -27,3 +31,8 @@ def encoded(headers: Mapping[str, str] | None) -> dict[str, str] | None:
 def json(value: object) -> bytes:
     """A JSON body."""
     return msgspec.json.encode(value)
+
+
+def read(packet: Packet, kind: type[Asked]) -> Asked:
+    """A JSON body as this; an empty one asks for nothing in particular."""
+    return msgspec.json.decode(packet.data or b"{}", type=kind)

@@ -1,28 +1,23 @@
-"""A stream in memory: what it accepts, what it refuses and why, what it forgets, what it says again.
-
-Refusals carry nats-server 2.15.1's codes and words, taken from the server itself; tests/contract/test_wire_*.py
-asks both and compares.
-"""
+"""A stream in memory: what it stores, what it forgets, what it says again. What it refuses: checks.py."""
 
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Protocol
 
 import msgspec
 
 from bus import topology
 from bus.testing.batches import Batches
+from bus.testing.checks import EXPECTED, Checks
 from bus.testing.core import Core, moment
 from bus.testing.message import Packet, json
 from bus.testing.schedules import Schedules
-from bus.testing.store import Store, Stored, header_bytes
+from bus.testing.store import Store, Stored
 from bus.testing.subjects import has_wildcard, matches
 from bus.testing.words import Refusal, duration, lifetime
 
 __all__ = ["Config", "Stream", "Watcher"]
-
-EXPECTED: Final = "Nats-Expected-Last-Subject-Sequence"
 
 
 class Config(topology.Stream, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -52,11 +47,10 @@ class Stream:
         self.copies: list[Stream] = []
         """Streams that have this one as a source."""
         self._copied: dict[str, int] = {}
-        self._ids: dict[str, tuple[int, int]] = {}
-        self._id_ages: deque[tuple[int, str]] = deque()
+        self.checks = Checks(self)
+        self.schedules = Schedules(self)
         self._arrived: deque[Packet] = deque()
         self._batches = Batches(self)
-        self._schedules = Schedules(self)
         self._listening: list[tuple[str, int]] = []
         self._expiry: asyncio.TimerHandle | None = None
 
@@ -71,7 +65,7 @@ class Stream:
         self._listening = []
         self._arrived.clear()
         self._batches.forget()
-        self._schedules.forget()
+        self.schedules.forget()
         if self._expiry is not None:
             self._expiry.cancel()
 
@@ -86,7 +80,7 @@ class Stream:
         """The server crashed: what was acknowledged is there, what was only begun is not."""
         self._arrived.clear()
         self._batches.forget()
-        self._schedules.recover()
+        self.schedules.recover()
 
     # ── publishing ───────────────────────────────────────────────────────────
 
@@ -108,7 +102,7 @@ class Stream:
             if packet.headers and "Nats-Batch-Id" in packet.headers:
                 self._batches.take(packet)
                 return
-            first = self.check(packet)
+            first = self.checks.all(packet)
             if first is None:
                 self.acknowledge(packet, seq=self.append(packet).seq)
             else:
@@ -119,81 +113,6 @@ class Stream:
     def acknowledge(self, packet: Packet, **facts: object) -> None:
         if not self.core.faults.happens(self.core.faults.lose_ack):
             self.core.say(packet.reply, json({"stream": self.config.name, **facts}))
-
-    def check(self, packet: Packet) -> int | None:
-        """Raises Refusal; else the position of a message that has this id already. In the server's order."""
-        self.check_permitted(packet)
-        self.check_expected(packet)
-        first = self.duplicate_of((packet.headers or {}).get("Nats-Msg-Id", ""))
-        if first is None:
-            self.check_room(packet)
-        return first
-
-    def duplicate_of(self, message_id: str) -> int | None:
-        """Where an id was stored within the window of deduplication."""
-        horizon = self.core.now() - self.config.duplicate_window
-        while self._id_ages and self._id_ages[0][0] <= horizon:
-            at, old = self._id_ages.popleft()
-            if self._ids.get(old, (0, 0))[1] == at:
-                del self._ids[old]
-        return self._ids[message_id][0] if message_id in self._ids else None
-
-    def check_permitted(self, packet: Packet) -> None:
-        """What the stream's configuration forbids."""
-        headers = packet.headers or {}
-        if 0 <= self.config.max_msg_size < header_bytes(headers) + len(packet.data):
-            raise Refusal(400, 10054, "message size exceeds maximum allowed")
-        if headers.get("Nats-Expected-Stream", self.config.name) != self.config.name:
-            raise Refusal(400, 10060, "expected stream does not match")
-        if "Nats-TTL" in headers:
-            if not self.config.allow_msg_ttl:
-                raise Refusal(400, 10166, "per-message TTL is disabled")
-            if lifetime(headers["Nats-TTL"]) is None:
-                raise Refusal(400, 10165, "invalid per-message TTL")
-        if "Nats-Schedule" in headers:
-            self._schedules.check(packet.subject, headers)
-
-    def check_expected(self, packet: Packet, before: Sequence[Packet] = ()) -> None:
-        """Compare-and-set. `before`: earlier messages of a batch, which nothing may be expected of."""
-        headers = packet.headers or {}
-        if "Nats-Expected-Last-Sequence" in headers:
-            last = self.store.last + len(before)
-            if headers["Nats-Expected-Last-Sequence"] != str(last):
-                raise Refusal(400, 10071, f"wrong last sequence: {last}")
-        watched = headers.get(f"{EXPECTED}-Subject", packet.subject)
-        if EXPECTED in headers:
-            if any(earlier.subject == watched for earlier in before):
-                raise Refusal(400, 10164, "wrong last sequence")
-            message = self.store.last_of(watched)
-            last = message.seq if message else 0
-            if headers[EXPECTED] != str(last):
-                raise Refusal(400, 10071, f"wrong last sequence: {last}")
-        elif f"{EXPECTED}-Subject" in headers:
-            raise Refusal(400, 10193, "missing sequence for expected last sequence per subject")
-
-    def check_room(self, packet: Packet, more: int = 0) -> None:
-        """What is looked at last: the last id, roll-up, and the limits of a stream that discards what is new."""
-        config, headers = self.config, packet.headers or {}
-        if "Nats-Expected-Last-Msg-Id" in headers:
-            message = self.store.get(self.store.last)
-            last_id = (message.headers or {}).get("Nats-Msg-Id", "") if message else ""
-            if headers["Nats-Expected-Last-Msg-Id"] != last_id:
-                raise Refusal(400, 10070, f"wrong last msg ID: {last_id}")
-        if "Nats-Rollup" in headers:
-            if not config.allow_rollup_hdrs or config.deny_purge:
-                raise Refusal(500, 10111, "rollup not permitted")
-            if headers["Nats-Rollup"] not in ("sub", "all"):
-                raise Refusal(500, 10111, f'rollup value invalid: "{headers["Nats-Rollup"]}"')
-        if config.discard != "new":
-            return
-        held = len(self.store.by_subject.get(packet.subject, ()))
-        if config.discard_new_per_subject and 0 < config.max_msgs_per_subject <= held:
-            raise Refusal(503, 10077, "maximum messages per subject exceeded")
-        replaces = 0 < config.max_msgs_per_subject <= held
-        if 0 < config.max_msgs <= len(self.store) + more and not replaces:
-            raise Refusal(503, 10077, "maximum messages exceeded")
-        if 0 < config.max_bytes < self.store.bytes + len(packet.data):
-            raise Refusal(503, 10077, "maximum bytes exceeded")
 
     # ── storing ──────────────────────────────────────────────────────────────
 
@@ -206,11 +125,9 @@ class Stream:
         previous = before[-1] if before else 0
         message = Stored(self.store.last + 1, packet.subject, packet.data, headers, self.core.stamp(), previous)
         self.store.add(message, self._expires(message))
-        if headers and "Nats-Msg-Id" in headers:
-            self._ids[headers["Nats-Msg-Id"]] = message.seq, message.at
-            self._id_ages.append((message.at, headers["Nats-Msg-Id"]))
+        self.checks.stored(message)
         self._make_room(message)
-        self._schedules.stored(message)
+        self.schedules.stored(message)
         self._watch_expiry()
         for watcher in list(self.watchers):
             watcher.stored(message)
@@ -251,7 +168,7 @@ class Stream:
         """Forgets messages; how many there were."""
         gone = [message for seq in seqs if (message := self.store.remove(seq)) is not None]
         for message in gone:
-            self._schedules.removed(message)
+            self.schedules.removed(message)
             for watcher in list(self.watchers):
                 watcher.removed(message)
         return len(gone)

@@ -2,26 +2,26 @@
 
 from collections.abc import Callable, Sequence
 
+from bus.testing.checks import Checks
 from bus.testing.consumer import Consumer
 from bus.testing.grants import Grants
 from bus.testing.message import Packet
 from bus.testing.store import Stored
-from bus.testing.stream import Stream
 
 VARIABLE = "RIG_TEST_MUTATION"
 """Names the mutation for a run of the suite."""
 
 
 def nothing_is_compared() -> None:
-    def check_expected(self: Stream, packet: Packet, before: Sequence[Packet] = ()) -> None: ...
+    def expected(self: Checks, packet: Packet, before: Sequence[Packet] = ()) -> None: ...
 
-    Stream.check_expected = check_expected
+    Checks.expected = expected
 
 
 def nothing_is_a_duplicate() -> None:
-    def duplicate_of(self: Stream, message_id: str) -> int | None: ...
+    def duplicate_of(self: Checks, message_id: str) -> int | None: ...
 
-    Stream.duplicate_of = duplicate_of
+    Checks.duplicate_of = duplicate_of
 
 
 def the_newest_comes_first() -> None:
