@@ -26,11 +26,11 @@ from nats.micro.request import Request
 from nats.micro.service import Service
 from nkeys import NkeysError, from_seed  # pyright: ignore[reportUnknownVariableType]
 
-from bus.connection import Answer, Connection, Heard, Message, Subscription
+from bus.connection import MAX_PAYLOAD, Answer, Connection, Heard, Message, Subscription, check_size
 from bus.errors import Unavailable
 from bus.insist import insist
 from bus.sturdy import SturdyClient
-from bus.suitable import MAX_PAYLOAD, check_server
+from bus.suitable import check_server
 
 log = logging.getLogger(__name__)
 
@@ -158,6 +158,7 @@ class NatsConnection(Connection):
     async def publish(
         self, subject: str, body: bytes, *, reply: str = "", headers: Mapping[str, str] | None = None
     ) -> None:
+        check_size(subject, body, headers)
         try:
             await self._client.publish(subject, body, reply=reply, headers=cast("dict[str, str] | None", headers))
         except (ConnectionClosedError, OutboundBufferLimitError, NatsError, OSError) as error:

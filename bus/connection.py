@@ -20,6 +20,8 @@ from bus.errors import Conflict, NoResponder, NotPermitted, ServerRefused, Unava
 
 log = logging.getLogger(__name__)
 
+MAX_PAYLOAD: Final = 1024 * 1024
+"""Bytes of one message that a server must take, its headers with it: who says more is cut off by it."""
 CONFLICT_CODES: Final = frozenset({10071, 10164})
 """Wrong last sequence; the same on a replicated stream while another is in flight."""
 
@@ -234,6 +236,15 @@ class Connection(ABC):
 
         self._answers_to = self.inbox()
         await self.subscribe(f"{self._answers_to}.*", answered)
+
+
+def check_size(subject: str, body: bytes, headers: Mapping[str, str] | None) -> None:
+    """Raises Unavailable for what the server would cut us off for. Of headers the server counts every byte."""
+    size = len(body)
+    if headers:
+        size += len("NATS/1.0\r\n\r\n") + sum(len(f"{name}: {value}\r\n".encode()) for name, value in headers.items())
+    if size > MAX_PAYLOAD:
+        raise Unavailable(f"cannot publish on {subject}: {size} bytes with its headers, at most {MAX_PAYLOAD} fit")
 
 
 def raise_refusal(what: str, answer: bytes) -> None:

@@ -88,11 +88,18 @@ class Pulls:
     async def end(self) -> None:
         """No more: what the server had sent by now is still heard."""
         subscription, self._subscription = self._subscription, None
-        if subscription is not None:
-            try:
-                await subscription.unsubscribe()
-            except Unavailable as error:
-                log.debug("%s: %s", self._durable.name, error)
+        if subscription is None:
+            return
+        try:
+            if self._due and self._connection.connected:
+                # A pull from another account whose inbox ends before the server has looked at it takes a message along.
+                await self._connection.check()
+        except (Unavailable, ServerRefused) as error:
+            log.debug("%s: %s", self._durable.name, error)
+        try:
+            await subscription.unsubscribe()
+        except Unavailable as error:
+            log.debug("%s: %s", self._durable.name, error)
 
     async def check(self) -> None:
         """Raises LogChanged when the stream is not the one that it was. Also Unavailable, and TopologyDrift."""

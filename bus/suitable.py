@@ -15,15 +15,13 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from bus.connection import Connection, Message
+from bus.connection import MAX_PAYLOAD, Connection, Message
 from bus.errors import NoResponder, ServerRefused, Unavailable, Unsuitable
 
 log = logging.getLogger(__name__)
 
 API_LEVEL: Final = 4
 """What nats-server 2.14 reports; 2.15 reports 5."""
-MAX_PAYLOAD: Final = 1024 * 1024
-"""Bytes of one message that a server must take, its headers with it: who says more is cut off by it."""
 DURABILITY_SUBJECT: Final = "$SYS.REQ.SERVER.PING.JSZ"
 ANSWER_SECONDS: Final = 2.0
 STRAGGLER_SECONDS: Final = 0.3

@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 
-from bus.connection import Answer, Connection, Heard, Subscription
+from bus.connection import Answer, Connection, Heard, Subscription, check_size
 from bus.errors import Unavailable
 from bus.testing.core import SECOND
 from bus.testing.grants import Grants
 from bus.testing.jetstream import VERSION
 from bus.testing.message import Packet, encoded
-from bus.testing.server import MAX_PAYLOAD, Link, MemoryServer
+from bus.testing.server import Link, MemoryServer
 from bus.testing.subjects import is_subject
 
 __all__ = ["MemoryConnection"]
@@ -64,8 +64,7 @@ class MemoryConnection(Connection):
         self, subject: str, body: bytes, *, reply: str = "", headers: Mapping[str, str] | None = None
     ) -> None:
         self._check(subject, "publish on")
-        if len(body) > MAX_PAYLOAD:
-            raise Unavailable(f"cannot publish on {subject}: nats: maximum payload exceeded")
+        check_size(subject, body, headers)
         self._link.send(Packet(subject, body, reply, encoded(headers)))
 
     async def _subscribe(self, subject: str, heard: Heard, queue: str) -> Subscription:

@@ -13,9 +13,8 @@ from bus.testing.grants import Grants
 from bus.testing.jetstream import JetStream
 from bus.testing.message import Packet
 
-__all__ = ["MAX_PAYLOAD", "Client", "Link", "MemoryServer"]
+__all__ = ["Client", "Link", "MemoryServer"]
 
-MAX_PAYLOAD: Final = 1_048_576
 RECONNECT_SECONDS: Final = 0.2
 UNSUBSCRIBE_SECONDS: Final = 1.0
 """A subscription ends within this time, whatever happens to what is on the way."""

@@ -6,7 +6,7 @@ import pytest
 from msgspec import Struct
 
 from bus import NoService, Refused, Unavailable
-from bus.connection import Message
+from bus.connection import MAX_PAYLOAD, Message
 from schemas import Actor
 from tests.contract.conftest import Carrier, MakeBus
 
@@ -67,6 +67,14 @@ async def test_of_a_queue_group_one_hears_and_everybody_else_too(make_bus: MakeB
     await bus.connection.publish("news.today", b"later")
     await bus.connection.check()
     assert len(everybody) == 30
+
+
+async def test_what_is_too_large_with_its_headers_is_not_sent(make_bus: MakeBus) -> None:
+    bus = await make_bus(Actor.DEV_E)
+    for body, headers in ((MAX_PAYLOAD + 1, {}), (MAX_PAYLOAD - 40, {"A": "x" * 40}), (1, {"A": "é" * MAX_PAYLOAD})):
+        with pytest.raises(Unavailable, match="bytes with its headers"):
+            await bus.connection.publish("run.dev-e.x", b"x" * body, headers=headers)
+    await bus.connection.check()
 
 
 async def test_a_closed_connection_says_so(make_bus: MakeBus) -> None:

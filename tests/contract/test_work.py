@@ -33,8 +33,7 @@ async def work(bus: Bus, *outcomes: Outcome) -> list[int]:
 
 
 async def test_done_is_done_and_retry_comes_again(make_bus: MakeBus) -> None:
-    # Freely: out of an account, nats-server 2.15.1 keeps a pull that was withdrawn before it had looked at it.
-    conductor, worker = await make_bus(Actor.CONDUCTOR, free=True), await make_bus(Actor.DEV_E, free=True)
+    conductor, worker = await make_bus(Actor.CONDUCTOR), await make_bus(Actor.DEV_E)
     await assign(conductor, (7, 1))
     began = worker.connection.now()
     assert await work(worker, Retry(0.5), Done()) == [2, 2]

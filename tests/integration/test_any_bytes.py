@@ -7,10 +7,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from bus import Bus
-from bus.connection import Answer
+from bus.connection import MAX_PAYLOAD, Answer
 from bus.replay import replay
 from bus.sturdy import SturdyClient
-from bus.suitable import MAX_PAYLOAD
 from deploy.embedded.nats import NatsServer
 from schemas import Actor
 from tests.conftest import Connect
