@@ -219,6 +219,7 @@ class NatsConnection(Connection):
                 await self._client.flush(timeout=2)
         with suppress(NatsError, OSError):
             await self._client.close()
+        self._give_up()
 
 
 class _Subscription:

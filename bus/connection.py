@@ -222,6 +222,12 @@ class Connection(ABC):
         if not waiting:
             log.error("%s", refusal)
 
+    def _give_up(self) -> None:
+        """Nobody will answer any more; for `close` of who implements this."""
+        for subject, waiting in self._waiting.values():
+            if not waiting.done():
+                waiting.set_exception(Unavailable(f"no answer on {subject}: the connection was closed"))
+
     def _raise_refused(self, subject: str) -> None:
         if (refusal := self.not_permitted([subject])) is not None:
             raise refusal

@@ -99,6 +99,7 @@ class MemoryConnection(Connection):
             answering.cancel()
         await asyncio.gather(*self._answering, return_exceptions=True)
         self._link.close()
+        self._give_up()
         self.closed.set()
 
     def _check(self, subject: str, what: str) -> None:

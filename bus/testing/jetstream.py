@@ -163,7 +163,7 @@ class JetStream:
     def _delete_stream(self, _: Packet, rest: list[str]) -> Json:
         stream = self._stream(rest[0])
         for consumer in self._consumers.of(stream):
-            self._consumers.end(consumer)
+            self._consumers.end(consumer, "Consumer Deleted")
         stream.close()
         self._withdraw_direct(rest[0])
         del self.streams[rest[0]]

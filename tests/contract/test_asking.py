@@ -6,7 +6,7 @@ import pytest
 from msgspec import Struct
 
 from bus import NoService, Refused, Unavailable
-from bus.connection import MAX_PAYLOAD, Message
+from bus.connection import MAX_PAYLOAD, Answer, Message
 from schemas import Actor
 from tests.contract.conftest import Carrier, MakeBus
 
@@ -78,8 +78,20 @@ async def test_what_is_too_large_with_its_headers_is_not_sent(make_bus: MakeBus)
 
 
 async def test_a_closed_connection_says_so(make_bus: MakeBus) -> None:
-    bus = await make_bus(Actor.CONDUCTOR)
+    bus, forge = await make_bus(Actor.CLI), await make_bus(Actor.LOCAL)
+    asked = asyncio.Event()
+
+    async def never(_: bytes) -> Answer:
+        asked.set()
+        await asyncio.Event().wait()
+        return Answer(b"")
+
+    await forge.connection.offer("local", "never", "ask.local.never", never)
+    asking = asyncio.create_task(bus.connection.request("ask.local.never", timeout_seconds=3_600))
+    await asked.wait()
     await bus.close()
+    with pytest.raises(Unavailable, match="the connection was closed"):
+        await asking
     assert bus.connection.closed.is_set()
     assert not bus.connection.connected
     with pytest.raises(Unavailable):
