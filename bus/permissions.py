@@ -5,7 +5,8 @@ imported from the account of the streams (`STORE`). Permissions of one shared ac
 publishes the answer to a request wherever the request says, and asks nobody's permission. Whoever may read a stored
 message could so have it stored again on another's subject, with a body of his own choice, or have an acknowledgement
 put there. Out of an account of its own no answer leads to another's subjects, and nobody hears another's answers. (To
-pass on answers of many messages, the server keeps 0.8 KiB for each such question, for two minutes.)
+pass on answers of many messages, the server keeps 0.8 KiB for each such question: for ten seconds where something is
+read, for two minutes where work is pulled.)
 
     STORE     the streams, and `admin`, who makes them and writes nothing
     a role    exactly: what it may say, its own branches of the streams beside the log, the durables that it works on,

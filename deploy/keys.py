@@ -20,8 +20,13 @@ from bus.suitable import DURABILITY_SUBJECT
 __all__ = ["ACCOUNTS", "accounts", "key_file", "make_keys", "public_key", "signed"]
 
 ACCOUNTS = "accounts.conf"
-STREAMED = ("$JS.API.DIRECT.GET.>", "$JS.API.CONSUMER.MSG.NEXT.>")
-"""What the streams' account offers, and answers with any number of messages."""
+STREAMED: Mapping[str, Mapping[str, str]] = {
+    # For each question the server keeps where its answers go: for two minutes, if nobody says otherwise, and who asks
+    # without end fills its memory. A reader has its answers in an instant; a pull waits for work, and longer.
+    "$JS.API.DIRECT.GET.>": {"response_threshold": "10s"},
+    "$JS.API.CONSUMER.MSG.NEXT.>": {},
+}
+"""What the streams' account offers, and answers with any number of messages; and how."""
 OFFERED = (
     *("rig.>", "run.>", "presence.>", "timer.>", "lease.>", "object.>", "dead.>"),
     *("$JS.API.INFO", "$JS.API.STREAM.INFO.*", "$JS.API.STREAM.MSG.GET.*", "$JS.API.CONSUMER.INFO.*.*", "$JS.ACK.>"),
@@ -67,7 +72,7 @@ def _store(key: str) -> str:
     heard = {subject for role in ROLES for subject in permissions(role).subscribe}
     offered = [
         *({"service": subject} for subject in OFFERED),
-        *({"service": subject, "response_type": "stream"} for subject in STREAMED),
+        *({"service": subject, "response_type": "stream", **how} for subject, how in STREAMED.items()),
         *({"stream": subject} for subject in sorted(heard)),
     ]
     return _account(STORE, key, permissions(ADMIN), [_import("SYS", DURABILITY_SUBJECT)], offered, jetstream=True)
