@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 __all__ = ["Batches"]
 
 LARGEST: Final = 1_000
-OPEN: Final = 50
-"""Batches of one stream under way at a time."""
-IDLE_SECONDS: Final = 10
+OPEN: Final = 5_000
+"""Batches of one stream under way at a time: as the rig's own servers are told, in deploy/."""
+IDLE_SECONDS: Final = 2
+"""As they are told, too."""
 
 
 class _Batch(Struct):

@@ -37,6 +37,9 @@ jetstream {
   # free at the start, however much the log has grown already. A full disk is refused by the disk.
   max_memory_store: 64MB
   max_file_store: 1TB
+  # The batches under way on a stream, of all keys together: 50 and ten seconds, if nobody says otherwise. A key that
+  # opened them and committed none would keep everybody else from storing any.
+  limits { batch { max_inflight_per_stream: 5000, max_inflight_total: 10000, timeout: 2s } }
 }
 $cluster
 $accounts""")

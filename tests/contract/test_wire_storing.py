@@ -1,11 +1,14 @@
 """The server in memory against the real one, question by question: what is stored, and what is refused."""
 
 from random import Random
+from string import Template
 from typing import Any
 
 import pytest
 
+from bus.testing import batches
 from bus.topology import BEATS, CONDUCTOR_TIMERS, LEASES, LOG, PRESENCE, SECOND
+from deploy.embedded import nats
 from tests.contract.transcript import Compare, Wire
 
 pytestmark = pytest.mark.asyncio(loop_factories=["real"])  # both servers at once, in real time
@@ -106,6 +109,27 @@ async def test_publishing(compare: Compare) -> None:
     await compare(script)
 
 
+@pytest.fixture
+def few_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Servers with nats-server's own limits on batches under way: 5 000 take too long to reach."""
+    own = "".join(line for line in nats.CONFIGURATION.template.splitlines(keepends=True) if "limits {" not in line)
+    monkeypatch.setattr(nats, "CONFIGURATION", Template(own))
+    monkeypatch.setattr(batches, "OPEN", 50)
+    monkeypatch.setattr(batches, "IDLE_SECONDS", 10)
+
+
+async def test_a_batch_that_nobody_goes_on_with_is_given_up(compare: Compare) -> None:
+    async def script(wire: Wire) -> None:
+        await wire.create(LOG)
+        advisories = await wire.hear("$JS.EVENT.ADVISORY.STREAM.>")
+        await wire.ask("rig.a", "", Nats_Batch_Id="open", Nats_Batch_Sequence=1)
+        await wire.heard(advisories, 1)
+        await wire.ask("rig.a", "", Nats_Batch_Id="open", Nats_Batch_Sequence=2, Nats_Batch_Commit=1)
+
+    await compare(script)
+
+
+@pytest.mark.usefixtures("few_batches")
 async def test_atomic_batches(compare: Compare) -> None:
     async def script(wire: Wire) -> None:
         await wire.create(LOG)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bus import Bus, Unavailable, make_streams
+from bus import Bus, Expect, Unavailable, make_streams
 from bus.client import NatsConnection
 from bus.permissions import ADMIN, PRINCIPALS
 from deploy.embedded.binaries import nats_server
@@ -16,6 +16,8 @@ from deploy.keys import ACCOUNTS, key_file, make_keys, public_key
 from deploy.settings import Settings
 from schemas import Actor, Invalid
 from tests.support.rig import rig
+from tests.support.saying import DECIDED, decision
+from tests.support.servers import connected
 
 
 def seeds(directory: Path) -> dict[str, str]:
@@ -93,3 +95,16 @@ async def test_a_key_that_was_replaced_opens_nothing(tmp_path: Path) -> None:
         for broken in (tmp_path / "gone.nk", tmp_path / "nats" / "nats.conf"):
             with pytest.raises(Unavailable, match=f"no key to connect with in {broken}"):
                 await NatsConnection.connect(server.url, name="test", key=broken, timeout_seconds=1)
+
+
+async def test_batches_that_one_key_leaves_open_keep_nobody_from_storing(tmp_path: Path) -> None:
+    async with embedded_nats(tmp_path / "nats") as server:
+        conductor = await connected(server, Actor.CONDUCTOR)
+        thief = await NatsConnection.connect(server.url, name="thief", key=server.key(Actor.CLI))
+        async with conductor:
+            for number in range(60):
+                headers = {"Nats-Batch-Id": f"open {number}", "Nats-Batch-Sequence": "1"}
+                assert await thief.request("rig.fleet.cli.policy_adopted", b"{}", headers=headers) == b""
+            assert await conductor.log.append(decision(1, (1, 1), (2, 1)), expect=Expect(DECIDED, 0)) == 1
+        await thief.close()
+        await server.kill()
