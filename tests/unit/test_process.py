@@ -3,7 +3,8 @@
 import asyncio
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from machine.process import Cut, Limits, SpawnFailed
 ROOMY = Limits(wall_seconds=20, output_bytes=1_000_000)
 
 
-async def sh(script: str, tmp_path: Path, limits: Limits = ROOMY, stdin: bytes = b"") -> process.Outcome:
+async def sh(script: str, tmp_path: Path, limits: Limits = ROOMY, stdin: bytes | int = b"") -> process.Outcome:
     return await process.run(
         ["/bin/sh", "-c", script], cwd=tmp_path, env=process.environment(), limits=limits, stdin=stdin
     )
@@ -27,6 +28,20 @@ def fifo(tmp_path: Path) -> Iterator[int]:
     reader = os.open(tmp_path / "alive", os.O_RDONLY | os.O_NONBLOCK)
     yield reader
     os.close(reader)
+
+
+@contextmanager
+def held_from_birth(tmp_path: Path) -> Generator[int]:
+    """The other end of `alive`, to be given as standard input to a program that may be stopped before it opens a file.
+
+    It holds the pipe from the fork on. A pipe that nobody ever opened does not end: the kernel tells of the last
+    writer's leaving only where there was a writer.
+    """
+    writer = os.open(tmp_path / "alive", os.O_WRONLY)
+    try:
+        yield writer
+    finally:
+        os.close(writer)
 
 
 async def everyone_is_gone(reader: int) -> None:
@@ -126,7 +141,8 @@ async def test_a_failing_listener_stops_the_program_and_is_heard(tmp_path: Path,
 
 
 async def test_a_hanging_program_is_stopped_with_its_children(tmp_path: Path, fifo: int) -> None:
-    outcome = await sh("exec 3> alive; sleep 60 & sleep 60", tmp_path, Limits(0.2, 1000))
+    with held_from_birth(tmp_path) as alive:
+        outcome = await sh("exec 3>&0; sleep 60 & sleep 60", tmp_path, Limits(0.2, 1000), stdin=alive)
     assert (outcome.cut, outcome.exit_code, outcome.ok) == (Cut.TIMED_OUT, -15, False)
     await everyone_is_gone(fifo)
 
@@ -215,13 +231,14 @@ async def test_a_cancelled_run_leaves_nothing_behind(tmp_path: Path, fifo: int) 
 async def test_cancelled_at_its_very_start_it_leaves_nothing_behind(
     tmp_path: Path, fifo: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for turns in range(12):  # of the event loop: every point of starting a process
-        running = asyncio.create_task(sh("exec 3> alive; sleep 60 & sleep 60", tmp_path))
-        for _ in range(turns):
-            await asyncio.sleep(0)
-        running.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await running
+    with held_from_birth(tmp_path) as alive:
+        for turns in range(12):  # of the event loop: every point of starting a process
+            running = asyncio.create_task(sh("exec 3>&0; sleep 60 & sleep 60", tmp_path, stdin=alive))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            running.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await running
     await everyone_is_gone(fifo)
     assert caplog.records == []
 
