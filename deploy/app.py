@@ -191,12 +191,13 @@ def keys_init(
     """Make the keys that are missing, and the server's account file.
 
     Keys that are there are kept. The account file holds no secret and is written anew, as this version needs it: give
-    it to the server again after an upgrade, and restart that.
+    it to the server again after an upgrade. A server goes by it from its next start on: until then it lets in a key
+    that was replaced, and refuses the new one. Where a rig runs on these keys, standard error says so (exit code 0).
     """
     with reported(DeployFailed):
         from bus.permissions import PRINCIPALS
         from deploy.home import Home
-        from deploy.keys import make_keys
+        from deploy.renewal import renew
 
         for role in rotate or ():
             if role not in PRINCIPALS:
@@ -205,7 +206,10 @@ def keys_init(
         if directory is None:
             home.create()
         place = home.keys if directory is None else directory.expanduser().absolute()
-        say([str(make_keys(place, rotate=PRINCIPALS if force else rotate or ()))])
+        made = renew(home, place, rotate=PRINCIPALS if force else rotate or ())
+        say([str(made.accounts)])
+        for line in made.restart:
+            typer.echo(line, err=True)
 
 
 def find_server() -> Found:

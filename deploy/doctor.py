@@ -27,8 +27,9 @@ from conductor.postgres import PostgresAway, server_version
 from deploy.embedded.nats import embedded_nats
 from deploy.embedded.postgres import embedded_postgres
 from deploy.embedded.servers import key_for
-from deploy.failures import NoGit, ServerFailed
+from deploy.failures import KeysRefused, NoGit, ServerFailed
 from deploy.home import Home, Running
+from deploy.keys import check_keys
 from deploy.redact import redacted
 from deploy.settings import Settings
 from deploy.tools import GET_GIT, git_version
@@ -151,15 +152,14 @@ def _directory(home: Home) -> Finding:
 def _keys(home: Home) -> Iterator[Finding]:
     """Whoever can read a key can speak as its role, and whoever can write there can give it another."""
     try:
-        found = [home.keys, *sorted(home.keys.glob("*.nk"))]
-        loose = [path.name for path in found if path.stat().st_mode & 0o077 or path.stat().st_uid != os.geteuid()]
+        check_keys(home.keys)
+        found = len(list(home.keys.glob("*.nk")))
+    except KeysRefused as refused:
+        yield Finding("keys", Verdict.PROBLEM, "\n".join(refused.problems), refused.mend)
     except OSError:
         return  # none yet, or a directory of which the finding above says what is wrong
-    if loose:
-        seen = f"open to others in {home.path}: {', '.join(loose)}"
-        yield Finding("keys", Verdict.PROBLEM, seen, f"chmod -R go= {home.keys}, and `rig keys init --rotate ROLE`")
     else:
-        yield Finding("keys", Verdict.OK, f"{len(found) - 1} in {home.keys}, closed to others")
+        yield Finding("keys", Verdict.OK, f"{found} in {home.keys}, closed to others")
 
 
 def _disk(home: Home) -> Finding:

@@ -2,6 +2,7 @@
 
     DeployFailed
     ├── HomeInUse       the data directory belongs to a running rig
+    ├── KeysRefused     keys that are no secret any more, or none at all
     ├── NoGit           git is missing, or too old
     ├── ServerFailed    a server (nats-server, PostgreSQL) did not start
     └── RoleFailed      a role did not become ready, or never will
@@ -9,7 +10,9 @@
 Each message says what happened, to what, and shows the end of the log where there is one.
 """
 
-__all__ = ["DeployFailed", "HomeInUse", "NoGit", "RoleFailed", "ServerFailed"]
+from collections.abc import Sequence
+
+__all__ = ["DeployFailed", "HomeInUse", "KeysRefused", "NoGit", "RoleFailed", "ServerFailed"]
 
 
 class DeployFailed(Exception):
@@ -25,6 +28,15 @@ class HomeInUse(DeployFailed):
         )
         self.pid = pid
         self.command = command
+
+
+class KeysRefused(DeployFailed):
+    """Others may have read or replaced keys, or their files hold none."""
+
+    def __init__(self, problems: Sequence[str], mend: str) -> None:
+        super().__init__("\n".join(["these keys will not do", *problems, mend]))
+        self.problems = problems
+        self.mend = mend
 
 
 class NoGit(DeployFailed):

@@ -3,12 +3,18 @@
     <principal>.nk    the seed: a secret, its owner's alone (mode 0600, in a directory of mode 0700)
     accounts.conf     what the server is told: public keys and permissions, no secret; written anew each time
 
-A tenant is one such file. Who has one key of a role is that role: keys are kept, and only `rotate` replaces one.
+A tenant is one such file. Who has one key of a role is that role: keys are kept, and only `rotate` replaces one. One
+that others may have read or put there is refused, and not mended in silence: it may be known already.
 """
 
+import fcntl
 import json
 import os
-from collections.abc import Collection, Iterable, Mapping
+import shlex
+import stat
+import tempfile
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
@@ -16,8 +22,9 @@ import nkeys
 
 from bus.permissions import ADMIN, ANSWER_SECONDS, PRINCIPALS, ROLES, STORE, Permissions, permissions, service
 from bus.suitable import DURABILITY_SUBJECT
+from deploy.failures import KeysRefused
 
-__all__ = ["ACCOUNTS", "accounts", "key_file", "make_keys", "public_key", "signed"]
+__all__ = ["ACCOUNTS", "accounts", "check_keys", "key_file", "make_keys", "public_key", "signed"]
 
 ACCOUNTS = "accounts.conf"
 STREAMED: Mapping[str, Mapping[str, str]] = {
@@ -40,21 +47,75 @@ def key_file(directory: Path, principal: str) -> Path:
 
 
 def make_keys(directory: Path, *, rotate: Collection[str] = ()) -> Path:
-    """Makes the keys that are missing, and those to `rotate` anew; the path of the account file, which is written."""
+    """Makes the keys that are missing, and those to `rotate` anew; the path of the account file, which is written.
+
+    Several may do so at once: each finds what another has made. Raises KeysRefused, and has changed nothing then.
+    """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for principal in PRINCIPALS:
-        path = key_file(directory, principal)
-        if principal in rotate or not path.exists():
-            _write(path, _new_seed(), mode=0o600)
-    path = directory / ACCOUNTS
-    keys = {principal: public_key(key_file(directory, principal)) for principal in PRINCIPALS}
-    _write(path, accounts(keys).encode(), mode=0o644)
+    with _locked(directory):
+        check_keys(directory, [principal for principal in PRINCIPALS if principal not in rotate])
+        for principal in PRINCIPALS:
+            path = key_file(directory, principal)
+            if principal in rotate or not path.exists():
+                _write(path, _new_seed(), mode=0o600)
+        path = directory / ACCOUNTS
+        keys = {principal: public_key(key_file(directory, principal)) for principal in PRINCIPALS}
+        _write(path, accounts(keys).encode(), mode=0o644)
     return path
+
+
+def check_keys(directory: Path, principals: Iterable[str] = PRINCIPALS) -> None:
+    """Of the keys that are there each is its owner's alone, and no other's. Raises KeysRefused, which names all."""
+    spoiled: dict[str, str] = {}
+    holders: dict[str, str] = {}
+    for principal in principals:
+        path = key_file(directory, principal)
+        try:
+            _check_secret(path)
+            key = public_key(path)
+        except FileNotFoundError:
+            continue
+        except ValueError as error:
+            spoiled[principal] = str(error)
+            continue
+        if (holder := holders.setdefault(key, principal)) != principal:
+            spoiled[principal] = f"{path} holds the key of {holder} too"
+    problems = [*_not_ours(directory), *spoiled.values()]
+    if problems:
+        place = shlex.quote(str(directory))
+        mend = f"close what nobody else has read or changed: chmod -R go= {place}"
+        if spoiled:
+            again = " ".join(f"--rotate {principal}" for principal in spoiled)
+            mend += f"; replace the others: rig keys init --directory {place} {again}"
+        raise KeysRefused(problems, mend)
+
+
+def _check_secret(path: Path) -> None:
+    """Raises ValueError when the file is not its owner's alone, FileNotFoundError."""
+    found = path.lstat()
+    if not stat.S_ISREG(found.st_mode):
+        raise ValueError(f"{path} is {'a symbolic link' if stat.S_ISLNK(found.st_mode) else 'no file'}")
+    if found.st_uid != os.geteuid():
+        raise ValueError(f"{path} belongs to user {found.st_uid}")
+    if found.st_mode & 0o077:
+        raise ValueError(f"{path} is open to others (mode {found.st_mode & 0o777:o})")
+
+
+def _not_ours(directory: Path) -> Iterator[str]:
+    """Whoever can write there can give a role another key."""
+    found = directory.stat()
+    if found.st_uid != os.geteuid():
+        yield f"{directory} belongs to user {found.st_uid}"
+    if found.st_mode & 0o022:
+        yield f"{directory} is open to others (mode {found.st_mode & 0o777:o})"
 
 
 def public_key(seed: Path) -> str:
     """Of the key in a file. Raises OSError, or ValueError when there is no user's seed in it."""
-    return cast("bytes", _pair(seed).public_key).decode()
+    key = cast("bytes", _pair(seed).public_key).decode()
+    if not key.startswith("U"):
+        raise ValueError(f"{seed} holds no key: it is not of a user")
+    return key
 
 
 def signed(seed: Path, nonce: str) -> bytes:
@@ -135,10 +196,26 @@ def _new_seed() -> bytes:
     return nkeys.encode_seed(os.urandom(32), nkeys.PREFIX_BYTE_USER)  # pyright: ignore[reportUnknownMemberType]
 
 
+@contextmanager
+def _locked(directory: Path) -> Generator[None]:
+    """One at a time; and what was put there is there after a power loss, too."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _write(path: Path, content: bytes, *, mode: int) -> None:
-    """Whole or not at all, and never readable by more than `mode` says."""
-    draft = path.with_name(f".{path.name}.new")
-    draft.unlink(missing_ok=True)
-    with open(draft, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
+    """Whole or not at all, and never readable by more than `mode` says. For who holds the lock."""
+    for left_behind in path.parent.glob(f".{path.name}.*.new"):
+        left_behind.unlink()
+    descriptor, draft = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".new", dir=path.parent)
+    with open(descriptor, "wb") as file:
+        os.fchmod(descriptor, mode)
         file.write(content)
-    draft.replace(path)
+        file.flush()
+        os.fsync(descriptor)
+    os.replace(draft, path)

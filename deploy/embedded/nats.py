@@ -19,6 +19,7 @@ import msgspec
 from bus.permissions import ADMIN
 from deploy.embedded.binaries import nats_server
 from deploy.embedded.server import Server
+from deploy.failures import KeysRefused, ServerFailed
 from deploy.keys import key_file, make_keys, public_key, signed
 
 __all__ = ["Nats", "NatsServer", "Routes", "embedded_nats"]
@@ -91,13 +92,17 @@ class Nats:
 
     async def prepare(self, port: int) -> None:
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            accounts = make_keys(self.keys).read_text()
+        except KeysRefused as refused:
+            raise ServerFailed(self.name, str(refused)) from None
         configuration = CONFIGURATION.substitute(
             name=self.server_name,
             port=port,
             pid_file=json.dumps(str(self.pid_file)),
             store=json.dumps(str(self.directory)),
             cluster="" if self.routes is None else _cluster(self.routes),
-            accounts=make_keys(self.keys).read_text(),
+            accounts=accounts,
         )
         self.configuration.touch(mode=0o600)
         self.configuration.write_text(configuration)
