@@ -132,6 +132,7 @@ async def test_what_is_no_heartbeat_of_its_agent_is_not_seen(connect: Connect, r
     async with aclosing(bus.presence.watch()) as sights:
         for subject, body in (
             ("presence.dev-e.a", b"not json"),
+            ("presence.dev-e.deep", b'{"x":' + b"[" * 100_000),
             ("presence.dev-e.a", json.encode(beat("b"))),
             ("presence.dev-e.a", json.encode(beat("a", role="local"))),
             ("presence.a", json.encode(beat("a"))),

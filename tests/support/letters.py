@@ -13,6 +13,6 @@ async def drops(delivery: Delivery) -> Outcome:
 
 async def open_letters(dead: DeadLetters, count: int) -> list[DeadLetter]:
     """Waits until so many are open, and has them whole."""
-    while len(found := [letter for letter in await dead.all() if letter.state == "open"]) != count:  # noqa: ASYNC110
+    while len(found := [letter for letter in await dead.all() if letter.state == "open"]) != count:  # noqa: ASYNC110 - letters are not told of
         await asyncio.sleep(0.01)
     return [await dead.show(letter.id) for letter in found]
