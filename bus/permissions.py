@@ -96,8 +96,13 @@ _NEEDS: Final = {
     Actor.CONDUCTOR.value: _Needs(("lease.conductor.>", "timer.conductor.set.>"), (CONDUCTOR_TIMERS,), (FIRED,)),
     Actor.DEV_E.value: _agent(Actor.DEV_E),
     Actor.REVIEW_E.value: _agent(Actor.REVIEW_E),
+    # It looks from outside: at the log, at who gives signs of life, at what is dead, at how far the read side is.
+    Actor.WATCH.value: _Needs(("lease.watch.>",), (DEAD,), asks=("local", "query")),
     Actor.LOCAL.value: _Needs(("lease.local.>",), serves="local"),
     Actor.GITHUB.value: _Needs(("lease.github.>",)),
+    Actor.DISCORD.value: _Needs(("lease.discord.>",), asks=("local", "query")),
+    Actor.SLACK.value: _Needs(("lease.slack.>",), asks=("local", "query")),
+    Actor.DASHBOARD.value: _Needs(reads=(RUNS,), asks=("query",)),
     # What is given up is a person's to look after: to send it again, or to let it be.
     Actor.CLI.value: _Needs(("dead.retry.>", "dead.dropped.>"), (RUNS, DEAD), asks=("local", "query")),
     PROJECTOR: _Needs(),
@@ -138,7 +143,7 @@ def _may_say(principal: str) -> frozenset[type[Event]]:
 
 def _subjects(actor: str, event: type[Event]) -> tuple[str, ...]:
     """Where an actor says an event: about anything, under its own name alone."""
-    about = {"issue": "*.*.*.", "repo": "*.*.", "agent": "*.", "fleet": ""}[event.noun]
+    about = {"issue": "*.*.*.", "repo": "*.*.", "agent": "*.", "chat": "*.*.", "memory": "*.", "fleet": ""}[event.noun]
     subject = f"rig.{event.noun}.{about}{actor}.{event.name()}"
     return (f"{subject}.*",) if event is IssueAssigned else (subject,)
 

@@ -40,6 +40,18 @@ def _seconds(kind: DeadlineKind, issue: Issue, policy: Policy) -> float:
             return policy.review_seconds
         case DeadlineKind.MERGE:
             return policy.merge_retry_seconds if issue.merge_refused else policy.merge_seconds
+        case DeadlineKind.GATE:
+            return policy.gates.reminder_seconds
+        case DeadlineKind.QUESTION:
+            return policy.question_seconds
+        case DeadlineKind.DEPLOY:
+            return policy.delivery.deploy_seconds
+        case DeadlineKind.SMOKE:
+            return policy.delivery.smoke_seconds
+        case DeadlineKind.END_TO_END:
+            return policy.delivery.end_to_end_seconds
+        case DeadlineKind.VERIFY:
+            return policy.delivery.verify_seconds
 
 
 def enough(issue: Issue, policy: Policy) -> EscalationReason | None:

@@ -4,9 +4,9 @@ An actor is a role, never a person or a replica; it is the token of the subject 
 """
 
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeAlias
 
-from schemas import agent, fleet, issue, repo
+from schemas import agent, chat, decision, delivery, fleet, forge, gate, issue, memory, money, repo, work
 from schemas.errors import NotAllowed
 from schemas.event import Event
 
@@ -15,68 +15,169 @@ class Actor(StrEnum):
     """The roles that write to the log."""
 
     CONDUCTOR = "conductor"
+    WATCH = "watch"
     DEV_E = "dev-e"
     REVIEW_E = "review-e"
     LOCAL = "local"
     GITHUB = "github"
+    DISCORD = "discord"
+    SLACK = "slack"
     CLI = "cli"
+    DASHBOARD = "dashboard"
 
 
-_AGENT: frozenset[type[Event]] = frozenset({agent.AgentJoined, agent.AgentCapacityChanged, agent.AgentLeft})
-_WORKER: frozenset[type[Event]] = frozenset({issue.WorkStarted, issue.WorkPushed, issue.WorkFailed})
-_REVIEWER: frozenset[type[Event]] = frozenset({issue.ReviewPassed, issue.ReviewDisputed})
-_PERSON: frozenset[type[Event]] = frozenset(
+_Events: TypeAlias = frozenset[type[Event]]
+
+_MEMORY: _Events = frozenset(
     {
-        issue.IssueApproved,
-        issue.IssueRevised,
-        issue.IssueWithdrawn,
+        memory.MemoryWritten,
+        memory.MemoryRead,
+        memory.MemoryUsed,
+        memory.MemoryForgotten,
+        memory.MemoriesCompacted,
+        memory.MemoryEmbedded,
+    }
+)
+_AGENT: _Events = _MEMORY | {
+    agent.AgentJoined,
+    agent.AgentCapacityChanged,
+    agent.AgentLeft,
+    agent.QuotaReported,
+    agent.LoginRequired,
+    agent.LoginExpiring,
+    chat.MessageSent,
+}
+_WORKER: _Events = frozenset(
+    {
+        work.WorkStarted,
+        work.WorkPushed,
+        work.WorkFailed,
+        work.QuestionAsked,
+        work.TokensUsed,
+        work.CommandBlocked,
+    }
+)
+_REVIEWER: _Events = frozenset({forge.ReviewPassed, forge.ReviewDisputed, forge.ReviewAbstained})
+_ASKED_FOR: _Events = frozenset({issue.IssueApproved, issue.IssueRevised, issue.IssueWithdrawn})
+_WISHES: _Events = frozenset(
+    {
         issue.Stopped,
         issue.RetryRequested,
+        issue.AssignRequested,
         issue.PriorityChanged,
+        issue.QuestionAnswered,
+        gate.GateApproved,
+        gate.GateRejected,
+        gate.GateBypassed,
+        money.BudgetRaised,
     }
 )
-_FORGE: frozenset[type[Event]] = frozenset(
+"""What people say of work that is under way, wherever they say it."""
+_OPERATOR: _Events = frozenset({fleet.Paused, fleet.Resumed})
+_DELIVERY: _Events = frozenset(
     {
-        issue.IssueApproved,
-        issue.IssueRevised,
-        issue.IssueWithdrawn,
-        issue.PullRequestOpened,
-        issue.PullRequestUpdated,
-        issue.PullRequestClosed,
-        issue.ChecksPassed,
-        issue.ChecksFailed,
-        issue.MergeConflicted,
-        issue.MergeRefused,
-        issue.Merged,
-        repo.RepositoryAdded,
-        repo.RepositoryConfigured,
-        repo.RepositoryRemoved,
+        delivery.Deployed,
+        delivery.SmokePassed,
+        delivery.SmokeFailed,
+        delivery.EndToEndPassed,
+        delivery.EndToEndFailed,
+        delivery.Verified,
     }
+)
+_REPOSITORIES: _Events = frozenset({repo.RepositoryAdded, repo.RepositoryConfigured, repo.RepositoryRemoved})
+_FORGE: _Events = (
+    _ASKED_FOR
     | _REVIEWER
+    | _REPOSITORIES
+    | {
+        forge.PullRequestOpened,
+        forge.PullRequestUpdated,
+        forge.PullRequestClosed,
+        forge.ChecksPassed,
+        forge.ChecksFailed,
+        forge.MergeConflicted,
+        forge.MergeRefused,
+        forge.Merged,
+        forge.Reverted,
+        forge.EffectRecorded,
+        repo.MainChecksFailed,
+        repo.MainChecksPassed,
+        repo.AuditCompleted,
+    }
 )
-_CONDUCTOR: frozenset[type[Event]] = frozenset(
+_CHAT: _Events = (
+    _ASKED_FOR
+    | _WISHES
+    | _OPERATOR
+    | {
+        chat.MessageReceived,
+        chat.CommandReceived,
+        forge.EffectRecorded,
+        memory.MemoryWritten,
+        memory.MemoryForgotten,
+    }
+)
+_CONDUCTOR: _Events = frozenset(
     {
-        issue.IssueRefused,
-        issue.IssueWaiting,
-        issue.IssueAssigned,
-        issue.IssueUnassigned,
-        issue.ReviewRequested,
-        issue.MergeRequested,
-        issue.IssueEscalated,
-        issue.IssueDone,
-        issue.DeadlineSet,
-        issue.DeadlinePassed,
+        decision.IssueRefused,
+        decision.IssueWaiting,
+        decision.IssueAssigned,
+        decision.IssueUnassigned,
+        decision.ReviewRequested,
+        decision.MergeRequested,
+        decision.IssueEscalated,
+        decision.IssueOrphaned,
+        decision.IssueNeedsHuman,
+        decision.IssueDone,
+        decision.DeadlineSet,
+        decision.DeadlinePassed,
+        gate.GateTriggered,
+        gate.GateReminded,
+        money.BudgetReserved,
+        money.BudgetSettled,
+        money.BudgetReleased,
+        money.BudgetExceeded,
+        agent.AgentStuck,
+        agent.AgentSuspended,
+        agent.AgentDeadlineSet,
+        agent.AgentDeadlinePassed,
         fleet.Decided,
+        fleet.MilestoneCompleted,
+        fleet.TierChanged,
+        fleet.IncidentOpened,
+        fleet.IncidentEscalated,
+        fleet.IncidentClosed,
+        fleet.FleetDeadlineSet,
+        fleet.FleetDeadlinePassed,
+        fleet.ScheduleFired,
     }
 )
 
-MAY_SAY: dict[Actor, frozenset[type[Event]]] = {
+MAY_SAY: dict[Actor, _Events] = {
     Actor.CONDUCTOR: _CONDUCTOR,
+    Actor.WATCH: frozenset(
+        {
+            agent.AgentSilent,
+            agent.AgentBack,
+            fleet.HaltDetected,
+            fleet.HaltCleared,
+            fleet.CanaryIssued,
+            fleet.CanaryReturned,
+        }
+    ),
     Actor.DEV_E: _AGENT | _WORKER,
-    Actor.REVIEW_E: _AGENT | _REVIEWER,
+    Actor.REVIEW_E: _AGENT | _REVIEWER | {work.TokensUsed},
     Actor.LOCAL: _FORGE,
-    Actor.GITHUB: _FORGE | _PERSON,
-    Actor.CLI: _PERSON | {repo.RepositoryAdded, repo.RepositoryConfigured, repo.RepositoryRemoved, fleet.PolicyAdopted},
+    Actor.GITHUB: _FORGE | _WISHES | _DELIVERY,
+    Actor.DISCORD: _CHAT,
+    Actor.SLACK: _CHAT,
+    Actor.CLI: _ASKED_FOR
+    | _WISHES
+    | _OPERATOR
+    | _DELIVERY
+    | _REPOSITORIES
+    | {fleet.PolicyAdopted, memory.MemoryWritten, memory.MemoryForgotten},
+    Actor.DASHBOARD: _WISHES | _OPERATOR | {memory.MemoryWritten, memory.MemoryForgotten},
 }
 
 _SAYINGS: Final = frozenset((actor, event) for actor, events in MAY_SAY.items() for event in events)

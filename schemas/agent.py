@@ -1,13 +1,16 @@
 """Events about an agent's replica. Heartbeats are not among them: they live in presence."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 from msgspec import Meta
 
 from schemas.event import AgentEvent
-from schemas.fields import Run
-from schemas.refs import Name
+from schemas.fields import Epoch, Instant, Run
+from schemas.refs import IssueRef, Name
+
+Percent: TypeAlias = Annotated[float, Meta(ge=0, le=1_000)]
+"""Of what a provider allows; more than 100 is said by some."""
 
 
 class AgentJoined(AgentEvent, frozen=True, kw_only=True):
@@ -28,6 +31,7 @@ class AgentCapacityChanged(AgentEvent, frozen=True, kw_only=True):
     boot: Run
     slots: Annotated[int, Meta(ge=0)]
     degraded: tuple[str, ...] = ()
+    """What does not work there now. A replica that names anything gets no new work."""
 
 
 class LeaveReason(StrEnum):
@@ -42,3 +46,87 @@ class AgentLeft(AgentEvent, frozen=True, kw_only=True):
 
     boot: Run
     reason: LeaveReason
+
+
+class AgentSilent(AgentEvent, frozen=True, kw_only=True):
+    """No sign of life from the replica since then; said by the watch once that has lasted."""
+
+    since: Instant
+
+
+class AgentBack(AgentEvent, frozen=True, kw_only=True):
+    """The replica that fell silent gives signs of life again."""
+
+    since: Instant
+
+
+class AgentStuck(AgentEvent, frozen=True, kw_only=True):
+    """The replica has been silent for so long that its work is taken from it."""
+
+    issue: IssueRef
+    epoch: Epoch
+    silent_seconds: Annotated[float, Meta(ge=0)]
+
+
+class SuspensionReason(StrEnum):
+    """Why a replica gets no work for now."""
+
+    QUOTA = "quota"
+    AUTH = "auth"
+
+
+class AgentSuspended(AgentEvent, frozen=True, kw_only=True):
+    """No more work goes to the replica: until its quota resets, or until it joins again with a login that works."""
+
+    boot: Run
+    reason: SuspensionReason
+    until: Instant | None = None
+    """None: until it joins again."""
+
+
+class QuotaReported(AgentEvent, frozen=True, kw_only=True):
+    """How much of its quota the replica (or reviewer) has used."""
+
+    provider: str
+    five_hour_percent: Percent
+    weekly_percent: Percent
+    resets_at: Instant | None = None
+    """When the one that is used up resets."""
+
+
+class LoginRequired(AgentEvent, frozen=True, kw_only=True):
+    """The replica works again when a person has logged it in."""
+
+    provider: str
+    url: str = ""
+
+
+class LoginExpiring(AgentEvent, frozen=True, kw_only=True):
+    """The replica's login ends soon."""
+
+    provider: str
+    url: str = ""
+    at: Instant
+
+
+class AgentDeadlineKind(StrEnum):
+    """What is waited for of a replica."""
+
+    QUOTA = "quota"
+    """Its quota resets."""
+    SILENT = "silent"
+    """It has been silent, and its work is taken from it."""
+
+
+class AgentDeadlineSet(AgentEvent, frozen=True, kw_only=True):
+    """When something is due of the replica. Replaces its deadline of that kind before it."""
+
+    kind: AgentDeadlineKind
+    at: Instant
+
+
+class AgentDeadlinePassed(AgentEvent, frozen=True, kw_only=True):
+    """The timer of a replica's deadline fired; it counts only while that deadline lives."""
+
+    kind: AgentDeadlineKind
+    at: Instant

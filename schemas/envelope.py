@@ -17,10 +17,10 @@ import msgspec
 from msgspec import Meta, Struct, field, structs
 
 from schemas.actors import check_may_say
+from schemas.decision import IssueAssigned
 from schemas.errors import MALFORMED, BadSubject, SchemaError, Undecodable
 from schemas.event import Event
 from schemas.fields import Instant
-from schemas.issue import IssueAssigned
 from schemas.refs import Ref
 from schemas.registry import BY_TYPE, EVENTS, by_type
 from schemas.subjects import Subject, noun, parse, text

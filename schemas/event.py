@@ -13,7 +13,7 @@ from msgspec import Struct
 
 
 class Event(Struct, frozen=True, kw_only=True):
-    """A fact or a decision. Subclass one of the four noun bases below, not this."""
+    """A fact or a decision. Subclass one of the noun bases below, not this."""
 
     noun: ClassVar[str]
     prefix: ClassVar[str]
@@ -49,6 +49,20 @@ class AgentEvent(Event, frozen=True, kw_only=True):
 
     noun: ClassVar[str] = "agent"
     prefix: ClassVar[str] = "Agent"
+
+
+class ChatEvent(Event, frozen=True, kw_only=True):
+    """Said in, or about, one conversation of a chat platform."""
+
+    noun: ClassVar[str] = "chat"
+    prefix: ClassVar[str] = "Chat"
+
+
+class MemoryEvent(Event, frozen=True, kw_only=True):
+    """Said about what the rig remembers in one scope."""
+
+    noun: ClassVar[str] = "memory"
+    prefix: ClassVar[str] = "Memory"
 
 
 class FleetEvent(Event, frozen=True, kw_only=True):

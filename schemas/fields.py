@@ -36,6 +36,8 @@ Run: TypeAlias = Annotated[
     Meta(min_length=1, max_length=60, pattern=r"\A[A-Za-z0-9-]+\Z", description="the id of one run of an agent"),
 ]
 
+Usd: TypeAlias = Annotated[float, Meta(ge=0, le=1_000_000, description="an amount in US dollars, from 0")]
+
 
 class Priority(StrEnum):
     """How urgent an issue is; `rank` sorts the most urgent first."""

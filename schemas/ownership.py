@@ -7,16 +7,10 @@ takes it over (its predecessor is presumed dead). The owner's `WorkPushed` or `W
 
 from msgspec import Struct
 
+from schemas.decision import IssueAssigned, IssueUnassigned
 from schemas.event import Event
-from schemas.issue import (
-    IssueAssigned,
-    IssueUnassigned,
-    IssueWithdrawn,
-    Stopped,
-    WorkFailed,
-    WorkPushed,
-    WorkStarted,
-)
+from schemas.issue import IssueWithdrawn, Stopped
+from schemas.work import WorkFailed, WorkPushed, WorkStarted
 
 
 class Ownership(Struct):

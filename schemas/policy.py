@@ -1,22 +1,203 @@
 """The rig's numbers, in one typed place. They enter the log as `PolicyAdopted`; everybody reads them from there.
 
-A key that an old log lacks takes its default here, so a default added later must change nothing for old logs. A key of
-a newer log is tolerated; what a person writes is checked for unknown keys at the edge.
+A key that an old log lacks takes its default here; decisions are compared under the rules that they were made by, so a
+new key changes no old decision. A key of a newer log is tolerated; what a person writes is checked for unknown keys at
+the edge, where what contradicts itself is refused too (`contradictions`).
 """
 
+from enum import StrEnum
 from hashlib import sha256
-from typing import Annotated, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 import msgspec
 from msgspec import Meta, Struct
 
+from schemas.delivery import Environment
+from schemas.fields import Line, Priority, Usd
+from schemas.refs import Name
+
 Seconds: TypeAlias = Annotated[float, Meta(gt=0, le=31_536_000)]
 Count: TypeAlias = Annotated[int, Meta(ge=1, le=1_000)]
 Size: TypeAlias = Annotated[int, Meta(ge=1_024, le=1_073_741_824)]
+Lines: TypeAlias = Annotated[int, Meta(ge=1, le=1_000_000)]
+Slots: TypeAlias = Annotated[int, Meta(ge=0, le=1_000)]
+Pattern: TypeAlias = Annotated[str, Meta(min_length=1, max_length=200)]
+"""Of a path: `*` is anything, slashes too; case does not matter. The path begins with a slash, so `*/auth/*` finds
+`auth/login.py` and `src/auth/login.py`."""
+Patterns: TypeAlias = tuple[Pattern, ...]
+
+
+class Tier(StrEnum):
+    """How far a role is trusted with a kind of change."""
+
+    T0 = "T0"
+    """Merges alone, whatever its size."""
+    T1 = "T1"
+    """Merges alone, within the limits."""
+    T2 = "T2"
+    """A person approves every merge."""
+    T3 = "T3"
+    """A person drives: no approval is enough, only a bypass with a reason. Neither earned nor left by itself."""
+
+
+class Bonuses(Struct, frozen=True, kw_only=True):
+    """How much older than it is an issue of each priority counts: nothing waits for ever behind what is more urgent."""
+
+    critical: Seconds = 604_800
+    high: Seconds = 86_400
+    normal: Annotated[float, Meta(ge=0, le=31_536_000)] = 43_200
+    low: Annotated[float, Meta(ge=0, le=31_536_000)] = 0
+
+    def of(self, priority: Priority) -> float:
+        """Seconds."""
+        match priority:
+            case Priority.CRITICAL:
+                return self.critical
+            case Priority.HIGH:
+                return self.high
+            case Priority.NORMAL:
+                return self.normal
+            case Priority.LOW:
+                return self.low
+
+
+class RolePolicy(Struct, frozen=True, kw_only=True):
+    """What holds for one role."""
+
+    scale_to: Slots = 0
+    """Work that may be given to it even when no replica has joined: something starts replicas for it."""
+    in_progress_max: Slots | None = None
+    """None: as much as there are slots."""
+    day_usd: Usd | None = 200.0
+
+
+_SENSITIVE: Final[dict[str, Patterns]] = {
+    "auth": ("*/auth/*", "*/auth.*", "*/oauth*", "*/login*", "*/permission*"),
+    "payments": ("*/payment*", "*/billing*", "*/invoic*"),
+    "migrations": ("*/migrations/*", "*/alembic/*", "*.sql"),
+    "secrets": ("*/.env*", "*/secret*", "*.pem", "*.key", "*.p12"),
+    "ci": ("*/.github/*", "*/.gitlab-ci*", "*/.ci/*", "*/.circleci/*", "*/jenkinsfile*", "*/.rig-agent.y*ml"),
+    "infrastructure": (
+        "*/terraform/*",
+        "*.tf",
+        "*/dockerfile*",
+        "*/*compose*.y*ml",
+        "*/kubernetes/*",
+        "*/k8s/*",
+        "*/helm/*",
+        "*/deploy/*",
+    ),
+    "dependencies": (
+        "*/pyproject.toml",
+        "*/requirements*.txt",
+        "*/setup.py",
+        "*/uv.lock",
+        "*/poetry.lock",
+        "*/package.json",
+        "*/package-lock.json",
+        "*/yarn.lock",
+        "*/pnpm-lock.yaml",
+        "*/cargo.toml",
+        "*/cargo.lock",
+        "*/go.mod",
+        "*/go.sum",
+        "*/gemfile*",
+        "*/pom.xml",
+        "*/build.gradle*",
+        "*.csproj",
+        "*/composer.json",
+    ),
+}
+
+
+class Gates(Struct, frozen=True, kw_only=True):
+    """When a person must look before a merge."""
+
+    files_max: Count = 20
+    lines_max: Lines = 500
+    sensitive: dict[str, Patterns] = msgspec.field(default_factory=lambda: dict(_SENSITIVE))
+    """Paths by topic."""
+    blocking_labels: tuple[Line, ...] = ("blocked", "do-not-merge", "wip")
+    approvers: tuple[Line, ...] = ()
+    """Who may approve, reject and bypass; none named: whoever may speak to the rig."""
+    reminder_seconds: Seconds = 1_800
+
+
+class Tiers(Struct, frozen=True, kw_only=True):
+    """How much trust a role begins with, by kind of change, and how it is earned."""
+
+    kinds: dict[str, Patterns] = msgspec.field(
+        default_factory=lambda: {
+            "docs": ("*.md", "*.rst", "*/docs/*"),
+            "tests": ("*/tests/*", "*/test/*", "*/test_*", "*_test.*", "*.test.*", "*.spec.*"),
+        }
+    )
+    """A change is of the first kind (in the order of their names) that all its paths are of, or else `code`."""
+    begin: dict[str, Tier] = msgspec.field(default_factory=lambda: {"docs": Tier.T0})
+    """By kind."""
+    otherwise: Tier = Tier.T1
+    """Of the kinds that `begin` does not name."""
+    promote_after: Count = 20
+    """Clean merges in a row."""
+
+
+class Budget(Struct, frozen=True, kw_only=True):
+    """What may be spent, in US dollars. None: as much as it takes. A day is one of UTC."""
+
+    run_usd: Usd = 2.0
+    """Reserved for each run before it begins."""
+    issue_usd: Usd | None = 20.0
+    repository_day_usd: Usd | None = 200.0
+    day_usd: Usd | None = 200.0
+    breaker_usd: Usd | None = 10.0
+    """For one issue since its last progress: a push of something new."""
+
+
+class Delivery(Struct, frozen=True, kw_only=True):
+    """What leads from merged to done. Without an environment: nothing, merged is done."""
+
+    environment: Environment | None = None
+    smoke: bool = False
+    end_to_end: bool = False
+    verified: bool = False
+    """Whether somebody must say that it works."""
+    deploy_seconds: Seconds = 3_600
+    smoke_seconds: Seconds = 1_800
+    smoke_retries_max: Count = 3
+    end_to_end_seconds: Seconds = 7_200
+    verify_seconds: Seconds = 172_800
+
+
+class Overrides(Struct, frozen=True, kw_only=True):
+    """Where one repository's policy differs from the rig's; None: as everywhere."""
+
+    in_progress_max: Slots | None = None
+    day_usd: Usd | None = None
+    delivery: Delivery | None = None
+    sensitive: Patterns = ()
+    """More paths at which a person must look."""
+    approvers: tuple[Line, ...] | None = None
+
+
+class WatchPolicy(Struct, frozen=True, kw_only=True):
+    """When the watch says that something stands still."""
+
+    silent_seconds: Seconds = 60
+    """Without a sign of life, until a replica counts as silent."""
+    issue_seconds: Seconds = 1_200
+    """Until an issue that could be worked on is assigned, or it is said why not."""
+    decision_seconds: Seconds = 120
+    """Until a fact that needs a decision has one, or a deadline that is over is said to be."""
+    projection_seconds: Seconds = 120
+    """That the read side may be behind the log."""
+    canary_repository: Line | None = None
+    """OWNER/REPO of the local forge; None: no canaries."""
+    canary_every_seconds: Seconds = 86_400
+    canary_within_seconds: Seconds = 3_600
 
 
 class Policy(Struct, frozen=True, kw_only=True):
-    """How patient, how stubborn and how generous the rig is."""
+    """How patient, how stubborn, how careful and how generous the rig is."""
 
     # How often before a person is asked.
     attempts_max: Count = 3
@@ -38,11 +219,38 @@ class Policy(Struct, frozen=True, kw_only=True):
     merge_retry_seconds: Seconds = 60
     """After a refusal that a person must mend (a dirty checkout, a protected branch): when to ask again."""
     failed_run_backoff_seconds: Seconds = 30
-    """After a run that failed for reasons that are not the work's."""
+    """After a run that failed for reasons that are not the work's; doubles each time in a row."""
+    quota_rest_seconds: Seconds = 3_600
+    """How long a replica rests whose quota is used up, when nobody says until when."""
+    quota_heard_seconds: Seconds = 120
+    """How long a reviewer's word about its quota counts."""
+    silent_seconds: Seconds = 1_800
+    """Until a silent replica's work is taken from it."""
+    question_seconds: Seconds = 172_800
+    orphan_seconds: Seconds = 86_400
+    needs_human_seconds: Seconds = 172_800
+    incident_seconds: Seconds = 1_800
+
+    # Who comes first.
+    priority_bonus_seconds: Bonuses = Bonuses()
+    fair_seconds: Annotated[float, Meta(ge=0, le=31_536_000)] = 3_600
+    """How much younger than it is an issue counts for each piece of work that its repository has under way."""
+
+    # Who does it.
+    role: Name = "dev-e"
+    """The role that new work goes to."""
+    roles: dict[Name, RolePolicy] = {}
+    repository_in_progress_max: Slots | None = None
+    schedules: dict[Name, Seconds] = {}
+    """What happens by the clock, and how often."""
+
+    gates: Gates = Gates()
+    tiers: Tiers = Tiers()
+    budget: Budget = Budget()
+    delivery: Delivery = Delivery()
+    watch: WatchPolicy = WatchPolicy()
 
     # How an agent works.
-    role: str = "dev-e"
-    """The role that new work goes to."""
     heartbeat_seconds: Seconds = 10
     coder_wall_seconds: Seconds = 2_700
     coder_silence_seconds: Seconds = 600
@@ -53,3 +261,48 @@ class Policy(Struct, frozen=True, kw_only=True):
     def digest(self) -> str:
         """The hash that decisions are recorded under: 16 hex digits of the SHA-256 of the sorted JSON."""
         return sha256(msgspec.json.encode(self, order="sorted")).hexdigest()[:16]
+
+    def of_role(self, role: str) -> RolePolicy:
+        """What holds for the role, the defaults where nothing is said of it."""
+        return self.roles.get(role, _ANY_ROLE)
+
+
+_ANY_ROLE: Final = RolePolicy()
+
+
+def contradictions(policy: Policy) -> list[str]:
+    """What cannot hold together, or could never be reached, one line each: `key: what is wrong`."""
+    budget, watch, bonuses = policy.budget, policy.watch, policy.priority_bonus_seconds
+    limits = {
+        "budget.issue_usd": budget.issue_usd,
+        "budget.repository_day_usd": budget.repository_day_usd,
+        "budget.day_usd": budget.day_usd,
+        **{f"roles.{name}.day_usd": role.day_usd for name, role in policy.roles.items()},
+    }
+    found = [
+        f"{key}: {limit:g} is less than budget.run_usd ({budget.run_usd:g}): no run could ever begin"
+        for key, limit in limits.items()
+        if limit is not None and limit < budget.run_usd
+    ]
+    ordered = (bonuses.low, bonuses.normal, bonuses.high, bonuses.critical)
+    if list(ordered) != sorted(ordered):
+        found.append("priority_bonus_seconds: a more urgent priority must not count less than a less urgent one")
+    if policy.coder_wall_seconds > policy.run_seconds:
+        found.append("run_seconds: less than coder_wall_seconds: work would be taken from a coder that still may work")
+    if policy.needs_human_seconds < policy.orphan_seconds:
+        found.append("needs_human_seconds: less than orphan_seconds, which comes before it")
+    if watch.silent_seconds <= policy.heartbeat_seconds:
+        found.append("watch.silent_seconds: not more than heartbeat_seconds: everybody would be silent between two")
+    if watch.issue_seconds <= policy.waiting_seconds:
+        found.append("watch.issue_seconds: not more than waiting_seconds, before which nobody says why an issue waits")
+    if policy.role in policy.roles and policy.roles[policy.role].in_progress_max == 0:
+        found.append(f"roles.{policy.role}.in_progress_max: 0: no work could ever begin")
+    found += [
+        f"tiers.begin.{kind}: no such kind (there are {', '.join((*sorted(policy.tiers.kinds), 'code'))})"
+        for kind in policy.tiers.begin
+        if kind != "code" and kind not in policy.tiers.kinds
+    ]
+    delivery = policy.delivery
+    if delivery.environment is None and (delivery.smoke or delivery.end_to_end or delivery.verified):
+        found.append("delivery.environment: missing, and something is to be done there")
+    return found

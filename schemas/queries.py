@@ -9,8 +9,8 @@ from typing import Annotated, TypeAlias
 
 from msgspec import Meta, Struct
 
+from schemas.decision import DeadlineKind, EscalationReason, Refusal, WaitingReason
 from schemas.fields import Branch, Line, Priority, Text
-from schemas.issue import DeadlineKind, EscalationReason, Refusal, WaitingReason
 from schemas.refs import IssueRef, Name, RepoRef
 from schemas.state import IssueState
 

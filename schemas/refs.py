@@ -1,4 +1,4 @@
-"""What an event can be about: an issue, a repository, an agent, or the fleet as a whole.
+"""What an event can be about: an issue, a repository, an agent, a conversation, a memory, or the fleet as a whole.
 
 References are values: they compare, sort and hash by their parts. Text forms (`acme/web#42`) are for people;
 on the wire a reference is an object, in a subject it is escaped tokens (see subjects.py).
@@ -72,6 +72,25 @@ class AgentRef(Struct, frozen=True, order=True):
         return self.agent
 
 
+class ChatRef(Struct, frozen=True, order=True):
+    """One conversation (a channel, a direct message) of a chat platform."""
+
+    platform: Name
+    conversation: Annotated[str, Meta(min_length=1, max_length=100)]
+
+    def __str__(self) -> str:
+        return f"{self.platform}:{self.conversation}"
+
+
+class MemoryRef(Struct, frozen=True, order=True):
+    """One scope of the rig's memory: `rig`, `repo:acme/web`, `session:…`, `user:…`."""
+
+    scope: Annotated[str, Meta(min_length=1, max_length=100)]
+
+    def __str__(self) -> str:
+        return self.scope
+
+
 class FleetRef(Struct, frozen=True, order=True):
     """The rig as a whole."""
 
@@ -81,7 +100,7 @@ class FleetRef(Struct, frozen=True, order=True):
 
 FLEET = FleetRef()
 
-Ref: TypeAlias = IssueRef | RepoRef | AgentRef | FleetRef
+Ref: TypeAlias = IssueRef | RepoRef | AgentRef | ChatRef | MemoryRef | FleetRef
 _T = TypeVar("_T", RepoRef, IssueRef)
 
 

@@ -6,13 +6,13 @@ A new event is one class in one of the noun files; it is registered by being the
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-from schemas import agent, fleet, issue, repo
+from schemas import agent, chat, decision, delivery, fleet, forge, gate, issue, memory, money, repo, work
 from schemas.errors import UnknownType
 from schemas.event import Event, snake_case
 
 
 def _events() -> Iterable[type[Event]]:
-    for module in (issue, repo, agent, fleet):
+    for module in (issue, decision, work, forge, gate, delivery, money, repo, agent, chat, memory, fleet):
         for value in vars(module).values():
             if isinstance(value, type) and issubclass(value, Event) and value.__module__ == module.__name__:
                 yield value

@@ -3,6 +3,8 @@
     rig.issue.<owner>.<repo>.<number>.<actor>.<event>[.<role>]
     rig.repo.<owner>.<repo>.<actor>.<event>
     rig.agent.<agent>.<actor>.<event>
+    rig.chat.<platform>.<conversation>.<actor>.<event>
+    rig.memory.<scope>.<actor>.<event>
     rig.fleet.<actor>.<event>
 
 Subjects prove authorship: the server lets each key publish under its own actor token alone. Every token from
@@ -15,7 +17,7 @@ from functools import lru_cache
 from msgspec import Struct
 
 from schemas.errors import BadSubject
-from schemas.refs import FLEET, NAME, AgentRef, FleetRef, IssueRef, Ref, RepoRef
+from schemas.refs import FLEET, NAME, AgentRef, ChatRef, FleetRef, IssueRef, MemoryRef, Ref, RepoRef
 
 MAX_TOKEN = 300
 """Characters of one escaped token; a longer one is refused at the edge."""
@@ -73,11 +75,18 @@ def text(subject: Subject) -> str:
 
 
 def noun(about: Ref) -> str:
-    """The second token of a subject: issue, repo, agent or fleet."""
+    """The second token of a subject: issue, repo, agent, chat, memory or fleet."""
     return _NOUNS[type(about)]
 
 
-_NOUNS: dict[type[Ref], str] = {IssueRef: "issue", RepoRef: "repo", AgentRef: "agent", FleetRef: "fleet"}
+_NOUNS: dict[type[Ref], str] = {
+    IssueRef: "issue",
+    RepoRef: "repo",
+    AgentRef: "agent",
+    ChatRef: "chat",
+    MemoryRef: "memory",
+    FleetRef: "fleet",
+}
 
 
 def branch(about: Ref) -> str:
@@ -89,6 +98,10 @@ def branch(about: Ref) -> str:
             return f"rig.repo.{escape(owner)}.{escape(repo)}"
         case AgentRef(agent):
             return f"rig.agent.{escape(agent)}"
+        case ChatRef(platform, conversation):
+            return f"rig.chat.{escape(platform)}.{escape(conversation)}"
+        case MemoryRef(scope):
+            return f"rig.memory.{escape(scope)}"
         case FleetRef():
             return "rig.fleet"
 
@@ -120,6 +133,11 @@ def parse(text: str) -> Subject:
             return Subject(RepoRef(_name(owner), _name(repo)), unescape(actor), _event(event))
         case ["rig", "agent", agent, actor, event]:
             return Subject(AgentRef(_name(agent)), unescape(actor), _event(event))
+        case ["rig", "chat", platform, conversation, actor, event]:
+            about = ChatRef(_name(platform), _free(conversation))
+            return Subject(about, unescape(actor), _event(event))
+        case ["rig", "memory", scope, actor, event]:
+            return Subject(MemoryRef(_free(scope)), unescape(actor), _event(event))
         case ["rig", "fleet", actor, event]:
             return Subject(FLEET, unescape(actor), _event(event))
         case _:
@@ -137,6 +155,14 @@ def _name(token: str) -> str:
     if not NAME.fullmatch(name):
         raise BadSubject(f"{name[:40]!r} is not a name: up to 100 letters, digits, dots, dashes and underscores")
     return name
+
+
+def _free(token: str) -> str:
+    """A name that a platform or a person chose."""
+    text = unescape(token)
+    if len(text) > 100:
+        raise BadSubject(f"{text[:40]!r}… is too long: at most 100 characters")
+    return text
 
 
 def _event(token: str) -> str:

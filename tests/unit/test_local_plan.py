@@ -39,7 +39,7 @@ from schemas import (
     WorkFailed,
     envelope,
 )
-from schemas.issue import FailureKind
+from schemas.work import FailureKind
 from tests.support.saying import assigned, pushed, started
 
 SHOP = RepoRef("demo", "shop")

@@ -16,8 +16,8 @@ from schemas import (
     Stopped,
     one_line,
     printable,
+    sayings,
     summary,
-    words,
 )
 
 SHA = "9c1" + "0" * 37
@@ -45,7 +45,7 @@ def test_a_revision_names_only_what_it_changes() -> None:
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.__name__)
 def test_every_event_has_words_of_its_own(event: type) -> None:
-    assert f".{event.__name__}()" in inspect.getsource(words)
+    assert f".{event.__name__}()" in inspect.getsource(sayings)
 
 
 def test_foreign_text_cannot_steer_the_terminal() -> None:
