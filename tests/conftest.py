@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 
@@ -15,6 +16,14 @@ from tests.support.servers import as_root, connected, nats_with_root
 
 FULL = os.environ.get("RIG_FULL") == "1"
 Connect = Callable[..., Awaitable[Bus]]
+
+
+def pytest_configure() -> None:
+    """What the tests start must not inherit that some signals are ignored, as they are under `nohup` and in what a
+    script starts with `&`. Handled by doing nothing they still do not end the run, and are not inherited."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -8,6 +8,7 @@ import sys
 import threading
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -30,12 +31,19 @@ ROOT = Path(__file__).parents[2]
 SHOP_ADDED = RepositoryAdded(clone_url="/srv", check="true", by="ann")
 
 
-async def program(rig: Terminal, *arguments: str, stdout: int = PIPE) -> Process:
-    """A command as a process of its own."""
+@asynccontextmanager
+async def program(rig: Terminal, *arguments: str, stdout: int = PIPE) -> AsyncIterator[Process]:
+    """A command as a process of its own, which does not outlive the test."""
     env = {**os.environ, **rig.env, "PYTHONPATH": str(ROOT)}
     env.pop("PYTHONUNBUFFERED", None)  # a user's output is buffered
     argv = [sys.executable, "-m", "tests.support.terminal", *arguments]
-    return await asyncio.create_subprocess_exec(*argv, stdin=PIPE, stdout=stdout, stderr=PIPE, env=env)
+    process = await asyncio.create_subprocess_exec(*argv, stdin=PIPE, stdout=stdout, stderr=PIPE, env=env)
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
 
 
 @pytest.fixture
@@ -277,16 +285,16 @@ async def test_the_tail_as_json_is_one_document_a_line(rig: Terminal, bus: Bus) 
 
 
 async def test_the_tail_follows_until_ctrl_c(rig: Terminal, bus: Bus) -> None:
-    process = await program(rig, "tail", "--type", "IssueRevised")
-    assert process.stdout is not None
-    await say(bus, Stopped(by="ann"))
-    await say(bus, IssueRevised(title="Other"))
-    assert b"revised: title" in await process.stdout.readline()
-    await say(bus, IssueRevised(body="new"), id="second")
-    assert b"revised: body" in await process.stdout.readline()
-    process.send_signal(signal.SIGINT)
-    out, err = await process.communicate()
-    assert (process.returncode, out, err) == (0, b"", b"")
+    async with program(rig, "tail", "--type", "IssueRevised") as process:
+        assert process.stdout is not None
+        await say(bus, Stopped(by="ann"))
+        await say(bus, IssueRevised(title="Other"))
+        assert b"revised: title" in await process.stdout.readline()
+        await say(bus, IssueRevised(body="new"), id="second")
+        assert b"revised: body" in await process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        out, err = await process.communicate()
+        assert (process.returncode, out, err) == (0, b"", b"")
 
 
 async def following(rig: Terminal, bus: Bus, monkeypatch: pytest.MonkeyPatch) -> "asyncio.Task[Said]":
@@ -338,19 +346,19 @@ async def test_the_tail_of_a_rig_in_whose_place_another_runs_ends(
 async def test_the_tail_of_a_server_that_a_person_named_waits_until_it_is_back(
     rig: Terminal, nats: NatsServer, bus: Bus
 ) -> None:
-    process = await program(rig, "tail")
-    assert process.stdout is not None
-    assert process.stderr is not None
-    await say(bus, Stopped(by="ann"))
-    await process.stdout.readline()
-    await nats.stop()
-    assert b"is lost; waiting" in await process.stderr.readline()
-    await nats.start()
-    assert await process.stderr.readline() == b"rig: connected again\n"
-    await say(bus, Stopped(by="bob"), id="second")
-    assert b"stopped by bob" in await process.stdout.readline()
-    process.send_signal(signal.SIGINT)
-    await process.communicate()
+    async with program(rig, "tail") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        await say(bus, Stopped(by="ann"))
+        await process.stdout.readline()
+        await nats.stop()
+        assert b"is lost; waiting" in await process.stderr.readline()
+        await nats.start()
+        assert await process.stderr.readline() == b"rig: connected again\n"
+        await say(bus, Stopped(by="bob"), id="second")
+        assert b"stopped by bob" in await process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        await process.communicate()
 
 
 # ── what goes wrong ──────────────────────────────────────────────────────────
@@ -380,19 +388,19 @@ async def test_without_git_adding_a_repository_says_so(
 async def test_an_answer_that_cannot_be_written_is_a_failure_in_one_line(rig: Terminal, bus: Bus) -> None:
     await say(bus, Stopped(by="ann"))
     full = os.open("/dev/full", os.O_WRONLY)
-    process = await program(rig, "tail", "--no-follow", stdout=full)
-    os.close(full)
-    _, err = await process.communicate()
-    assert (process.returncode, err) == (1, b"rig: cannot write to standard output: No space left on device\n")
+    async with program(rig, "tail", "--no-follow", stdout=full) as process:
+        os.close(full)
+        _, err = await process.communicate()
+        assert (process.returncode, err) == (1, b"rig: cannot write to standard output: No space left on device\n")
 
 
 async def test_a_reader_of_the_tail_may_leave(rig: Terminal, bus: Bus) -> None:
-    process = await program(rig, "tail")
-    assert process.stdout is not None
-    assert process.stderr is not None
-    await say(bus, Stopped(by="ann"))
-    await process.stdout.readline()
-    process._transport.get_pipe_transport(1).close()  # type: ignore[attr-defined]
-    await say(bus, Stopped(by="bob"), id="second")
-    assert await process.stderr.read() == b""
-    await process.wait()
+    async with program(rig, "tail") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        await say(bus, Stopped(by="ann"))
+        await process.stdout.readline()
+        process._transport.get_pipe_transport(1).close()  # type: ignore[attr-defined]
+        await say(bus, Stopped(by="bob"), id="second")
+        assert await process.stderr.read() == b""
+        await process.wait()
