@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from bridges.local.changes import count
 from bridges.local.merging import (
     BaseMoved,
     Conflict,
@@ -23,7 +24,7 @@ from bridges.local.merging import (
     land,
     merge_message,
 )
-from bridges.local.plan import Action, Check, Close, Inspect, Merge, Refuse, ShowPush
+from bridges.local.plan import Action, Check, Close, Count, Inspect, Merge, Refuse, ShowPush
 from bridges.local.repository import (
     NoSuchBranch,
     all_branches,
@@ -39,6 +40,7 @@ from machine.checks import CheckConclusion, CheckOutcome, run_check
 from machine.git import Git, branch_ref
 from machine.process import Limits
 from schemas import (
+    Changes,
     ChecksFailed,
     ChecksPassed,
     Conclusion,
@@ -92,6 +94,12 @@ class Effects:
                 return await _inspect(action)
             case ShowPush():
                 return await self._show(action)
+            case Count(about=about, shown=shown):
+                base = await branch_head(action.path, action.base_branch)
+                changes = await self._changes(action.path, base, shown.head)
+                return PullRequestUpdated(
+                    pull_request=about.number, branch=shown.branch, head_sha=shown.head, changes=changes
+                )
             case Check():
                 async with self._checking:
                     return await self._check(action, policy)
@@ -120,6 +128,7 @@ class Effects:
         base = await branch_head(action.path, action.base_branch)
         if await Git(action.path).is_ancestor(push.head, base):
             return _failed(push.head, base, "changes", Conclusion.FAILURE, _nothing(action.base_branch))
+        changes = await self._changes(action.path, base, push.head)
         branch = action.shown.branch if action.shown else pull_request_branch(number, push.title)
         at_present = await Git(action.path).commit_id(branch_ref(branch))
         if await _is_somebodys(action, at_present) and not action.shown:
@@ -133,9 +142,15 @@ class Effects:
             # People look at this branch, the merge does not: that takes the head itself.
             log.warning("%s: branch %s stays behind %s: %s", action.path, branch, push.head, obstacle)
         if action.shown:
-            return PullRequestUpdated(pull_request=number, branch=branch, head_sha=push.head)
+            return PullRequestUpdated(pull_request=number, branch=branch, head_sha=push.head, changes=changes)
         url = f"{action.path.as_uri()}#{branch}"
-        return PullRequestOpened(pull_request=number, url=url, branch=branch, head_sha=push.head, author=push.author)
+        return PullRequestOpened(
+            pull_request=number, url=url, branch=branch, head_sha=push.head, author=push.author, changes=changes
+        )
+
+    async def _changes(self, path: Path, base: str, head: str) -> Changes:
+        async with self._scratch.clone(path) as clone:
+            return await count(clone, base=base, head=head)
 
     async def _check(self, action: Check, policy: Policy) -> Event:
         if merged := await _merged(action.path, action.base_branch, action.head):

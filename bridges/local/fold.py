@@ -9,6 +9,7 @@ from datetime import datetime
 from msgspec import Struct, field
 
 from schemas import (
+    Changes,
     ChecksFailed,
     ChecksPassed,
     Envelope,
@@ -59,6 +60,8 @@ class PullRequest(Struct, frozen=True):
     head: str
     shows: str | None
     """Id of the push that it shows."""
+    changes: Changes | None = None
+    """None: it was told before changes were counted."""
     open: bool = True
 
 
@@ -184,9 +187,14 @@ def _issue(issue: Issue, event: Envelope) -> None:
             issue.push = Push(
                 event.id, pushed.epoch, pushed.run, pushed.branch, pushed.head_sha, pushed.title, event.source
             )
-        case PullRequestOpened(branch=branch, head_sha=head) | PullRequestUpdated(branch=branch, head_sha=head):
-            issue.pull_request = PullRequest(branch, head, event.causationid)
-            issue.check = ChecksAsked(event.id, event.time)
+        case (
+            PullRequestOpened(branch=branch, head_sha=head, changes=changes)
+            | PullRequestUpdated(branch=branch, head_sha=head, changes=changes)
+        ):
+            said_again = issue.pull_request is not None and issue.pull_request.shows == event.causationid
+            issue.pull_request = PullRequest(branch, head, event.causationid, changes)
+            if not said_again:
+                issue.check = ChecksAsked(event.id, event.time)
         case PullRequestClosed() if issue.pull_request:
             closed = issue.pull_request
             issue.pull_request, issue.check = PullRequest(closed.branch, closed.head, None, open=False), None

@@ -40,6 +40,18 @@ class ShowPush:
 
 
 @dataclass(frozen=True, slots=True)
+class Count:
+    """Say again what a pull request shows, this time with what it changes."""
+
+    cause: str
+    """The push: what is said is about that."""
+    about: IssueRef
+    path: Path
+    base_branch: str
+    shown: PullRequest
+
+
+@dataclass(frozen=True, slots=True)
 class Check:
     """Run the repository's check command on the merge of head and base."""
 
@@ -88,7 +100,7 @@ class Close:
     about: IssueRef
 
 
-Action = Inspect | ShowPush | Check | Merge | Refuse | Close
+Action = Inspect | ShowPush | Count | Check | Merge | Refuse | Close
 
 
 def due(known: Known, about: IssueRef | RepoRef) -> Action | None:
@@ -151,6 +163,8 @@ def _due_of_issue(issue: Issue, repository: RepositoryConfigured) -> Action | No
             shown=shown if shown and shown.open else None,
             heads=frozenset(issue.heads),
         )
+    if shown.changes is None:
+        return Count(push.id, issue.ref, path, base_branch, shown)
     if issue.asked:
         return Merge(
             cause=issue.asked.id,

@@ -3,13 +3,15 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from bridges.local.fold import Known
-from bridges.local.plan import Check, Close, Inspect, Merge, Refuse, ShowPush, due, leftovers, look_again
+from bridges.local.plan import Check, Close, Count, Inspect, Merge, Refuse, ShowPush, due, leftovers, look_again
 from schemas import (
     Actor,
     AssignReason,
+    Changes,
     ChecksFailed,
     ChecksPassed,
     Conclusion,
@@ -47,6 +49,7 @@ ISSUE = IssueRef("demo", "shop", 1)
 AT = datetime(2030, 1, 1, tzinfo=UTC)
 HEAD, HEAD_2, BASE, BASE_2, MERGE = ("9" * 40, "8" * 40, "3" * 40, "4" * 40, "7" * 40)
 ADDED = RepositoryAdded(clone_url="/repos/shop", check="make test", by="ada")
+CHANGES = Changes(files=1, lines=2, paths=("total.py",))
 CONFIGURED = RepositoryConfigured(base_branch="main", base_sha=BASE, clone_url="/repos/shop", check="make test")
 
 
@@ -95,7 +98,13 @@ class Log:
 
 
 def opened(head: str) -> PullRequestOpened:
-    return PullRequestOpened(pull_request=1, url="u", branch="rig/1-fix-it", head_sha=head, author="dev-e")
+    return PullRequestOpened(
+        pull_request=1, url="u", branch="rig/1-fix-it", head_sha=head, author="dev-e", changes=CHANGES
+    )
+
+
+def updated(head: str) -> PullRequestUpdated:
+    return PullRequestUpdated(pull_request=1, branch="rig/1-fix-it", head_sha=head, changes=CHANGES)
 
 
 def refused(reason: MergeRefusal) -> MergeRefused:
@@ -189,11 +198,26 @@ def test_a_newer_push_moves_the_pull_request_and_asks_for_checks_also_with_the_s
     action = log.due()
     assert isinstance(action, ShowPush)
     assert action.shown is not None
-    updated = PullRequestUpdated(pull_request=1, branch="rig/1-fix-it", head_sha=HEAD)
-    shown = log.say(Actor.LOCAL, updated, cause=push)
+    shown = log.say(Actor.LOCAL, updated(HEAD), cause=push)
     action = log.due()
     assert isinstance(action, Check)
     assert action.cause == shown
+
+
+def test_a_pull_request_of_an_older_log_is_said_again_with_its_changes_and_not_checked_again(log: Log) -> None:
+    log.serve()
+    log.assign()
+    push = log.push()
+    shown = log.say(Actor.LOCAL, msgspec.structs.replace(opened(HEAD), changes=None), cause=push)
+    action = log.due()
+    assert isinstance(action, Count)
+    assert (action.cause, action.shown.head) == (push, HEAD)
+    log.say(Actor.LOCAL, updated(HEAD), cause=push)
+    action = log.due()
+    assert isinstance(action, Check)
+    assert action.cause == shown
+    log.say(Actor.LOCAL, ChecksPassed(head_sha=HEAD, base_sha=BASE, checks=("check",)), cause=shown)
+    assert log.due() is None
 
 
 def test_a_push_that_cannot_be_shown_is_answered_once(log: Log) -> None:
@@ -288,8 +312,7 @@ def test_a_verdict_on_the_head_before_does_not_count_for_this_one(log: Log) -> N
     log.assign()
     first = log.open(log.push())
     log.assign(2, "r2")
-    updated = PullRequestUpdated(pull_request=1, branch="rig/1-fix-it", head_sha=HEAD_2)
-    log.say(Actor.LOCAL, updated, cause=log.push(2, "r2", HEAD_2))
+    log.say(Actor.LOCAL, updated(HEAD_2), cause=log.push(2, "r2", HEAD_2))
     log.say(Actor.LOCAL, ChecksPassed(head_sha=HEAD, base_sha=BASE, checks=("check",)), cause=first)
     action = log.due()
     assert isinstance(action, Check)
