@@ -24,6 +24,7 @@ from schemas.fields import Instant
 from schemas.refs import Ref
 from schemas.registry import BY_TYPE, EVENTS, by_type
 from schemas.subjects import Subject, noun, parse, text
+from schemas.upcast import Data, newest, upcast
 
 MAX_BODY = 524_288
 """Bytes of one encoded event; a larger one is refused at the edge."""
@@ -221,9 +222,12 @@ def _decode_slowly(body: bytes, subject: str | None) -> Envelope:
     """In two passes: the type first, so that what is wrong can be said exactly."""
     try:
         document = _ANY.decode(body)
-        event_type = by_type(document.type)
+        event_type = by_type(newest(document.type, BY_TYPE) or document.type)
         where = parse(document.on)
-        event = _CODECS[event_type].document.decode(body)
+        if document.type == event_type.wire_type():
+            event = _CODECS[event_type].document.decode(body)
+        else:
+            event = _upcast(document, event_type)
         event = structs.replace(event, time=event.time.astimezone(UTC))
     except RecursionError:
         raise Undecodable("not an event: nested too deeply") from None
@@ -243,6 +247,18 @@ def _decode_slowly(body: bytes, subject: str | None) -> Envelope:
     except SchemaError as error:
         raise Undecodable(str(error)) from None
     return event
+
+
+def _upcast(document: Envelope, event_type: type[Event]) -> Envelope:
+    """A document of an older version as one of this. Its data are raw. Raises Undecodable, or as decoding does."""
+    codec = _CODECS[event_type]
+    data = msgspec.json.decode(cast("msgspec.Raw", document.data), type=Data)
+    try:
+        data = upcast(document.type, data, codec.wire_type)
+        body = _ENCODER.encode(structs.replace(document, type=codec.wire_type, data=data))
+    except Exception as error:  # noqa: BLE001 - it meets whatever a foreign writer sent
+        raise Undecodable(f"a {document.type} that cannot be read as {codec.wire_type}: {error!r}") from None
+    return codec.document.decode(body)
 
 
 def _role(data: Event) -> str | None:
