@@ -144,6 +144,11 @@ def parse(text: str) -> Subject:
             raise BadSubject(f"{text[:120]!r} is not a subject of the rig")
 
 
+def ref_of(noun: str) -> type[Ref]:
+    """What an event of this noun is about: the inverse of `noun`."""
+    return next(ref for ref, its_noun in _NOUNS.items() if its_noun == noun)
+
+
 def _issue(owner: str, repo: str, number: str) -> IssueRef:
     if not re.fullmatch(r"[1-9][0-9]{0,8}", number):
         raise BadSubject(f"{number[:40]!r} is not an issue number")
@@ -180,6 +185,7 @@ __all__ = [
     "everything_about",
     "noun",
     "parse",
+    "ref_of",
     "repositories_named",
     "text",
     "unescape",

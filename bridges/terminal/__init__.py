@@ -3,7 +3,8 @@
 reading, show    pure: what was typed → what is meant; answers → lines of text
 session          one connection for one command, and how failures become messages and exit codes
 output           standard output and error
-repo, issue, publish, tail, views, dead   the commands
+dictionary       pure: the events in words
+repo, issue, publish, tail, views, events, dead   the commands
 
 `add_commands` puts them into the application that deploy/ composes. Starting must be quick: the bus costs a fifth of a
 second, and is imported when a command connects.

@@ -2,12 +2,15 @@
 
 import typer
 
-from bridges.terminal import dead, issue, publish, repo, tail, views
+from bridges.terminal import dead, events, issue, publish, repo, tail, views
 from bridges.terminal.session import FindServer
 
 
 def add_commands(app: typer.Typer, find_server: FindServer) -> None:
-    """Adds repo, issue, issues, status, agents, publish, tail and dead; `find_server` tells them where the rig is."""
+    """Adds repo, issue, issues, status, agents, publish, tail, dead, events and asyncapi.
+
+    `find_server` tells them where the rig is.
+    """
     settings = {"obj": find_server}
     for name, command in {
         "status": views.status,
@@ -15,6 +18,8 @@ def add_commands(app: typer.Typer, find_server: FindServer) -> None:
         "agents": views.agents,
         "publish": publish.publish,
         "tail": tail.tail,
+        "events": events.events,
+        "asyncapi": events.asyncapi,
     }.items():
         app.command(name, context_settings=settings)(command)
     of_issue = typer.Typer(
