@@ -3,7 +3,7 @@
 An event is one class in one file. Its noun comes from the base it extends, its name from the class
 (`WorkPushed` → work_pushed; the noun is dropped where it leads, `IssueApproved` → approved), its wire type from
 both and the version: `rig.issue.approved.v1`. Unknown fields are tolerated when read; fields are added with a
-default, and anything else is a new version.
+default, and anything else is a new version, with an upcaster for the old one (upcast.py).
 """
 
 import re
