@@ -1,10 +1,13 @@
 """The terminal: what a person types, translated into events and questions, and answers put into words.
 
-reading, show    pure: what was typed → what is meant; answers → lines of text
-session          one connection for one command, and how failures become messages and exit codes
-output           standard output and error
-dictionary       pure: the events in words
-repo, issue, publish, tail, views, events, dead   the commands
+reading, show      pure: what was typed → what is meant; answers → lines of text
+standing, fleet    pure: where an issue stands and what holds of the rig as a whole, from the log alone
+sense              pure: whether what a person wishes would change anything
+lookup, spoken     what a command must know before it speaks; saying it, once
+session            one connection for one command, and how failures become messages and exit codes
+dictionary         pure: the events in words
+output             standard output and error
+repo, issue, wishes, gate, pause, publish, tail, views, events, dead   the commands
 
 `add_commands` puts them into the application that deploy/ composes. Starting must be quick: the bus costs a fifth of a
 second, and is imported when a command connects.

@@ -2,15 +2,12 @@
 
 import typer
 
-from bridges.terminal import dead, events, issue, publish, repo, tail, views
+from bridges.terminal import dead, events, gate, issue, pause, publish, repo, tail, views, wishes
 from bridges.terminal.session import FindServer
 
 
 def add_commands(app: typer.Typer, find_server: FindServer) -> None:
-    """Adds repo, issue, issues, status, agents, publish, tail, dead, events and asyncapi.
-
-    `find_server` tells them where the rig is.
-    """
+    """Adds every command that is about what the rig says and does; `find_server` tells them where it is."""
     settings = {"obj": find_server}
     for name, command in {
         "status": views.status,
@@ -20,6 +17,8 @@ def add_commands(app: typer.Typer, find_server: FindServer) -> None:
         "tail": tail.tail,
         "events": events.events,
         "asyncapi": events.asyncapi,
+        "pause": pause.pause,
+        "resume": pause.resume,
     }.items():
         app.command(name, context_settings=settings)(command)
     of_issue = typer.Typer(
@@ -27,7 +26,16 @@ def add_commands(app: typer.Typer, find_server: FindServer) -> None:
     )
     of_issue.command("add")(issue.add)
     of_issue.command("show")(views.issue)
+    for wish in (wishes.stop, wishes.retry, wishes.priority, wishes.assign, wishes.answer, wishes.withdraw):
+        of_issue.command(wish.__name__)(wish)
     app.add_typer(of_issue, name="issue")
+    of_gate = typer.Typer(
+        context_settings=settings, help="What a person must let through before it is merged.", no_args_is_help=True
+    )
+    of_gate.command("list")(gate.list_)
+    for answer in (gate.approve, gate.reject, gate.bypass):
+        of_gate.command(answer.__name__)(answer)
+    app.add_typer(of_gate, name="gate")
     of_repo = typer.Typer(context_settings=settings, help="Repositories under the rig.", no_args_is_help=True)
     of_repo.callback()(_group)
     of_repo.command("add")(repo.add)

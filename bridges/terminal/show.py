@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import typer
 
@@ -22,17 +22,20 @@ from schemas import (
 )
 
 _COLOUR_CODE = re.compile(r"\x1b\[[0-9;]*m")
-_COLOURS = {
+_COLOURS: dict[str, str] = {
+    "gated": typer.colors.YELLOW,
+    "deploying": typer.colors.CYAN,
     IssueState.DONE: typer.colors.GREEN,
     IssueState.IN_PROGRESS: typer.colors.CYAN,
     IssueState.ESCALATED: typer.colors.RED,
     IssueState.REFUSED: typer.colors.RED,
     IssueState.CHANGES_REQUESTED: typer.colors.YELLOW,
     IssueState.MERGE_CONFLICT: typer.colors.YELLOW,
+    IssueState.STOPPED: typer.colors.YELLOW,
 }
 
 
-def state_words(state: IssueState) -> str:
+def state_words(state: str) -> str:
     """`in_progress` → in progress, in its colour."""
     return typer.style(state.replace("_", " "), fg=_COLOURS.get(state))
 
@@ -40,6 +43,14 @@ def state_words(state: IssueState) -> str:
 def clock(at: datetime) -> str:
     """A moment in the zone of who reads it, to the second."""
     return at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def span(time: timedelta) -> str:
+    """How long, to two units: 3 d 4 h, 25 min, 10 s."""
+    seconds = max(0, round(time.total_seconds()))
+    days, hours, minutes = seconds // 86_400, seconds // 3_600 % 24, seconds // 60 % 60
+    parts = [f"{days} d" if days else "", f"{hours} h" if hours else "", f"{minutes} min" if minutes else ""]
+    return " ".join([part for part in parts if part][:2]) or f"{seconds} s"
 
 
 def table(rows: Sequence[Sequence[str]], *, indent: str = "") -> Iterator[str]:

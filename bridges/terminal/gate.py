@@ -1,0 +1,212 @@
+"""`rig gate`: what waits for a person; and that person's word, about exactly the head commit that was there to see."""
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import typer
+from msgspec import Struct
+
+from bridges.terminal import lookup, names, sense, show, spoken
+from bridges.terminal.errors import BadInput, Failed
+from bridges.terminal.output import say, say_json
+from bridges.terminal.session import person, reported, run
+from bridges.terminal.spoken import Spoken, wish
+from bridges.terminal.standing import GateAnswer, OpenGate, Standing, standing
+from bridges.terminal.views import Json
+from schemas import (
+    GateApproved,
+    GateBypassed,
+    GateReason,
+    GateRejected,
+    GateTriggered,
+    IssueRef,
+    RepoRef,
+    escape,
+    everything_about,
+    one_line,
+)
+
+if TYPE_CHECKING:
+    from bus import Bus
+
+AnswerType: TypeAlias = type[GateApproved] | type[GateRejected] | type[GateBypassed]
+AT_ONCE = 50
+"""Issues that are looked at together."""
+HEAD_MIN = 7
+
+
+class GateLine(Struct, frozen=True, kw_only=True):
+    """One open gate, for programs."""
+
+    issue: IssueRef
+    title: str
+    reason: GateReason
+    head_sha: str | None
+    since: datetime
+    paths: tuple[str, ...]
+    detail: str
+
+
+class GateLines(Struct, frozen=True, kw_only=True):
+    """`rig gate list --json`."""
+
+    gates: list[GateLine]
+
+
+class Answers(Struct, frozen=True, kw_only=True):
+    """`rig gate approve --json` and its like: one event for each gate."""
+
+    said: list[Spoken]
+
+
+Issue = Annotated[str, typer.Argument(metavar="REPO#N", help="Like acme/web#42.")]
+Which = Annotated[
+    str | None,
+    typer.Option("--reason", metavar="GATE", help=f"Only this gate: {', '.join(GateReason)}. Else all that are open."),
+]
+Head = Annotated[
+    str | None, typer.Option(metavar="SHA", help="Only if this is still the head: what `rig gate list` showed.")
+]
+Note = Annotated[str, typer.Option(metavar="TEXT", help="What you looked at, and why you decide so; it is recorded.")]
+
+
+def list_(
+    context: typer.Context,
+    repo: Annotated[str | None, typer.Option(metavar="REPO", help="Only of this repository.")] = None,
+    json: Json = False,
+) -> None:
+    """What waits for a person to let it through, the oldest first."""
+
+    async def looking(bus: "Bus") -> list[GateLine]:
+        return await _open(bus, None if repo is None else await names.repository(bus, repo))
+
+    with reported():
+        if repo is not None:
+            names.check_repository(repo)
+        found = run(context, looking)
+        say_json(GateLines(gates=found)) if json else say(lines(found, datetime.now(UTC)))
+
+
+def approve(
+    context: typer.Context, issue: Issue, *, note: Note, reason: Which = None, head: Head = None, json: Json = False
+) -> None:
+    """Let an issue through, as its head is now. A newer head opens its gates anew."""
+    _answer(context, issue, GateApproved, note, reason=reason, head=head, json=json)
+
+
+def reject(
+    context: typer.Context, issue: Issue, *, note: Note, reason: Which = None, head: Head = None, json: Json = False
+) -> None:
+    """Do not let it through: the issue waits for people."""
+    _answer(context, issue, GateRejected, note, reason=reason, head=head, json=json)
+
+
+def bypass(
+    context: typer.Context, issue: Issue, *, note: Note, reason: Which = None, head: Head = None, json: Json = False
+) -> None:
+    """Let it through without having looked as one should. It lowers the trust in such changes."""
+    _answer(context, issue, GateBypassed, note, reason=reason, head=head, json=json)
+
+
+def _answer(
+    context: typer.Context,
+    issue: str,
+    kind: AnswerType,
+    note: str,
+    *,
+    reason: str | None,
+    head: str | None,
+    json: bool,
+) -> None:
+    with reported():
+        names.check_issue(issue)
+        which = None if reason is None else _reason(reason)
+        if head is not None and not (len(head) >= HEAD_MIN and set(head) <= set("0123456789abcdef")):
+            raise BadInput(f"--head: {head[:80]!r} is not how a commit id begins: at least {HEAD_MIN} digits of it")
+        meant = wish(kind, note=note, by=person())
+
+        async def answering(bus: "Bus") -> list[Spoken]:
+            ref = await names.issue(bus, issue)
+            it = await lookup.issue_standing(bus, ref)
+            await _check_may(bus, ref)
+            if (said := sense.answered_before(it, meant)) is not None:
+                return [spoken.before(said)]
+            return [await spoken.say(bus, ref, _at(meant, gate), gate.id) for gate in sense.open_gates(it, which, head)]
+
+        said = run(context, answering)
+        say_json(Answers(said=said)) if json else say(map(str, said))
+
+
+def _at(meant: GateAnswer, gate: OpenGate) -> GateAnswer:
+    return wish(type(meant), reason=gate.reason, head_sha=gate.head_sha, by=meant.by, note=meant.note)
+
+
+def _reason(typed: str) -> GateReason:
+    try:
+        return GateReason(typed.lower().replace(" ", "_").replace("-", "_"))
+    except ValueError:
+        raise BadInput(f"--reason: {typed[:40]!r} is none of {', '.join(GateReason)}") from None
+
+
+async def _check_may(bus: "Bus", issue: IssueRef) -> None:
+    """Raises Failed for who may not: the conductor would not listen to them."""
+    allowed = sense.approvers(await lookup.policy_in_force(bus), await lookup.overrides_of(bus, issue.repository))
+    if allowed and person() not in allowed:
+        raise Failed(f"{person()} may not answer at the gates of {issue.repository}; {', '.join(allowed)} may")
+
+
+async def _open(bus: "Bus", where: RepoRef | None) -> list[GateLine]:
+    """Every gate that is open. Only issues are read that ever were at a gate."""
+    place = "*.*" if where is None else f"{escape(where.owner)}.{escape(where.repo)}"
+    opened = await bus.log.history([f"rig.issue.{place}.*.*.{GateTriggered.name()}"])
+    refs = list(dict.fromkeys(said.event.about for said in opened if isinstance(said.event.about, IssueRef)))
+    found: list[GateLine] = []
+    for some in (refs[start : start + AT_ONCE] for start in range(0, len(refs), AT_ONCE)):
+        history = await bus.log.history([everything_about(ref) for ref in some])
+        for ref in some:
+            it = standing((said for said in history if said.event.about == ref), ref)
+            found += [] if it is None else gate_lines(it)
+    return sorted(found, key=lambda line: line.since)
+
+
+def gate_lines(it: Standing) -> list[GateLine]:
+    """The open gates of an issue."""
+    return [
+        GateLine(
+            issue=it.issue,
+            title=it.title,
+            reason=gate.reason,
+            head_sha=gate.head_sha,
+            since=gate.since,
+            paths=gate.paths,
+            detail=gate.detail,
+        )
+        for gate in it.gates.values()
+    ]
+
+
+def lines(gates: list[GateLine], now: datetime) -> Iterator[str]:
+    """`rig gate list`."""
+    if not gates:
+        yield "no gate is open"
+        return
+    rows = [("ISSUE", "GATE", "HEAD", "WAITS", "TITLE", "WHY")]
+    rows += [
+        (
+            str(gate.issue),
+            sense.spoken(gate.reason),
+            (gate.head_sha or "-")[:12],
+            show.span(now - gate.since),
+            one_line(gate.title, 60),
+            one_line(why(gate.paths, gate.detail), 100),
+        )
+        for gate in gates
+    ]
+    yield from show.table(rows)
+    yield "rig gate approve|reject|bypass REPO#N --head HEAD --note TEXT"
+
+
+def why(paths: Iterable[str], detail: str) -> str:
+    """What opened a gate, on one line."""
+    return "; ".join(part for part in (", ".join(paths), detail) if part.strip())
