@@ -2,7 +2,7 @@
 
 import typer
 
-from bridges.terminal import dead, events, gate, issue, pause, publish, repo, tail, views, wishes
+from bridges.terminal import dead, events, gate, issue, pause, publish, repo, tail, views, why, wishes
 from bridges.terminal.session import FindServer
 
 
@@ -13,6 +13,7 @@ def add_commands(app: typer.Typer, find_server: FindServer) -> None:
         "status": views.status,
         "issues": views.issues,
         "agents": views.agents,
+        "why": why.why,
         "publish": publish.publish,
         "tail": tail.tail,
         "events": events.events,

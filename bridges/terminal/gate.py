@@ -12,7 +12,7 @@ from bridges.terminal.errors import BadInput, Failed
 from bridges.terminal.output import say, say_json
 from bridges.terminal.session import person, reported, run
 from bridges.terminal.spoken import Spoken, wish
-from bridges.terminal.standing import GateAnswer, OpenGate, Standing, standing
+from bridges.terminal.standing import GATE_ANSWERS, GateAnswer, GateKey, OpenGate, Standing, answers, standing
 from bridges.terminal.views import Json
 from schemas import (
     GateApproved,
@@ -21,6 +21,7 @@ from schemas import (
     GateRejected,
     GateTriggered,
     IssueRef,
+    Recorded,
     RepoRef,
     escape,
     everything_about,
@@ -157,10 +158,10 @@ async def _check_may(bus: "Bus", issue: IssueRef) -> None:
 
 
 async def _open(bus: "Bus", where: RepoRef | None) -> list[GateLine]:
-    """Every gate that is open. Only issues are read that ever were at a gate."""
+    """Every gate that is open. Whole issues are read only where no word at the gates has closed them all."""
     place = "*.*" if where is None else f"{escape(where.owner)}.{escape(where.repo)}"
-    opened = await bus.log.history([f"rig.issue.{place}.*.*.{GateTriggered.name()}"])
-    refs = list(dict.fromkeys(said.event.about for said in opened if isinstance(said.event.about, IssueRef)))
+    words = await bus.log.history([f"rig.issue.{place}.*.*.{kind.name()}" for kind in (GateTriggered, *GATE_ANSWERS)])
+    refs = unanswered(words)
     found: list[GateLine] = []
     for some in (refs[start : start + AT_ONCE] for start in range(0, len(refs), AT_ONCE)):
         history = await bus.log.history([everything_about(ref) for ref in some])
@@ -168,6 +169,21 @@ async def _open(bus: "Bus", where: RepoRef | None) -> list[GateLine]:
             it = standing((said for said in history if said.event.about == ref), ref)
             found += [] if it is None else gate_lines(it)
     return sorted(found, key=lambda line: line.since)
+
+
+def unanswered(words: Iterable[Recorded]) -> list[IssueRef]:
+    """The issues at whose gates something was not answered; it may be void all the same, by a newer head, say."""
+    waiting: dict[IssueRef, set[GateKey]] = {}
+    for said in words:
+        match said.event.about, said.event.data:
+            case IssueRef() as ref, GateTriggered() as opened:
+                waiting.setdefault(ref, set()).add((opened.reason, opened.head_sha))
+            case IssueRef() as ref, (GateApproved() | GateRejected() | GateBypassed()) as answer:
+                answered = {key for key in waiting.get(ref, ()) if answers(answer, key)}
+                waiting[ref] = waiting.get(ref, set()) - answered
+            case _:
+                pass
+    return [ref for ref, gates in waiting.items() if gates]
 
 
 def gate_lines(it: Standing) -> list[GateLine]:

@@ -20,6 +20,7 @@ from schemas import (
     RepoRef,
     RepositoryAdded,
     RepositoryConfigured,
+    RepositoryRemoved,
     branch,
     everything_about,
 )
@@ -34,7 +35,11 @@ AGENT_ROLES = (Actor.DEV_E, Actor.REVIEW_E)
 
 async def issue_standing(bus: "Bus", issue: IssueRef) -> Standing:
     """Where the issue stands. Raises Failed for one that nobody has approved."""
-    found = standing(await bus.log.history([everything_about(issue)]), issue)
+    return must_stand(standing(await bus.log.history([everything_about(issue)]), issue), issue)
+
+
+def must_stand(found: Standing | None, issue: IssueRef) -> Standing:
+    """The same. Raises Failed where there is none."""
     if found is None:
         raise Failed(f"there is no issue {issue} in the log; `rig issues` lists those that there are")
     return found
@@ -58,11 +63,25 @@ async def policy_in_force(bus: "Bus") -> Policy | None:
 
 async def overrides_of(bus: "Bus", repository: RepoRef) -> Overrides | None:
     """Where the policy of a repository differs; None: nowhere."""
-    said = [await last_said(bus, repository, kind) for kind in (RepositoryConfigured, RepositoryAdded)]
-    for word in said:
-        if word is not None and isinstance(word.event.data, RepositoryConfigured | RepositoryAdded):
-            return word.event.data.overrides
-    return None
+    said = [await last_said(bus, repository, kind) for kind in (RepositoryAdded, RepositoryConfigured)]
+    words = sorted((word for word in said if word is not None), key=lambda word: word.position)
+    return repository_of(words, repository)[1]
+
+
+def repository_of(history: "Iterable[Recorded]", repository: RepoRef) -> tuple[bool, Overrides | None]:
+    """Whether the forge serves the repository, and where its policy differs, after these events, in order."""
+    configured, overrides = False, None
+    for said in history:
+        match said.event.about, said.event.data:
+            case ref, RepositoryConfigured() as data if ref == repository:
+                configured, overrides = True, data.overrides
+            case ref, RepositoryAdded() as data if ref == repository:
+                overrides = data.overrides
+            case ref, RepositoryRemoved() if ref == repository:
+                configured, overrides = False, None
+            case _:
+                pass
+    return configured, overrides
 
 
 async def last_said(bus: "Bus", about: Ref, event: type[Event]) -> Recorded | None:

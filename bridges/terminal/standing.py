@@ -295,10 +295,16 @@ def _gate(it: Standing, said: Recorded, data: GateTriggered | GateAnswer) -> boo
         )
         it.deadline = None
         return True
-    answered = [key for key in it.gates if key[1] == data.head_sha and data.reason in (None, key[0])]
+    answered = [key for key in it.gates if answers(data, key)]
     for key in answered:
         del it.gates[key]
     return bool(answered)
+
+
+def answers(data: GateAnswer, gate: GateKey) -> bool:
+    """Whether this word is about that gate: of that head, and for that reason or for every one."""
+    reason, head = gate
+    return head == data.head_sha and data.reason in (None, reason)
 
 
 def _fact(it: Standing, data: Event) -> bool:

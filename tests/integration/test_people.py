@@ -27,6 +27,7 @@ from schemas import (
     PolicyAdopted,
     QuestionAsked,
     Recorded,
+    Ref,
     RepositoryAdded,
     Stopped,
 )
@@ -53,6 +54,10 @@ class Others:
             about = FLEET if isinstance(event, FleetEvent) else SHOP if event.noun == "repo" else issue
             self._said += 1
             await self._buses[by].log.publish(Draft(about=about, data=event), f"other-{self._said}")
+
+    async def say(self, by: str, about: Ref, data: Event, *, id: str, cause: str) -> None:  # noqa: A002
+        """One event, because of another."""
+        await self._buses[by].log.publish(Draft(about=about, data=data, cause=cause), id)
 
 
 @pytest.fixture
@@ -244,3 +249,37 @@ async def test_the_rig_is_paused_and_resumed_scope_by_scope(rig: Terminal, cli: 
     assert (await rig("resume", "demo/shop")).code == 0
     assert (await rig("pause")).code == 0, "the same word, later, is another"
     assert await end(cli) == 10
+
+
+# ── why ──────────────────────────────────────────────────────────────────────
+
+
+async def test_why_an_issue_waits_is_told_by_the_log_alone(rig: Terminal, cli: Bus, others: Others) -> None:
+    """Nobody here knows Postgres; and the cause of an assignment may be anybody's word, long before."""
+    joined = AgentJoined(boot="b1", role="dev-e", provider="scripted", slots=1, version="0")
+    await others.say("agent", AgentRef("dev-e-1"), joined, id="joined", cause="nowhere")
+    policy = Policy(gates=Gates(approvers=("eve",)))
+    await others(PolicyAdopted(policy=policy, hash=policy.digest(), by="eve"), by="cli")
+    await others.say("conductor", ISSUE, assigned(2), id="second", cause="joined")
+    await others.say("agent", ISSUE, started(2, "r-2"), id="claim", cause="second")
+    await others.say("agent", ISSUE, pushed(2, "r-2", HEAD), id="push", cause="claim")
+    await others.say("conductor", ISSUE, SIZE, id="gate", cause="push")
+    answer = (await rig("why", "shop#1", "--json")).json()
+    assert [step["id"] for step in answer["because"]] == ["joined", "second", "claim", "push", "gate"]
+    assert (answer["state"], answer["unknown_cause"], answer["final"]) == ("gated", "nowhere", False)
+    gate = next(wait for wait in answer["now"] if wait["what"] == "gate")
+    assert (gate["who"], gate["text"][:43]) == (["eve"], "size at aaaaaaaaa, for 0 s (21 files); eve ")
+    said = await rig("why", "demo/shop#1")
+    assert (said.code, said.err) == (0, "")
+    assert "dev-e-1: joined as dev-e, 1 slot, coder scripted\n" in said.out
+    assert "  … what came before is not in the log near here (its id is nowhere)\n" in said.out
+    missing = await rig("why", "shop#9")
+    assert (missing.code, missing.out) == (1, "")
+
+
+async def test_why_tells_where_the_dependencies_stand(rig: Terminal, others: Others) -> None:
+    second = IssueRef("demo", "shop", 2)
+    await others(IssueApproved(title="Then", author="ann", depends_on=(ISSUE,)), by="local", issue=second)
+    answer = (await rig("why", "shop#2", "--json")).json()
+    told = [wait["text"] for wait in answer["now"] if wait["what"] == "dependency"]
+    assert [text.rpartition(",")[0] for text in told] == ["demo/shop#1 is in progress"]
