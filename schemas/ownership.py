@@ -22,6 +22,8 @@ class Ownership(Struct):
     """Whether that epoch can still be claimed, worked and reported."""
     run: str | None = None
     """The run that claimed it last."""
+    claims: tuple[str, ...] = ()
+    """Every run that has claimed it, so that a claim that is said twice takes nothing back."""
 
     def apply(self, event: Event) -> bool:
         """Folds one event of the issue. True when it took effect; False for a word of a non-owner or a repetition."""
@@ -29,12 +31,12 @@ class Ownership(Struct):
             case IssueAssigned(epoch=epoch):
                 if epoch <= self.epoch:
                     return False
-                self.epoch, self.open, self.run = epoch, True, None
+                self.epoch, self.open, self.run, self.claims = epoch, True, None, ()
                 return True
             case WorkStarted(epoch=epoch, run=run):
-                if not self.open or epoch != self.epoch or run == self.run:
+                if not self.open or epoch != self.epoch or run in self.claims:
                     return False
-                self.run = run
+                self.run, self.claims = run, (*self.claims, run)
                 return True
             case WorkPushed(epoch=epoch, run=run) | WorkFailed(epoch=epoch, run=run):
                 if not self.owns(epoch, run):

@@ -1,0 +1,101 @@
+"""What an issue waits for where it stands, and whether anything is due of it. Pure; the fold's indexes follow from it."""
+
+from conductor.policy import delivery_of, enough
+from conductor.state import Account, Issue, Repository, unclaimed
+from schemas import DeadlineKind, Delivery, IssueState, Policy
+
+
+def awaits(issue: Issue, repository: Repository | None, policy: Policy) -> DeadlineKind | None:
+    """What an issue waits for in its state; None: for nothing (it is final, or ready for the next word)."""
+    match issue.state:
+        case IssueState.QUEUED | IssueState.CHANGES_REQUESTED | IssueState.MERGE_CONFLICT:
+            return DeadlineKind.BACKOFF if issue.backoff else DeadlineKind.WAITING
+        case IssueState.ASSIGNED:
+            return DeadlineKind.CLAIM
+        case IssueState.IN_PROGRESS:
+            return DeadlineKind.RUN if issue.question is None else DeadlineKind.QUESTION
+        case IssueState.IN_REVIEW:
+            return _of_the_forge(issue, repository)
+        case IssueState.GATED:
+            return DeadlineKind.GATE
+        case IssueState.MERGING:
+            return DeadlineKind.MERGE
+        case IssueState.DEPLOYING:
+            return _of_the_delivery(issue, delivery_of(repository, policy))
+        case _:
+            return None
+
+
+def _of_the_forge(issue: Issue, repository: Repository | None) -> DeadlineKind | None:
+    if issue.head is None or issue.pull_request_head != issue.head:
+        return DeadlineKind.PULL_REQUEST
+    if issue.head not in issue.checks:
+        return DeadlineKind.CHECKS
+    if repository is not None and repository.reviewers and not issue.review().verdicts:
+        return DeadlineKind.REVIEW
+    return None
+
+
+def _of_the_delivery(issue: Issue, delivery: Delivery) -> DeadlineKind | None:
+    """The first step that is still to come."""
+    done = issue.delivered
+    if delivery.environment is None or done.verified:
+        return None
+    if not done.deployed:
+        return DeadlineKind.DEPLOY
+    if delivery.smoke and not done.smoke_passed:
+        return DeadlineKind.SMOKE
+    if delivery.end_to_end and not done.end_to_end:
+        return DeadlineKind.END_TO_END
+    return DeadlineKind.VERIFY if delivery.verified else None
+
+
+def review_due(issue: Issue, repository: Repository | None) -> bool:
+    """Whether somebody is still to be asked about the current head: nobody was, or whoever was gives no verdict."""
+    if (
+        repository is None
+        or not repository.reviewers
+        or issue.state is not IssueState.IN_REVIEW
+        or issue.head is None
+        or issue.pull_request_head != issue.head
+    ):
+        return False
+    review = issue.review()
+    return not review.verdicts and (not review.asked or review.asked[-1] in review.abstained)
+
+
+def closed_accounts(issue: Issue) -> list[tuple[str, Account]]:
+    """Money that is set aside for what is over."""
+    owner = issue.ownership
+    current = (owner.run or unclaimed(owner.epoch)) if owner.open else None
+    return [(key, account) for key, account in issue.accounts.items() if account.settled is None and key != current]
+
+
+def reservation_due(issue: Issue, policy: Policy) -> bool:
+    """Whether a run has taken the work over for which nothing is set aside yet."""
+    owner = issue.ownership
+    return owner.open and owner.run is not None and owner.run not in issue.accounts and policy.budget.run_usd > 0
+
+
+def settled(issue: Issue, repository: Repository | None, policy: Policy) -> bool:
+    """Whether nothing can be due of this issue until the log says more (an assignment aside)."""
+    if closed_accounts(issue) or reservation_due(issue, policy):
+        return False
+    if issue.state.final:
+        return not issue.ownership.open
+    if repository is None or issue.pull_request_closed:
+        return False
+    if issue.wants_work and (issue.cycle or issue.guarded or issue.rejected or enough(issue, policy) is not None):
+        return False
+    kind = awaits(issue, repository, policy)
+    if kind is None or issue.deadline is None or issue.deadline.passed or issue.deadline.kind is not kind:
+        return False
+    if kind in (DeadlineKind.SMOKE, DeadlineKind.END_TO_END):
+        return not delivery_failed(issue, delivery_of(repository, policy))
+    return not review_due(issue, repository)
+
+
+def delivery_failed(issue: Issue, delivery: Delivery) -> bool:
+    """Whether what was deployed does not work, as often as that may be tried."""
+    done = issue.delivered
+    return len(done.smoke_failures) >= delivery.smoke_retries_max or done.end_to_end is False

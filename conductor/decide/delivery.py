@@ -1,0 +1,38 @@
+"""What follows a merge: deployed, tried out, verified, as far as the policy asks; then it is done."""
+
+from conductor.awaits import awaits, delivery_failed
+from conductor.decide.round import Round
+from conductor.policy import delivery_of
+from conductor.state import Issue, Repository, dollars
+from schemas import EscalationReason, IssueDone, IssueEscalated, IssueEvent
+
+
+def delivery_due(this: Round, issue: Issue, repository: Repository | None) -> list[IssueEvent]:
+    """The next word about a merge."""
+    if issue.merge_sha is None:
+        return []
+    kind = awaits(issue, repository, this.policy)
+    if kind is None:
+        return [_done(this, issue, issue.merge_sha)]
+    delivery = delivery_of(repository, this.policy)
+    if delivery_failed(issue, delivery):
+        smoke = len(issue.delivered.smoke_failures) >= delivery.smoke_retries_max and not issue.delivered.smoke_passed
+        return [_escalated(issue, EscalationReason.SMOKE_FAILED if smoke else EscalationReason.END_TO_END_FAILED)]
+    if issue.deadline is None or issue.deadline.kind is not kind:
+        return [this.deadline(kind, issue)]
+    return [_escalated(issue, EscalationReason.DEPLOY_SILENT)] if issue.deadline.passed else []
+
+
+def _done(this: Round, issue: Issue, merge_sha: str) -> IssueDone:
+    minutes = max(0.0, (this.now - issue.approved_at).total_seconds() / 60)
+    cost = sum(account.charge if account.settled is None else account.counts for account in issue.accounts.values())
+    return IssueDone(
+        duration_minutes=round(minutes, 2),
+        attempts=issue.attempts + 1,
+        merge_sha=merge_sha,
+        cost_usd=dollars(cost),
+    )
+
+
+def _escalated(issue: Issue, reason: EscalationReason) -> IssueEscalated:
+    return IssueEscalated(reason=reason, attempts=issue.attempts, summary=issue.findings[-8_000:])

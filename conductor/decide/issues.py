@@ -1,0 +1,153 @@
+"""What is due of one issue that is not being assigned in this round."""
+
+from conductor.awaits import awaits, closed_accounts, reservation_due, review_due
+from conductor.decide.assignment import waiting_reasons
+from conductor.decide.delivery import delivery_due
+from conductor.decide.merging import gates_reminded, merge_again, merge_due
+from conductor.decide.review import review_overdue, review_requested
+from conductor.decide.round import Round
+from conductor.policy import enough, to_tell
+from conductor.state import Issue, Repository, dollars
+from schemas import (
+    BudgetReleased,
+    BudgetSettled,
+    DeadlineKind,
+    EscalationReason,
+    GateReason,
+    GateTriggered,
+    IssueEscalated,
+    IssueEvent,
+    IssueNeedsHuman,
+    IssueOrphaned,
+    IssueRefused,
+    IssueState,
+    IssueUnassigned,
+    IssueWaiting,
+    Refusal,
+    UnassignReason,
+)
+
+
+def issue_due(this: Round, issue: Issue) -> list[IssueEvent]:
+    """Money first, then what the state of the issue asks for."""
+    return [*_money(this, issue), *_words(this, issue)]
+
+
+def escalation(this: Round, issue: Issue, reason: EscalationReason) -> IssueEscalated:
+    """To whom the repository names, or to people."""
+    repository = this.state.repositories.get(issue.ref.repository)
+    to = repository.escalate if repository is not None else None
+    summary = issue.findings[-8_000:]
+    return IssueEscalated(reason=reason, attempts=issue.attempts, summary=summary, to=to or "people")
+
+
+def _money(this: Round, issue: Issue) -> list[IssueEvent]:
+    """What is over is settled, what never began is released, and a run that takes over has to be paid for."""
+    said: list[IssueEvent] = [
+        BudgetReleased(epoch=account.epoch, amount_usd=dollars(account.reserved))
+        if key.startswith("#")
+        else BudgetSettled(epoch=account.epoch, run=key, amount_usd=dollars(account.charge))
+        for key, account in closed_accounts(issue)
+    ]
+    owner = issue.ownership
+    if reservation_due(issue, this.policy) and not issue.state.final and this.exhausted(issue, issue.role) is None:
+        said += this.reserve(issue, issue.role, owner.epoch, owner.run)
+    return said
+
+
+def _words(this: Round, issue: Issue) -> list[IssueEvent]:
+    repository = this.state.repositories.get(issue.ref.repository)
+    if issue.state.final:
+        return [_taken_back(issue)] if issue.ownership.open else []
+    if issue.state is IssueState.DEPLOYING:
+        return delivery_due(this, issue, repository)
+    if issue.wants_work:
+        return _wanting(this, issue, repository)
+    kind = awaits(issue, repository, this.policy)
+    if repository is None and kind not in (DeadlineKind.CLAIM, DeadlineKind.RUN, DeadlineKind.QUESTION):
+        return [escalation(this, issue, EscalationReason.REPOSITORY_REMOVED)]
+    if issue.pull_request_closed:
+        return [escalation(this, issue, EscalationReason.PULL_REQUEST_CLOSED)]
+    if reservation_due(issue, this.policy) and this.exhausted(issue, issue.role) is not None:
+        return [IssueUnassigned(epoch=issue.ownership.epoch, reason=UnassignReason.BUDGET)]
+    if review_due(issue, repository):
+        asked = review_requested(this, issue, repository)
+        return [escalation(this, issue, asked)] if isinstance(asked, EscalationReason) else asked
+    if kind is None:
+        return merge_due(this, issue, repository)
+    if issue.deadline is None or issue.deadline.kind is not kind:
+        if kind is DeadlineKind.RUN and enough(issue, this.policy) is not None:
+            return [IssueUnassigned(epoch=issue.ownership.epoch, reason=UnassignReason.STUCK)]
+        return [this.deadline(kind, issue)]
+    return _overdue(this, issue, kind, repository) if issue.deadline.passed else []
+
+
+def _taken_back(issue: Issue) -> IssueUnassigned:
+    """Work that a person's word overtook."""
+    withdrawn = issue.state is IssueState.WITHDRAWN
+    reason = UnassignReason.WITHDRAWN if withdrawn else UnassignReason.STOPPED
+    return IssueUnassigned(epoch=issue.ownership.epoch, reason=reason)
+
+
+# ── in line ──────────────────────────────────────────────────────────────────
+
+
+def _wanting(this: Round, issue: Issue, repository: Repository | None) -> list[IssueEvent]:
+    """An issue that should get work and does not in this round."""
+    if issue.cycle:
+        return [IssueRefused(reason=Refusal.CYCLE, cycle=issue.cycle)]
+    if repository is None:
+        return [IssueRefused(reason=Refusal.NO_SUCH_REPOSITORY)]
+    if issue.rejected:
+        return [escalation(this, issue, EscalationReason.GATE_REJECTED)]
+    reason = enough(issue, this.policy)
+    if reason is not None:
+        return [escalation(this, issue, reason)]
+    if issue.guarded:
+        guard = GateTriggered(reason=GateReason.GUARD, detail=issue.findings[-8_000:])
+        return [guard, this.deadline(DeadlineKind.GATE, issue)]
+    kind = DeadlineKind.BACKOFF if issue.backoff else DeadlineKind.WAITING
+    if issue.deadline is None or issue.deadline.kind is not kind:
+        return [this.deadline(kind, issue)]
+    if not issue.deadline.passed:
+        return []
+    reasons, waits_for = waiting_reasons(this, issue), tuple(this.state.unmet(issue))
+    said: list[IssueEvent] = []
+    if issue.waiting != (reasons, waits_for):
+        said.append(IssueWaiting(reasons=reasons, since=issue.since, waits_for=waits_for))
+    return [*said, *told(this, issue), this.deadline(kind, issue)]
+
+
+def told(this: Round, issue: Issue) -> list[IssueEvent]:
+    """What people should hear of an issue that has stood where it stands for long."""
+    due = to_tell(issue, this.now, this.policy)
+    hours = round(max(0.0, (this.now - issue.since).total_seconds() / 3_600), 1)
+    if due > issue.told and due == 2:
+        return [IssueNeedsHuman(waited_hours=hours)]
+    if due > issue.told and not issue.state.final and issue.state is not IssueState.GATED:
+        return [IssueOrphaned(waited_hours=hours)]
+    return []
+
+
+# ── what has not come in time ────────────────────────────────────────────────
+
+
+def _overdue(this: Round, issue: Issue, kind: DeadlineKind, repository: Repository | None) -> list[IssueEvent]:
+    match kind:
+        case DeadlineKind.CLAIM:
+            return [IssueUnassigned(epoch=issue.ownership.epoch, reason=UnassignReason.STALE)]
+        case DeadlineKind.RUN:
+            return [IssueUnassigned(epoch=issue.ownership.epoch, reason=UnassignReason.STUCK)]
+        case DeadlineKind.QUESTION:
+            return [escalation(this, issue, EscalationReason.QUESTION_UNANSWERED)]
+        case DeadlineKind.GATE:
+            return [*gates_reminded(this, issue), *told(this, issue), this.deadline(kind, issue)]
+        case DeadlineKind.REVIEW:
+            asked = review_overdue(this, issue, repository)
+            return [escalation(this, issue, asked)] if isinstance(asked, EscalationReason) else asked
+        case _ if issue.forge_retries >= this.policy.forge_retries_max:
+            return [escalation(this, issue, EscalationReason.FORGE_SILENT)]
+        case DeadlineKind.MERGE:
+            return merge_again(this, issue)
+        case _:
+            return [this.deadline(kind, issue)]

@@ -1,0 +1,187 @@
+"""Facts of a forge and of reviewers. Verdicts are kept by head: one may come before its pull request is known.
+
+Of two facts of one facet the source's later time wins, at equal time the later position. A review counts when the
+repository names its reviewer.
+"""
+
+from datetime import datetime
+
+from conductor.evolve.index import NO_POLICY
+from conductor.evolve.moves import enter
+from conductor.evolve.work import judge
+from conductor.policy import CODE, kind_of
+from conductor.state import Issue, Repository, Review, State, Trust, Verdict
+from schemas import (
+    AssignReason,
+    Changes,
+    ChecksFailed,
+    ChecksPassed,
+    Envelope,
+    IssueState,
+    MergeConflicted,
+    Merged,
+    MergeRefusal,
+    MergeRefused,
+    PullRequestClosed,
+    PullRequestOpened,
+    PullRequestUpdated,
+    Reverted,
+    ReviewAbstained,
+    ReviewDisputed,
+    ReviewPassed,
+)
+
+_JUDGED = (IssueState.IN_REVIEW, IssueState.GATED, IssueState.MERGING)
+
+
+def fold_forge(state: State, issue: Issue, event: Envelope) -> bool:
+    if not _heard(state, issue, event):
+        return False
+    if issue.state in _JUDGED:
+        judge(issue)
+    return True
+
+
+def _heard(state: State, issue: Issue, event: Envelope) -> bool:
+    match event.data:
+        case PullRequestOpened(pull_request=number, head_sha=head, changes=changes, author=author):
+            issue.pull_request_author = author
+            return _shown(state, issue, number, head, changes, event.time)
+        case PullRequestUpdated(pull_request=number, head_sha=head, changes=changes):
+            return _shown(state, issue, number, head, changes, event.time)
+        case PullRequestClosed(pull_request=number, superseded_by=superseded_by):
+            return _closed(issue, number, superseded_by, event.time)
+        case ChecksPassed(head_sha=head, base_sha=base):
+            outdated = head == issue.head and issue.base_moved is not None and event.time < issue.base_moved
+            return not outdated and _hear(issue.checks, head, Verdict(True, event.time, "", base))
+        case ChecksFailed(head_sha=head, base_sha=base, failed=failed):
+            findings = "\n".join(f"{check.name}: {check.conclusion}\n{check.excerpt}".strip() for check in failed)
+            return _hear(issue.checks, head, Verdict(False, event.time, findings, base))
+        case ReviewPassed() | ReviewDisputed() | ReviewAbstained() as review:
+            return _reviewed(issue, state.repositories.get(issue.ref.repository), review, event.time)
+        case MergeConflicted(head_sha=head, paths=paths):
+            return _conflicted(issue, head, paths, event.time)
+        case MergeRefused() as refused:
+            return _refused(issue, refused, event.time)
+        case Merged(merge_sha=merge_sha):
+            return _merged(issue, merge_sha)
+        case Reverted() as reverted:
+            return _reverted(state, issue, reverted, event.id)
+        case _:
+            return False
+
+
+def _shown(state: State, issue: Issue, number: int, head: str, changes: Changes | None, time: datetime) -> bool:
+    """The pull request, as it was last shown."""
+    if issue.shown is not None and time < issue.shown:
+        return False
+    if (issue.pull_request, issue.pull_request_head, issue.changes) == (number, head, changes):
+        return False
+    issue.pull_request, issue.pull_request_head, issue.changes, issue.shown = number, head, changes, time
+    issue.pull_request_closed = False
+    issue.kind = kind_of(changes, (state.policy or NO_POLICY).tiers)
+    return True
+
+
+def _closed(issue: Issue, number: int, superseded_by: int | None, time: datetime) -> bool:
+    """One that another takes the place of withdraws nothing."""
+    if number != issue.pull_request or issue.merge_sha is not None or (issue.shown is not None and time < issue.shown):
+        return False
+    issue.pull_request, issue.pull_request_head, issue.changes, issue.shown = superseded_by, None, None, time
+    if superseded_by is None and issue.state in _JUDGED:
+        issue.pull_request_closed = True
+    elif issue.state in (IssueState.GATED, IssueState.MERGING):
+        enter(issue, IssueState.IN_REVIEW)
+    return True
+
+
+def _hear(verdicts: dict[str, Verdict], facet: str, verdict: Verdict) -> bool:
+    known = verdicts.get(facet)
+    if known is not None and (known == verdict or known.time > verdict.time):
+        return False
+    verdicts[facet] = verdict
+    return True
+
+
+def _reviewed(
+    issue: Issue,
+    repository: Repository | None,
+    said: ReviewPassed | ReviewDisputed | ReviewAbstained,
+    time: datetime,
+) -> bool:
+    if repository is None or said.reviewer not in repository.reviewers or said.reviewer in authors(issue):
+        return False
+    review = issue.reviews.setdefault(said.head_sha, Review())
+    match said:
+        case ReviewPassed(summary=summary):
+            return _hear(review.verdicts, said.reviewer, Verdict(True, time, summary))
+        case ReviewDisputed(summary=summary, comments=comments):
+            return _hear(review.verdicts, said.reviewer, Verdict(False, time, "\n".join((summary, *comments))))
+        case ReviewAbstained():
+            if said.reviewer in review.abstained:
+                return False
+            review.abstained.add(said.reviewer)
+            return True
+
+
+def authors(issue: Issue) -> frozenset[str]:
+    """Whoever's work it is: nobody reviews his own."""
+    return frozenset({issue.agent or "", issue.role, issue.pull_request_author})
+
+
+def _conflicted(issue: Issue, head: str, paths: tuple[str, ...], time: datetime) -> bool:
+    if head != issue.head or issue.state not in _JUDGED or _old(issue, time):
+        return False
+    issue.answered = time
+    issue.conflicts += 1
+    issue.findings = "the work conflicts with the base branch" + (f" in {', '.join(paths)}" if paths else "")
+    issue.reason = AssignReason.MERGE_CONFLICTED
+    enter(issue, IssueState.MERGE_CONFLICT)
+    return True
+
+
+def _refused(issue: Issue, refused: MergeRefused, time: datetime) -> bool:
+    head = refused.head_sha
+    if head != issue.head or issue.state is not IssueState.MERGING or _old(issue, time):
+        return False
+    issue.answered = time
+    issue.findings = f"merge refused: {refused.reason}" + (f": {refused.detail}" if refused.detail else "")
+    if refused.reason is MergeRefusal.BASE_MOVED:
+        known = issue.checks.get(head)
+        if known is not None and known.base == refused.base_sha:
+            del issue.checks[head]  # they were of a base that is no more; the forge checks again and says so
+        issue.base_moved = time
+        enter(issue, IssueState.IN_REVIEW)
+    else:
+        issue.deadline = None  # a person must mend it; the request is made again after a while
+        issue.merge_refused = True
+    return True
+
+
+def _old(issue: Issue, time: datetime) -> bool:
+    """Whether the forge has answered later than this already: it is said twice."""
+    return issue.answered is not None and time <= issue.answered
+
+
+def _merged(issue: Issue, merge_sha: str) -> bool:
+    """From any state: what is merged is merged, whoever did it."""
+    if merge_sha in issue.merges:
+        return False
+    issue.merges.add(merge_sha)
+    issue.merge_sha, issue.reverted, issue.pull_request_closed = merge_sha, False, False
+    for key in issue.open_gates:
+        del issue.gates[key]
+    enter(issue, IssueState.DEPLOYING)
+    return True
+
+
+def _reverted(state: State, issue: Issue, reverted: Reverted, known_as: str) -> bool:
+    """It lowers the trust in such changes; whether the issue is to be done again, a person says."""
+    if reverted.merge_sha != issue.merge_sha or issue.reverted:
+        return False
+    issue.reverted = True
+    subject = (issue.role, issue.kind or CODE)
+    trust = state.trust.setdefault(subject, Trust())
+    trust.lost.append((issue.ref, f"{reverted.by} took {reverted.merge_sha[:9]} out again", known_as))
+    state.unsettled_trust.add(subject)
+    return True

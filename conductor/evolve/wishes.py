@@ -1,0 +1,111 @@
+"""What people ask for."""
+
+from msgspec import UNSET
+
+from conductor.evolve.index import NO_POLICY
+from conductor.evolve.moves import enter, start_over
+from conductor.state import Issue, State
+from schemas import (
+    AssignReason,
+    AssignRequested,
+    Envelope,
+    GateReason,
+    IssueApproved,
+    IssueRevised,
+    IssueState,
+    IssueWithdrawn,
+    PriorityChanged,
+    QuestionAnswered,
+    RetryRequested,
+    Stopped,
+)
+
+
+def fold_wish(state: State, issue: Issue, event: Envelope) -> bool:
+    """Known by its id: the same wish may be uttered twice."""
+    if event.id in issue.heard:
+        return False
+    issue.heard.add(event.id)
+    match event.data:
+        case IssueApproved() as approved:
+            return _approved_again(issue, approved)
+        case IssueRevised() as revised:
+            _revise(issue, revised)
+        case IssueWithdrawn() as withdrawn:
+            issue.ownership.apply(withdrawn)
+            if issue.state is IssueState.DONE:
+                return False
+            enter(issue, IssueState.WITHDRAWN)
+        case Stopped() as stopped:
+            issue.ownership.apply(stopped)
+            if issue.state.final:
+                return False
+            enter(issue, IssueState.STOPPED)
+        case RetryRequested():
+            return _again(issue)
+        case AssignRequested(to=to):
+            _ask(state, issue, to)
+            _again(issue)
+        case PriorityChanged(priority=priority):
+            issue.priority = priority
+        case QuestionAnswered(run=run):
+            if issue.question != run:
+                return False
+            issue.question, issue.deadline = None, None
+        case _:
+            return False
+    return True
+
+
+def _approved_again(issue: Issue, approved: IssueApproved) -> bool:
+    """What was withdrawn is wanted again, as it is described now."""
+    if issue.state is not IssueState.WITHDRAWN:
+        return False
+    issue.priority, issue.depends_on, issue.labels = approved.priority, approved.depends_on, approved.labels
+    issue.requires, issue.milestone = tuple(sorted(set(approved.requires))), approved.milestone
+    issue.reason = AssignReason.ASKED
+    start_over(issue)
+    return True
+
+
+def _revise(issue: Issue, revised: IssueRevised) -> None:
+    if revised.priority is not UNSET:
+        issue.priority = revised.priority
+    if revised.depends_on is not UNSET:
+        issue.depends_on = revised.depends_on
+    if revised.requires is not UNSET:
+        issue.requires = tuple(sorted(set(revised.requires)))
+    if revised.milestone is not UNSET:
+        issue.milestone = revised.milestone
+    if revised.labels is not UNSET:
+        issue.labels = revised.labels
+        _unlabelled(issue)
+    if issue.state is IssueState.REFUSED:
+        enter(issue, IssueState.QUEUED)
+
+
+def _unlabelled(issue: Issue) -> None:
+    """A label may be what it was held for; whether one still holds it, the next round says."""
+    for key in issue.open_gates:
+        if key[0] is GateReason.POLICY:
+            del issue.gates[key]
+    if issue.state is IssueState.GATED and not issue.open_gates:
+        enter(issue, IssueState.IN_REVIEW)
+
+
+def _again(issue: Issue) -> bool:
+    """Whether it was at an end that a person may take back."""
+    ended = issue.state in (IssueState.ESCALATED, IssueState.STOPPED)
+    if not ended and not (issue.state is IssueState.DONE and issue.reverted):
+        return False
+    issue.reason = AssignReason.ASKED
+    start_over(issue)
+    return True
+
+
+def _ask(state: State, issue: Issue, to: str) -> None:
+    """Of a replica that is known by that name, or else of a role."""
+    agent = state.agents.get(to)
+    if agent is not None:
+        issue.agent, issue.session, to = to, None, agent.role
+    issue.wanted_role = None if to == (state.policy or NO_POLICY).role else to
