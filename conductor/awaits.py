@@ -1,4 +1,4 @@
-"""What an issue waits for where it stands, and whether anything is due of it. Pure; the fold's indexes follow from it."""
+"""What an issue waits for where it stands, and whether anything is due of it. Pure; the indexes follow from it."""
 
 from conductor.policy import delivery_of, enough
 from conductor.state import Account, Issue, Repository, unclaimed

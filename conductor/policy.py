@@ -1,4 +1,4 @@
-"""What follows from the policy's numbers: how long a wait may last, when the rig has tried enough, what a person must see.
+"""What follows from the policy's numbers: how long a wait may last, when it is enough, what a person must see.
 
 The numbers themselves are schemas.Policy; they reach the conductor through the log alone. Everything here is a function
 of its arguments.

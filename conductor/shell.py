@@ -11,24 +11,20 @@ from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
-from msgspec import Struct
 
 from bus import Bus, BusError, Causes, Conflict, Delivery, Done, Drop, Expect, Outcome, Reader, Skipped
 from conductor.decide import RULES, decide, may_decide, moment
 from conductor.evolve import evolve
 from conductor.state import State
+from conductor.timers import Owner, Timer, live, owner_of
 from machine.lifecycle import Lifecycle
 from schemas import (
     FLEET,
     MALFORMED,
     Actor,
-    DeadlineKind,
-    DeadlinePassed,
-    DeadlineSet,
     Decided,
     Draft,
     Envelope,
-    IssueRef,
     Policy,
     Subject,
     envelope,
@@ -44,16 +40,6 @@ _RETRY_SECONDS: Final = 1.0
 
 REFUSED_ROUNDS: Final = 5
 """After so many on end that did not land, the conductor is not ready, and says why."""
-
-
-class Timer(Struct, frozen=True):
-    """What a deadline's timer carries."""
-
-    issue: IssueRef
-    kind: DeadlineKind
-    at: datetime
-    id: str
-    """Of its DeadlineSet."""
 
 
 async def run_conductor(bus: Bus, lifecycle: Lifecycle) -> None:
@@ -76,7 +62,7 @@ class Conductor:
         self._state = State()
         self._causes = Causes()
         self._refused = 0  # rounds without one that landed
-        self._fresh: set[IssueRef] = set()
+        self._fresh: set[Owner] = set()
         self._to_mirror = asyncio.Event()
 
     async def rounds(self) -> None:
@@ -118,8 +104,9 @@ class Conductor:
             return
         evolve(self._state, item.event, item.position)
         self._causes.hear(item.event)
-        if isinstance(item.event.data, DeadlineSet) and isinstance(item.event.about, IssueRef):
-            self._fresh.add(item.event.about)
+        owner = owner_of(item.event)
+        if owner is not None:
+            self._fresh.add(owner)
 
     def _tell(self) -> None:
         """Without a policy, or under newer rules than its own, a conductor stands by and says so."""
@@ -158,33 +145,31 @@ class Conductor:
         while True:
             await self._to_mirror.wait()
             self._to_mirror.clear()
-            refs, self._fresh = self._fresh, set()
-            for ref in sorted(refs):
-                issue = self._state.issues.get(ref)
-                if issue is None or issue.deadline is None or issue.deadline.passed:
-                    continue
-                deadline = issue.deadline
-                timer = Timer(ref, deadline.kind, deadline.at, deadline.id)
+            owners, self._fresh = self._fresh, set()
+            for timer in sorted(
+                filter(None, (live(self._state, owner) for owner in owners)), key=lambda timer: timer.name
+            ):
                 try:
-                    await self._bus.timers.set(str(ref), deadline.at, msgspec.json.encode(timer))
+                    await self._bus.timers.set(timer.name, timer.at, msgspec.json.encode(timer))
                 except BusError as error:
-                    log.warning("the deadline of %s is not mirrored yet: %s", ref, error)
-                    self._fresh.add(ref)
+                    log.warning("the deadline of %s is not mirrored yet: %s", timer.name, error)
+                    self._fresh.add(timer.owner)
             if self._fresh:
                 await asyncio.sleep(_RETRY_SECONDS)
                 self._to_mirror.set()
 
     async def fired(self, delivery: Delivery) -> Outcome:
-        """A firing becomes a DeadlinePassed; whether it still counts is for the fold to say."""
+        """A firing becomes a word in the log, unless whoever hears it knows that the deadline lives no more."""
         try:
             timer = msgspec.json.decode(delivery.body, type=Timer)
-        except MALFORMED as error:
+            draft, owner = timer.passed(), timer.owner
+        except (*MALFORMED, ValueError) as error:
             return Drop(f"not a timer of a deadline: {error}")
-        draft = Draft(about=timer.issue, data=DeadlinePassed(kind=timer.kind, at=timer.at), cause=timer.id)
-        await self._bus.log.publish(self._causes.followed(draft), event_id(Actor.CONDUCTOR, "passed", timer.id))
-        issue = self._state.issues.get(timer.issue)
-        if issue is not None and issue.deadline is not None and issue.deadline.id != timer.id:
-            self._fresh.add(timer.issue)  # a conductor that lagged may have set the older timer over the newer one
+        now_live = live(self._state, owner)
+        if self._state.position < timer.position or (now_live is not None and now_live.id == timer.id):
+            await self._bus.log.publish(self._causes.followed(draft), event_id(Actor.CONDUCTOR, "passed", timer.id))
+        if now_live is not None and now_live.id != timer.id:
+            self._fresh.add(owner)  # a conductor that lagged may have set the older timer over the newer one
             self._to_mirror.set()
         return Done()
 

@@ -69,6 +69,7 @@ from schemas.fleet import (
     Invariant,
     MilestoneCompleted,
     Paused,
+    PauseScope,
     PolicyAdopted,
     Resumed,
     ScheduleFired,
@@ -117,7 +118,17 @@ from schemas.memory import (
     MemoryUsed,
     MemoryWritten,
 )
-from schemas.money import BudgetExceeded, BudgetRaised, BudgetReleased, BudgetReserved, BudgetSettled, is_scope, scopes
+from schemas.money import (
+    DAY,
+    BudgetExceeded,
+    BudgetRaised,
+    BudgetReleased,
+    BudgetReserved,
+    BudgetSettled,
+    Scope,
+    is_scope,
+    scopes,
+)
 from schemas.ownership import Ownership
 from schemas.policy import (
     Budget,
@@ -181,6 +192,7 @@ from schemas.work import CommandBlocked, FailureKind, QuestionAsked, TokensUsed,
 
 __all__ = [
     "BY_TYPE",
+    "DAY",
     "EVENTS",
     "FLEET",
     "MALFORMED",
@@ -306,6 +318,7 @@ __all__ = [
     "NotAllowed",
     "Overrides",
     "Ownership",
+    "PauseScope",
     "Paused",
     "Policy",
     "PolicyAdopted",
@@ -337,6 +350,7 @@ __all__ = [
     "RunConclusion",
     "ScheduleFired",
     "SchemaError",
+    "Scope",
     "SmokeFailed",
     "SmokePassed",
     "Status",

@@ -114,14 +114,14 @@ def _blocked(this: Round, lane: Lane, issue: Issue) -> bool:
 
 
 def waiting_reasons(this: Round, issue: Issue) -> tuple[WaitingReason, ...]:
-    """Why the issue is not assigned, all of it."""
+    """Why the issue is not assigned: what is its own, or else all that keeps its lane."""
     state, role = this.state, role_for(this, issue)
     repository = state.repositories.get(issue.ref.repository)
-    found: list[WaitingReason] = []
     if next(state.unmet(issue), None) is not None or issue.cycle:
-        found.append(WaitingReason.DEPENDENCY)
+        return (WaitingReason.DEPENDENCY,)  # whatever else may be in the way then, is so then
     if issue.backoff:
-        found.append(WaitingReason.BACKOFF)
+        return (WaitingReason.BACKOFF,)
+    found: list[WaitingReason] = []
     if _paused(this, issue, role):
         found.append(WaitingReason.PAUSED)
     if repository is None or not repository.configured:

@@ -1,4 +1,4 @@
-"""What is due of the rig as a whole: the day's turn, raised budgets, trust, milestones, incidents, what is on schedule."""
+"""What is due of the rig as a whole: the turn of the day, raised budgets, trust, milestones, incidents, schedules."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 from conductor.evolve.index import NO_POLICY, index_agent, withdraw
+from conductor.policy import LONGEST_REST
 from conductor.state import Agent, Due, Quota, State, Suspension
 from schemas import (
     AgentBack,
@@ -105,6 +106,8 @@ def suspend(state: State, name: str, reason: SuspensionReason, until: datetime |
     known = agent.suspension
     if reason is SuspensionReason.QUOTA and until is None:
         until = event.time + timedelta(seconds=(state.policy or NO_POLICY).quota_rest_seconds)
+    if until is not None:
+        until = min(until, event.time + LONGEST_REST)
     if known is not None and (known.reason is SuspensionReason.AUTH or (known.reason, known.until) == (reason, until)):
         return
     agent.suspension = Suspension(reason, until if reason is SuspensionReason.QUOTA else None, event.id)

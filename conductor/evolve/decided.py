@@ -1,4 +1,4 @@
-"""The conductor's own words that move an issue, and its deadlines. They come in batches, each of which is folded once."""
+"""The conductor's own words that move an issue, and its deadlines. They come in batches, each folded once."""
 
 from conductor.evolve.moves import enter
 from conductor.state import Deadline, Issue, Review, State, Trust

@@ -1,4 +1,4 @@
-"""What is said of the rig as a whole: policy, pauses, budgets, trust, incidents, milestones, what happens by the clock."""
+"""What is said of the rig as a whole: policy, pauses, budgets, trust, incidents, milestones, schedules."""
 
 from conductor.evolve.index import NO_POLICY, index, index_everything, index_milestone
 from conductor.evolve.moves import enter

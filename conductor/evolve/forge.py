@@ -13,7 +13,6 @@ from conductor.policy import CODE, kind_of
 from conductor.state import Issue, Repository, Review, State, Trust, Verdict
 from schemas import (
     AssignReason,
-    Changes,
     ChecksFailed,
     ChecksPassed,
     Envelope,
@@ -44,11 +43,8 @@ def fold_forge(state: State, issue: Issue, event: Envelope) -> bool:
 
 def _heard(state: State, issue: Issue, event: Envelope) -> bool:
     match event.data:
-        case PullRequestOpened(pull_request=number, head_sha=head, changes=changes, author=author):
-            issue.pull_request_author = author
-            return _shown(state, issue, number, head, changes, event.time)
-        case PullRequestUpdated(pull_request=number, head_sha=head, changes=changes):
-            return _shown(state, issue, number, head, changes, event.time)
+        case PullRequestOpened() | PullRequestUpdated() as shown:
+            return _shown(state, issue, shown, event.time)
         case PullRequestClosed(pull_request=number, superseded_by=superseded_by):
             return _closed(issue, number, superseded_by, event.time)
         case ChecksPassed(head_sha=head, base_sha=base):
@@ -71,15 +67,18 @@ def _heard(state: State, issue: Issue, event: Envelope) -> bool:
             return False
 
 
-def _shown(state: State, issue: Issue, number: int, head: str, changes: Changes | None, time: datetime) -> bool:
+def _shown(state: State, issue: Issue, data: PullRequestOpened | PullRequestUpdated, time: datetime) -> bool:
     """The pull request, as it was last shown."""
     if issue.shown is not None and time < issue.shown:
         return False
-    if (issue.pull_request, issue.pull_request_head, issue.changes) == (number, head, changes):
+    shown = (data.pull_request, data.head_sha, data.changes)
+    if (issue.pull_request, issue.pull_request_head, issue.changes) == shown:
         return False
-    issue.pull_request, issue.pull_request_head, issue.changes, issue.shown = number, head, changes, time
-    issue.pull_request_closed = False
-    issue.kind = kind_of(changes, (state.policy or NO_POLICY).tiers)
+    issue.pull_request, issue.pull_request_head, issue.changes = shown
+    issue.shown, issue.pull_request_closed = time, False
+    if isinstance(data, PullRequestOpened):
+        issue.pull_request_author = data.author
+    issue.kind = kind_of(data.changes, (state.policy or NO_POLICY).tiers)
     return True
 
 

@@ -92,7 +92,7 @@ def _failed(state: State, issue: Issue, failed: WorkFailed, event: Envelope) -> 
 
 
 def _rests(state: State, issue: Issue, kind: FailureKind, until: datetime | None, event: Envelope) -> bool:
-    """After a quota or a login it is the replica that rests, and the issue may go to another; False: nobody knows it."""
+    """After a quota or a login it is the replica that rests, and another may go on; False: nobody knows it."""
     if issue.agent is None or issue.agent not in state.agents:
         return False
     reason = SuspensionReason.QUOTA if kind is FailureKind.QUOTA else SuspensionReason.AUTH

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta, timezone
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from conductor.decide import ROUND_MAX, RULES, decide, may_decide
 from conductor.evolve import evolve
@@ -12,6 +13,7 @@ from conductor.shell import compose
 from conductor.state import State
 from schemas import (
     Actor,
+    AgentCapacityChanged,
     AgentLeft,
     AgentRef,
     AssignReason,
@@ -40,7 +42,6 @@ from schemas import (
     MergeRefusal,
     MergeRefused,
     MergeRequested,
-    Policy,
     Priority,
     PriorityChanged,
     Refusal,
@@ -55,7 +56,7 @@ from schemas import (
     WaitingReason,
     WorkFailed,
 )
-from tests.support.story import BASE, SHOP, Story, sha
+from tests.support.story import BASE, FREE, SHOP, Story, sha
 
 
 def kinds(events: list[IssueEvent]) -> list[str]:
@@ -165,7 +166,10 @@ def test_a_changed_priority_counts_from_then_on() -> None:
     first, second = story.approve(1), story.approve(2)
     story.rounds()
     story.say(Actor.CLI, second, PriorityChanged(priority=Priority.HIGH, by="ada"))
-    assert story.issue(second).age < story.issue(first).age
+    story.say(Actor.DEV_E, AgentRef("dev-e-1"), AgentCapacityChanged(boot="b1", slots=1))
+    story.rounds()
+    assert story.issue(second).state is IssueState.ASSIGNED
+    assert story.issue(first).state is IssueState.QUEUED
 
 
 def test_a_dependency_is_waited_for_even_before_anyone_knows_it() -> None:
@@ -326,7 +330,7 @@ def test_a_named_reviewer_must_pass_the_current_head() -> None:
 
 
 def test_a_dirty_checkout_is_asked_again_after_a_while_then_a_person_is() -> None:
-    story = Story(Policy(forge_retries_max=2))
+    story = Story(replace(FREE, forge_retries_max=2))
     ref = story.approve(1)
     to_merging(story, ref)
     for _ in range(2):
@@ -388,7 +392,7 @@ def test_a_second_claim_of_an_epoch_takes_it_over() -> None:
 
 
 def test_an_assignment_whose_every_run_dies_ends_with_a_person() -> None:
-    story = Story(Policy(unassignments_max=3))
+    story = Story(replace(FREE, unassignments_max=3))
     ref = story.approve(1)
     story.rounds()
     for number in range(1, 4):
@@ -427,7 +431,7 @@ def test_a_run_that_failed_for_no_fault_of_the_work_rests_and_is_no_attempt() ->
 
 
 def test_a_forge_that_never_answers_ends_with_a_person() -> None:
-    story = Story(Policy(forge_retries_max=2))
+    story = Story(replace(FREE, forge_retries_max=2))
     ref = story.approve(1)
     story.rounds()
     story.start(ref)
@@ -617,8 +621,7 @@ def test_a_far_reset_of_a_quota_does_not_park_an_issue_for_ever() -> None:
     failed = WorkFailed(epoch=1, run="r-1", kind=FailureKind.QUOTA, detail="", retry_at=never)
     story.say(Actor.DEV_E, ref, failed)
     story.rounds()
-    deadline = story.issue(ref).deadline
-    assert deadline is not None
+    (deadline,) = story.state.agents["dev-e-1"].deadlines.values()
     assert deadline.at - story.now == timedelta(days=7)
 
 

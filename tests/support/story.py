@@ -12,6 +12,8 @@ from schemas import (
     Actor,
     AgentJoined,
     AgentRef,
+    Budget,
+    Changes,
     ChecksFailed,
     ChecksPassed,
     Conclusion,
@@ -44,6 +46,9 @@ from schemas import (
 
 SHOP = RepoRef("demo", "shop")
 BASE = "b" * 40
+FREE = Policy(budget=Budget(run_usd=0))
+"""Money aside, for the stories that are about something else."""
+SMALL = Changes(files=1, lines=2, paths=("cart.py",))
 
 
 def sha(text: str) -> str:
@@ -58,7 +63,7 @@ class Story:
         self.log: list[Envelope] = []
         self.state = State()
         self.now = datetime(2026, 1, 1, 9, 0, tzinfo=UTC)
-        policy = policy or Policy()
+        policy = policy or FREE
         self.say(Actor.CLI, FLEET, PolicyAdopted(policy=policy, hash=policy.digest(), by="ada"))
         self.add(SHOP, reviewers)
         self.say(
@@ -171,15 +176,15 @@ class Story:
             WorkFailed(epoch=self.issue(ref).ownership.epoch, run=run, kind=kind, detail=detail),
         )
 
-    def open(self, ref: IssueRef, head: str) -> None:
+    def open(self, ref: IssueRef, head: str, changes: Changes | None = SMALL) -> None:
         """The forge opens the pull request, or moves the one that is open."""
         number, branch = ref.number, f"rig/{ref.number}-fix"
         if self.issue(ref).pull_request is None:
             event: Event = PullRequestOpened(
-                pull_request=number, url="", branch=branch, head_sha=sha(head), author="dev-e"
+                pull_request=number, url="", branch=branch, head_sha=sha(head), author="dev-e", changes=changes
             )
         else:
-            event = PullRequestUpdated(pull_request=number, branch=branch, head_sha=sha(head))
+            event = PullRequestUpdated(pull_request=number, branch=branch, head_sha=sha(head), changes=changes)
         self.say(Actor.LOCAL, ref, event)
 
     def check(self, ref: IssueRef, head: str, *, passed: bool = True, base: str = BASE, log: str = "1 failed") -> None:
