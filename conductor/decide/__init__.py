@@ -6,7 +6,8 @@ changed it, so a missed trigger cannot exist. It acts on a passed deadline only 
     fleet        the rig as a whole           agents     replicas
     assignment   who gets work                issues     everything else that is due of an issue
     review       whom to ask for a verdict    merging    the merge gate, and the gates of people
-    delivery     what follows a merge         round      what one round has given away
+    delivery     what follows a merge         money      what is set aside and settled
+    round        what one round has given away
 """
 
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from conductor.decide.agents import agents_due
 from conductor.decide.assignment import assignments
 from conductor.decide.fleet import budgets_exceeded, fleet_due
 from conductor.decide.issues import issue_due
+from conductor.decide.money import settlements
 from conductor.decide.round import Round
 from conductor.state import State
 from schemas import Draft, IssueRef, Policy
@@ -56,7 +58,7 @@ def _due(this: Round) -> Iterator[list[Draft]]:
     given: set[IssueRef] = set()
     for issue, events in assignments(this):
         given.add(issue.ref)
-        yield this.drafts(issue, events)
+        yield this.drafts(issue, [*settlements(issue), *events])
     yield from budgets_exceeded(this)
     for _, ref in this.state.unsettled:
         if ref not in given:

@@ -1,16 +1,15 @@
 """What is due of one issue that is not being assigned in this round."""
 
-from conductor.awaits import awaits, closed_accounts, reservation_due, review_due
+from conductor.awaits import awaits, reservation_due, review_due
 from conductor.decide.assignment import waiting_reasons
 from conductor.decide.delivery import delivery_due
 from conductor.decide.merging import gates_reminded, merge_again, merge_due
+from conductor.decide.money import settlements, takeover
 from conductor.decide.review import review_overdue, review_requested
 from conductor.decide.round import Round
 from conductor.policy import enough, to_tell
-from conductor.state import Issue, Repository, dollars
+from conductor.state import Issue, Repository
 from schemas import (
-    BudgetReleased,
-    BudgetSettled,
     DeadlineKind,
     EscalationReason,
     GateReason,
@@ -30,7 +29,7 @@ from schemas import (
 
 def issue_due(this: Round, issue: Issue) -> list[IssueEvent]:
     """Money first, then what the state of the issue asks for."""
-    return [*_money(this, issue), *_words(this, issue)]
+    return [*settlements(issue), *takeover(this, issue), *_words(this, issue)]
 
 
 def escalation(this: Round, issue: Issue, reason: EscalationReason) -> IssueEscalated:
@@ -39,20 +38,6 @@ def escalation(this: Round, issue: Issue, reason: EscalationReason) -> IssueEsca
     to = repository.escalate if repository is not None else None
     summary = issue.findings[-8_000:]
     return IssueEscalated(reason=reason, attempts=issue.attempts, summary=summary, to=to or "people")
-
-
-def _money(this: Round, issue: Issue) -> list[IssueEvent]:
-    """What is over is settled, what never began is released, and a run that takes over has to be paid for."""
-    said: list[IssueEvent] = [
-        BudgetReleased(epoch=account.epoch, amount_usd=dollars(account.reserved))
-        if key.startswith("#")
-        else BudgetSettled(epoch=account.epoch, run=key, amount_usd=dollars(account.charge))
-        for key, account in closed_accounts(issue)
-    ]
-    owner = issue.ownership
-    if reservation_due(issue, this.policy) and not issue.state.final and this.exhausted(issue, issue.role) is None:
-        said += this.reserve(issue, issue.role, owner.epoch, owner.run)
-    return said
 
 
 def _words(this: Round, issue: Issue) -> list[IssueEvent]:

@@ -17,6 +17,7 @@ from schemas import (
     Actor,
     AgentJoined,
     AgentRef,
+    Changes,
     ChecksPassed,
     Draft,
     Envelope,
@@ -82,7 +83,12 @@ async def forge_answers(bus: Bus) -> None:
             assert isinstance(about, IssueRef)
             if isinstance(data, WorkPushed):
                 opened = PullRequestOpened(
-                    pull_request=about.number, url="", branch="rig/x", head_sha=data.head_sha, author="dev-e"
+                    pull_request=about.number,
+                    url="",
+                    branch="rig/x",
+                    head_sha=data.head_sha,
+                    author="dev-e",
+                    changes=Changes(files=1, lines=1, paths=("cart.py",)),
                 )
                 passed = ChecksPassed(head_sha=data.head_sha, base_sha=BASE, checks=("check",))
                 await bus.log.publish(Draft(about=about, data=opened), event_id("local", str(about), "opened"))
