@@ -9,12 +9,12 @@ from enum import EnumType
 from typing import Any, TypeVar, get_args, get_origin
 
 import msgspec
+from msgspec import Struct
 
 from schemas.errors import BadReference, Invalid
-from schemas.event import Event
 from schemas.refs import IssueRef
 
-E = TypeVar("E", bound=Event)
+E = TypeVar("E", bound=Struct)
 
 
 def build(event: type[E], values: Mapping[str, object]) -> E:

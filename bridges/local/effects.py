@@ -5,7 +5,7 @@ Each effect looks before it acts, so that doing it again after a crash finds wha
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import msgspec
@@ -34,7 +34,9 @@ from bridges.local.repository import (
     is_pushed,
     move_branch,
     pull_request_branch,
+    said_by,
 )
+from bridges.local.reverts import Revert, find_reverts
 from bridges.local.scratch import Scratch
 from machine.checks import CheckConclusion, CheckOutcome, run_check
 from machine.git import Git, branch_ref
@@ -115,6 +117,14 @@ class Effects:
         if unneeded := chosen(await all_branches(path)):
             for kept in await delete_branches(path, unneeded):
                 log.info("%s: branch %s is checked out somewhere, or has just moved, and stays", path, kept)
+
+    async def reverts(self, path: Path, branch: str, merges: Collection[str]) -> list[Revert]:
+        """Which of these merge commits were taken out of a branch again; none when the branch is gone."""
+        try:
+            base = await branch_head(path, branch)
+        except NoSuchBranch:
+            return []
+        return await find_reverts(path, base, merges)
 
     async def _show(self, action: ShowPush) -> Event:
         push, number = action.push, action.about.number
@@ -210,13 +220,20 @@ class Effects:
 
 async def _inspect(action: Inspect) -> Event | None:
     path = Path(action.added.clone_url)
-    found = await inspect(path, action.added.base_branch or await _base_so_far(action))
+    added = action.added
+    found = await inspect(path, added.base_branch or await _base_so_far(action))
+    says = await said_by(path, found.base_sha)
     configured = RepositoryConfigured(
         base_branch=found.base_branch,
         base_sha=found.base_sha,
-        clone_url=action.added.clone_url,
-        check=action.added.check,
-        reviewers=action.added.reviewers,
+        clone_url=added.clone_url,
+        check=added.check,
+        reviewers=added.reviewers,
+        stack=says.stack,
+        capabilities=tuple(dict.fromkeys((*added.capabilities, *says.tools))),
+        build=says.build,
+        escalate=says.escalate,
+        overrides=added.overrides,
     )
     if action.known and msgspec.structs.replace(action.known, base_sha=found.base_sha) == configured:
         return None

@@ -34,6 +34,7 @@ from schemas import (
     RepositoryAdded,
     RepositoryConfigured,
     RepositoryRemoved,
+    Reverted,
     Stopped,
     WorkPushed,
     WorkStarted,
@@ -106,6 +107,24 @@ class Issue(Struct):
     """Commits that its runs pushed: a pull request branch at one of these is where the forge put it."""
 
 
+class Landed(Struct, frozen=True):
+    """A merge of ours that is in force, as far as we know."""
+
+    id: str
+    """Of the Merged."""
+    issue: IssueRef
+    base_branch: str | None
+    """None: the repository's."""
+
+
+class Base(Struct, frozen=True):
+    """Where the base branch was last said to be."""
+
+    id: str
+    """Of the event that said so."""
+    sha: str
+
+
 class Repository(Struct):
     """One repository. It is served while `added` is set."""
 
@@ -114,8 +133,9 @@ class Repository(Struct):
     inspect: str | None = None
     """Id of the addition that was not looked at yet."""
     configured: RepositoryConfigured | None = None
-    newest: str = ""
-    """Id of the last event about it."""
+    base: Base | None = None
+    merges: dict[str, Landed] = field(default_factory=dict[str, Landed])
+    """By merge commit."""
     highest: int = 0
     """The highest issue number that anybody used."""
 
@@ -138,7 +158,9 @@ class Known(Struct):
                     self.approvals.setdefault(event.id, (ref, recorded.position))
                 repository = self.repositories.setdefault(ref.repository, Repository(ref.repository))
                 repository.highest = max(repository.highest, ref.number)
-                _issue(self.issues.setdefault(ref, Issue(ref)), event)
+                issue = self.issues.setdefault(ref, Issue(ref))
+                _issue(issue, event)
+                _of_issue(repository, issue, event)
                 return ref
             case RepoRef() as ref:
                 _repository(self.repositories.setdefault(ref, Repository(ref)), event)
@@ -150,7 +172,6 @@ class Known(Struct):
 
 
 def _repository(repository: Repository, event: Envelope) -> None:
-    repository.newest = event.id
     match event.data:
         case RepositoryAdded(forge=Forge.LOCAL) as added:
             repository.added, repository.inspect = added, event.id
@@ -158,10 +179,28 @@ def _repository(repository: Repository, event: Envelope) -> None:
             repository.added = repository.inspect = repository.configured = None
         case RepositoryConfigured() as configured:
             repository.configured = configured
+            repository.base = Base(event.id, configured.base_sha)
             if event.causationid == repository.inspect:
                 repository.inspect = None
         case _:
             pass
+
+
+def _of_issue(repository: Repository, issue: Issue, event: Envelope) -> None:
+    """What an issue tells about its repository."""
+    match event.data:
+        case Merged(merge_sha=base):
+            repository.merges[base] = Landed(event.id, issue.ref, issue.base_branch)
+        case Reverted(merge_sha=merge):
+            repository.merges.pop(merge, None)
+            return
+        case ChecksPassed(base_sha=base) | ChecksFailed(base_sha=base):
+            pass
+        case _:
+            return
+    configured, known = repository.configured, repository.base
+    if configured and known and base != known.sha and issue.base_branch in (None, configured.base_branch):
+        repository.base = Base(event.id, base)
 
 
 def _issue(issue: Issue, event: Envelope) -> None:

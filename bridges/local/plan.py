@@ -114,11 +114,16 @@ def due(known: Known, about: IssueRef | RepoRef) -> Action | None:
     return None if repository.configured is None else _due_of_issue(issue, repository.configured)
 
 
-def look_again(repository: Repository) -> Inspect | None:
-    """At the start: whether a repository that was looked at before is still what it was."""
-    if repository.added is None or repository.configured is None or repository.inspect is not None:
+def look_again(repository: Repository | None, looked_at: str | None = None) -> Inspect | None:
+    """Whether a repository that was looked at before may have changed: since the start, or as its base has moved.
+
+    `looked_at` is the id of the word on its base that was followed up last; None: of this process, none.
+    """
+    if repository is None or repository.added is None or repository.configured is None or repository.inspect:
         return None
-    return Inspect(repository.newest, repository.ref, repository.added, repository.configured)
+    if repository.base is None or repository.base.id == looked_at:
+        return None
+    return Inspect(repository.base.id, repository.ref, repository.added, repository.configured)
 
 
 def leftovers(known: Known, repository: RepoRef, branches: Mapping[str, str]) -> dict[str, str]:

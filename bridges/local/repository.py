@@ -12,15 +12,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bridges import agent_file
+from bridges.agent_file import AgentFile
 from machine import process
 from machine.git import HELD, Git, GitError, branch_ref, sha
 from machine.process import Outcome
+from schemas import Invalid
 
 SLUG_LENGTH = 40
 _RECEIVE = (
     "git -c receive.denyCurrentBranch=updateInstead -c receive.denyDeletes=false"
     " -c gc.autoDetach=false -c receive.autogc=false"
 )
+_FILE_MODES = ("100644", "100755")
 _WITHOUT_HOOKS = " -c core.hooksPath=/dev/null"
 
 
@@ -31,7 +35,8 @@ class RepositoryError(Exception):
     ├── NotARepository   no git repository at this path
     ├── ShallowClone     its history is cut off
     ├── NameTaken        it has a branch where the rig's branches would be
-    └── NoSuchBranch     the base branch is not there: no commit yet, HEAD detached, or gone
+    ├── NoSuchBranch     the base branch is not there: no commit yet, HEAD detached, or gone
+    └── BadAgentFile     its .rig-agent.yaml cannot be read
     """
 
 
@@ -49,6 +54,15 @@ class NameTaken(RepositoryError):
 
 class NoSuchBranch(RepositoryError):
     """The branch to merge into does not exist."""
+
+
+class BadAgentFile(RepositoryError):
+    """What the repository says about itself cannot be read. `problems` holds one line each."""
+
+    def __init__(self, where: str, problems: Sequence[str]) -> None:
+        self.what = f"{agent_file.NAME} {where}"
+        super().__init__(f"{self.what}: " + "; ".join(problems))
+        self.problems = tuple(problems)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +120,30 @@ async def branch_head(path: Path, branch: str) -> str:
     if (head := await Git(path).commit_id(branch_ref(branch))) is None:
         raise NoSuchBranch(f"{path} has no branch {branch} with a commit on it: commit something there first")
     return head
+
+
+async def said_by(path: Path, commit: str) -> AgentFile:
+    """What the `.rig-agent.yaml` of a commit (a full id) says; nothing where there is none.
+
+    Raises BadAgentFile with every problem.
+    """
+    git, where = Git(path), f"at {commit[:12]} of {path}"
+    entry = await git.run("ls-tree", "-l", "-z", sha(commit), "--", agent_file.NAME)
+    if not entry:
+        return AgentFile()
+    mode, _, blob, size = entry.partition("\t")[0].split()
+    if mode not in _FILE_MODES:
+        raise BadAgentFile(where, ["it is no file"])  # a link leads elsewhere, also out of the repository
+    if int(size) > agent_file.MAX_BYTES:
+        raise BadAgentFile(where, [f"{size} bytes, at most {agent_file.MAX_BYTES} are read"])
+    command = ("cat-file", "blob", sha(blob))
+    outcome = await git.outcome(*command)
+    if not outcome.ok:
+        raise GitError(path, command, outcome)
+    try:
+        return agent_file.read(outcome.output)
+    except Invalid as error:
+        raise BadAgentFile(where, error.problems) from None
 
 
 async def is_pushed(path: Path, branch: str, commit: str) -> bool:

@@ -12,18 +12,19 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from bridges import agent_file
 from bridges.local.effects import Effects
-from bridges.local.fold import Known
+from bridges.local.fold import Known, Landed
 from bridges.local.numbers import Numbers
 from bridges.local.plan import Action, Check, Inspect, due, leftovers, look_again
-from bridges.local.repository import RepositoryError
+from bridges.local.repository import BadAgentFile, RepositoryError
 from bridges.local.scratch import Scratch
 from bus import Bus, BusError, Causes, LogChanged, Skipped, Stored
 from bus.tracing import tracing
 from machine.git import GitError
 from machine.lifecycle import Lifecycle
 from machine.process import SpawnFailed
-from schemas import Actor, Draft, Event, IssueRef, Merged, RepoRef, event_id
+from schemas import Actor, Draft, Event, IssueRef, Merged, RepoRef, Reverted, event_id
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +77,8 @@ class LocalForge:
         self._position = 0
         self._advanced = asyncio.Condition()
         self._doing: dict[IssueRef | RepoRef, _Doing] = {}
+        self._looked_at: dict[RepoRef, str] = {}
+        """Which word on its base was followed up last: see plan.look_again."""
         self._failures: Counter[IssueRef | RepoRef] = Counter()
 
     async def read(self) -> None:
@@ -101,9 +104,6 @@ class LocalForge:
             doing.task.cancel()
 
     async def _begin(self) -> None:
-        for repository in self._known.repositories.values():
-            if action := look_again(repository):
-                self._start(action)
         await Numbers(self._bus, self._known, self._read_up_to).serve()
         self._lifecycle.ready()
 
@@ -119,7 +119,7 @@ class LocalForge:
             case RepoRef() as repository:
                 return {repository, *(ref for ref in self._known.issues if ref.repository == repository)}
             case IssueRef() as issue:
-                return {issue}
+                return {issue, issue.repository}
             case None:
                 return set()
 
@@ -130,13 +130,21 @@ class LocalForge:
     # ── doing ────────────────────────────────────────────────────────────────
 
     def _consider(self, about: IssueRef | RepoRef) -> None:
-        action, doing = due(self._known, about), self._doing.get(about)
+        action, doing = self._due(about), self._doing.get(about)
         if doing is None:
             if action is not None:
                 self._start(action)
+            elif (check := _agent_file_of(about)) in self._lifecycle.checks:
+                self._lifecycle.check(check, ok=True)
         elif doing.action != action and (doing.pausing or isinstance(doing.action, Check)) and not doing.dropped:
             doing.dropped = True
             doing.task.cancel()
+
+    def _due(self, about: IssueRef | RepoRef) -> Action | None:
+        action = due(self._known, about)
+        if action is None and isinstance(about, RepoRef):
+            action = look_again(self._known.repositories.get(about), self._looked_at.get(about))
+        return action
 
     def _start(self, action: Action) -> None:
         task = self._group.create_task(self._do(action))
@@ -160,12 +168,17 @@ class LocalForge:
                 await self._read_up_to(position)
             if isinstance(said, Merged) or isinstance(action, Inspect):
                 await self._tidy(action.about if isinstance(action.about, RepoRef) else action.about.repository)
+            if isinstance(action, Inspect):
+                await self._say_reverts(action.about)
+                self._looked_at[action.about] = action.cause if said is None else _id_of(action)
         except LogChanged:
             raise
         except Exception as error:  # one issue's trouble, also with our own code, is not the others'
             self._failures[action.about] += 1
             pause = min(PAUSE_SECONDS * 2 ** (self._failures[action.about] - 1), LONGEST_PAUSE_SECONDS)
             self._doing[action.about].pausing = True
+            if isinstance(error, BadAgentFile):
+                self._lifecycle.check(_agent_file_of(action.about), ok=False, detail=str(error))
             bug = None if isinstance(error, _RETRIED) else error
             level = logging.WARNING if bug is None else logging.ERROR
             log.log(level, "%s: %s; again in %g s: %s", action.about, type(action).__name__, pause, error, exc_info=bug)
@@ -176,12 +189,40 @@ class LocalForge:
     async def _say(self, action: Action, said: Event) -> int:
         issue = self._known.issues.get(action.about) if isinstance(action.about, IssueRef) else None
         draft = Draft(about=action.about, data=said, cause=action.cause, correlation=issue.approval if issue else None)
-        return await self._bus.log.publish(
-            self._causes.followed(draft), event_id(Actor.LOCAL, type(action).__name__, action.cause)
-        )
+        return await self._bus.log.publish(self._causes.followed(draft), _id_of(action))
+
+    async def _say_reverts(self, about: RepoRef) -> None:
+        """Says which merges were taken out again, each once: whoever finds one first."""
+        repository = self._known.repositories[about]
+        if repository.configured is None:
+            return
+        path, ours = Path(repository.configured.clone_url), repository.configured.base_branch
+        merges: dict[str, dict[str, Landed]] = {}
+        for merge, landed in repository.merges.items():
+            merges.setdefault(landed.base_branch or ours, {})[merge] = landed
+        for branch, landed in merges.items():
+            for revert in await self._effects.reverts(path, branch, landed):
+                merged, data = (
+                    landed[revert.merge],
+                    Reverted(merge_sha=revert.merge, revert_sha=revert.commit, by=revert.by),
+                )
+                approval = self._known.issues[merged.issue].approval
+                draft = Draft(about=merged.issue, data=data, cause=merged.id, correlation=approval)
+                id_ = event_id(Actor.LOCAL, Reverted.name(), revert.merge)
+                await self._read_up_to(await self._bus.log.publish(self._causes.followed(draft), id_))
 
     async def _tidy(self, repository: RepoRef) -> None:
         known = self._known.repositories[repository]
         if known.configured is not None:
             path = Path(known.configured.clone_url)
             await self._effects.tidy(path, lambda branches: leftovers(self._known, repository, branches))
+
+
+def _id_of(action: Action) -> str:
+    """Of what is said of it."""
+    return event_id(Actor.LOCAL, type(action).__name__, action.cause)
+
+
+def _agent_file_of(about: IssueRef | RepoRef) -> str:
+    """The name of the check that fails while a repository stays as it was configured."""
+    return f"{agent_file.NAME} of {about}"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from msgspec import structs
 
 from bridges.terminal import reading
 from bridges.terminal.errors import BadInput, Failed
@@ -16,6 +17,7 @@ from bridges.terminal.views import Json
 from schemas import (
     Actor,
     Draft,
+    Environment,
     Invalid,
     Recorded,
     RepoRef,
@@ -39,7 +41,10 @@ def add(
     context: typer.Context,
     path: Annotated[Path, typer.Argument(help="A git repository on this disk: bare, or a checkout.")],
     *,
-    check: Annotated[str, typer.Option(help="The command that must pass before a merge, run by /bin/sh.")],
+    check: Annotated[
+        str | None,
+        typer.Option(help="The command that must pass before a merge, run by /bin/sh; else `test` of .rig-agent.yaml."),
+    ] = None,
     name: Annotated[
         str | None, typer.Option(metavar="OWNER/REPO", help="What it is called here; else local/DIRECTORY.")
     ] = None,
@@ -47,14 +52,38 @@ def add(
     reviewer: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Who must pass a change before it is merged.")
     ] = None,
+    capability: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="What a replica must have to work here.")
+    ] = None,
+    in_progress_max: Annotated[
+        int | None, typer.Option(metavar="N", help="How many issues are worked on at once; else what the policy says.")
+    ] = None,
+    day_usd: Annotated[
+        float | None, typer.Option(metavar="USD", help="What may be spent here on a day; else what the policy says.")
+    ] = None,
+    deployment: Annotated[
+        Environment | None,
+        typer.Option(help="Where it must be live before an issue is done; else what the policy says."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Serve a repository with the local forge. Said again with other options, it is changed."""
     with reported():
         where = path.expanduser().absolute()
         repository = RepoRef.parse(name) if name is not None else _called(where)
-        added = _added(where, check, base, reviewer or [])
-        base_branch = asyncio.run(_base_branch(where, added.base_branch))
+        delivery = None if deployment is None else {"environment": deployment}
+        overrides = {"in_progress_max": in_progress_max, "day_usd": day_usd, "delivery": delivery}
+        values: dict[str, object] = {
+            "clone_url": str(where),
+            "check": asyncio.run(_test(where, base)) if check is None else check,
+            "base_branch": base,
+            "reviewers": reviewer or [],
+            "capabilities": capability or [],
+            "overrides": {key: value for key, value in overrides.items() if value is not None} or None,
+            "by": person(),
+        }
+        added = _added(values)
+        base_branch = asyncio.run(_look(where, added.base_branch))[0]
         configured = run(context, lambda bus: serve(bus, repository, added, base_branch))
         line = RepositoryLine(
             repository=repository,
@@ -78,8 +107,7 @@ def _called(path: Path) -> RepoRef:
     return RepoRef.parse(f"local/{name[:100]}")
 
 
-def _added(path: Path, check: str, base: str | None, reviewers: list[str]) -> RepositoryAdded:
-    values = {"clone_url": str(path), "check": check, "base_branch": base, "reviewers": reviewers, "by": person()}
+def _added(values: dict[str, object]) -> RepositoryAdded:
     problems = reading.unspeakable(values)
     try:
         added = build(RepositoryAdded, values)
@@ -90,21 +118,34 @@ def _added(path: Path, check: str, base: str | None, reviewers: list[str]) -> Re
     return added
 
 
-async def _base_branch(path: Path, base: str | None) -> str:
-    """The branch that work is merged to. Raises BadInput where the forge could not serve what is there."""
-    from bridges.local.repository import RepositoryError, inspect
+async def _look(path: Path, base: str | None) -> tuple[str, str | None]:
+    """The branch that work is merged to, and the check that the repository itself names.
+
+    Raises BadInput where the forge could not serve what is there.
+    """
+    from bridges.local.repository import BadAgentFile, RepositoryError, inspect, said_by
 
     try:
-        return (await inspect(path, base)).base_branch
+        found = await inspect(path, base)
+        return found.base_branch, (await said_by(path, found.base_sha)).test
+    except BadAgentFile as error:
+        raise BadInput.of(error.what, error.problems) from None
     except RepositoryError as error:
         raise BadInput(str(error)) from None
+
+
+async def _test(path: Path, base: str | None) -> str:
+    test = (await _look(path, base))[1]
+    if test is None:
+        raise BadInput("say with --check what must pass before a merge: no `test` stands in .rig-agent.yaml")
+    return test
 
 
 async def serve(bus: "Bus", repository: RepoRef, added: RepositoryAdded, base_branch: str) -> RepositoryConfigured:
     """Says it, unless it is so already, and waits for the forge's word. Raises Failed where that does not come."""
     about = everything_about(repository)
-    known = _known(await bus.log.history([about]))
-    if known is not None and _same(known, added, base_branch):
+    asked, known = _known(await bus.log.history([about]))
+    if asked is not None and known is not None and known.base_branch == base_branch and _same(asked, added):
         return known
     draft = Draft(about=repository, data=added)
     position = await bus.log.publish(draft, event_id(Actor.CLI, uuid.uuid4().hex))
@@ -121,23 +162,23 @@ async def serve(bus: "Bus", repository: RepoRef, added: RepositoryAdded, base_br
     )
 
 
-def _known(history: list[Recorded]) -> RepositoryConfigured | None:
-    """What holds of the repository now, as the forge said; None: nothing, or something else was asked for since."""
+def _known(history: list[Recorded]) -> tuple[RepositoryAdded | None, RepositoryConfigured | None]:
+    """What was asked for last, and what the forge has said to that; None: nothing."""
+    asked: RepositoryAdded | None = None
     known: RepositoryConfigured | None = None
     for said in history:
         match said.event.data:
             case RepositoryConfigured() as data:
                 known = data
-            case RepositoryAdded() as data if known is not None and not _same(known, data, data.base_branch):
-                known = None
+            case RepositoryAdded() as data:
+                asked, known = data, None
             case RepositoryRemoved():
-                known = None
+                asked = known = None
             case _:
                 pass
-    return known
+    return asked, known
 
 
-def _same(known: RepositoryConfigured, added: RepositoryAdded, base_branch: str | None) -> bool:
-    """Whether the forge, which says what changes and nothing else, would have nothing to say."""
-    asked = (base_branch or known.base_branch, added.clone_url, added.check, added.reviewers)
-    return asked == (known.base_branch, known.clone_url, known.check, known.reviewers)
+def _same(asked: RepositoryAdded, added: RepositoryAdded) -> bool:
+    """Whether that was asked for already, whoever did; of the base branch, what has become of it counts."""
+    return structs.replace(asked, by="", base_branch=None) == structs.replace(added, by="", base_branch=None)

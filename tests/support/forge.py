@@ -67,6 +67,9 @@ class Rig:
     async def ask(self, request: AddIssue) -> IssueAdded:
         return await self._buses[Actor.CLI].services.ask(SERVICE, ADD_ISSUE, request, IssueAdded)
 
+    def issue(self, number: int) -> IssueRef:
+        return IssueRef(SHOP.owner, SHOP.repo, number)
+
     def has_no_branch(self, beginning: str) -> Callable[[], Awaitable[bool]]:
         async def look() -> bool:
             return not any(branch.startswith(beginning) for branch in await all_branches(self.project.path))
