@@ -37,6 +37,7 @@ from schemas import (
     RepositoryAdded,
     RepositoryConfigured,
     RepositoryRemoved,
+    Reverted,
     Stopped,
     WorkFailed,
     envelope,
@@ -138,6 +139,28 @@ def test_at_the_start_a_known_repository_is_looked_at_for_changes(log: Log) -> N
     assert look == Inspect("e2", SHOP, ADDED, CONFIGURED)
     log.say(Actor.CLI, ADDED, SHOP)
     assert look_again(log.known.repositories[SHOP]) is None, "it is looked at anyway"
+
+
+def test_a_repository_is_looked_at_again_when_its_base_is_said_to_be_elsewhere(log: Log) -> None:
+    log.up_to_checked()
+    shop = log.known.repositories[SHOP]
+    assert look_again(shop, "e2") is None, "the check ran on the base that was looked at"
+    merged = log.say(Actor.LOCAL, Merged(head_sha=HEAD, base_sha=BASE, merge_sha=MERGE), cause=log.ask_merge())
+    assert look_again(shop, "e2") == Inspect(merged, SHOP, ADDED, CONFIGURED)
+    assert look_again(shop, merged) is None
+    elsewhere = IssueRef("demo", "shop", 2)
+    log.say(Actor.CLI, IssueApproved(title="x", author="ada", base_branch="release"), elsewhere)
+    log.say(Actor.LOCAL, ChecksPassed(head_sha=HEAD_2, base_sha=BASE_2, checks=()), elsewhere)
+    assert look_again(shop, merged) is None, "another branch"
+
+
+def test_what_was_merged_is_watched_until_it_was_taken_out(log: Log) -> None:
+    log.up_to_checked()
+    shop = log.known.repositories[SHOP]
+    log.say(Actor.LOCAL, Merged(head_sha=HEAD, base_sha=BASE, merge_sha=MERGE), cause=log.ask_merge())
+    assert shop.merges.keys() == {MERGE}
+    log.say(Actor.LOCAL, Reverted(merge_sha=MERGE, revert_sha=HEAD_2, by="ada"))
+    assert shop.merges == {}
 
 
 def test_other_forges_repositories_and_removed_ones_are_not_served(log: Log) -> None:
