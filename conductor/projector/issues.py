@@ -14,9 +14,11 @@ from schemas import (
     ChecksFailed,
     ChecksPassed,
     Deadline,
+    DeadlineKind,
     DeadlinePassed,
     DeadlineSet,
     EscalationReason,
+    GateRejected,
     IssueApproved,
     IssueAssigned,
     IssueDone,
@@ -117,7 +119,8 @@ def fold_issue(row: IssueRow | None, said: Recorded, reviewers: tuple[str, ...] 
     before = row.state
     _fold(row, said, event, reviewers)
     if row.state is not before:
-        row.deadline = None
+        if not isinstance(event, DeadlineSet):
+            row.deadline = None
         if row.state is not IssueState.QUEUED:
             row.waiting, row.waits_for = (), ()
     row.position, row.updated = said.position, said.stored_at
@@ -177,6 +180,8 @@ def _fold(row: IssueRow, said: Recorded, event: IssueEvent, reviewers: tuple[str
             _move(row, IssueState.ASSIGNED)
         case IssueUnassigned() if took_effect:
             _move(row, IssueState.QUEUED)
+        case GateRejected() if row.state is IssueState.GATED:
+            row.findings = _cut(event.note)
         case WorkStarted() if took_effect:
             row.agent = event.agent
             _move(row, IssueState.IN_PROGRESS)
@@ -217,12 +222,28 @@ def _fold(row: IssueRow, said: Recorded, event: IssueEvent, reviewers: tuple[str
             row.state = IssueState.ESCALATED
         case DeadlineSet():
             row.deadline = Deadline(kind=event.kind, at=event.at)
+            _move(row, _waits(row.state, event.kind))
         case DeadlinePassed() if row.deadline == Deadline(kind=event.kind, at=event.at):
             row.deadline = None
         case _:
             return
     if row.state is not IssueState.IN_PROGRESS:
         row.agent = None
+
+
+def _waits(state: IssueState, kind: DeadlineKind) -> IssueState:
+    """The state that a deadline of this kind belongs to, where no other event says that it was entered."""
+    match kind:
+        case DeadlineKind.GATE:
+            return IssueState.GATED
+        case DeadlineKind.DEPLOY | DeadlineKind.SMOKE | DeadlineKind.END_TO_END | DeadlineKind.VERIFY:
+            return IssueState.DEPLOYING
+        case DeadlineKind.WAITING | DeadlineKind.BACKOFF if state is IssueState.GATED:
+            return IssueState.QUEUED
+        case DeadlineKind.PULL_REQUEST | DeadlineKind.CHECKS | DeadlineKind.REVIEW if state is IssueState.GATED:
+            return IssueState.IN_REVIEW
+        case _:
+            return state
 
 
 def _move(row: IssueRow, state: IssueState) -> None:
@@ -280,7 +301,7 @@ def _review(row: IssueRow, said: Recorded, event: ReviewPassed | ReviewDisputed)
 
 
 _JUDGED = (IssueState.IN_REVIEW, IssueState.CHANGES_REQUESTED, IssueState.READY_TO_MERGE)
-_PUSHED = (*_JUDGED, IssueState.MERGING, IssueState.MERGE_CONFLICT)
+_PUSHED = (*_JUDGED, IssueState.GATED, IssueState.MERGING, IssueState.MERGE_CONFLICT)
 
 
 def _judge(row: IssueRow, reviewers: tuple[str, ...]) -> None:

@@ -26,6 +26,10 @@ from schemas import (
     Event,
     FailedCheck,
     FailureKind,
+    GateApproved,
+    GateReason,
+    GateRejected,
+    GateTriggered,
     IssueApproved,
     IssueDone,
     IssueEscalated,
@@ -277,6 +281,26 @@ def test_the_deadline_lives_until_it_passes_or_the_state_is_left() -> None:
     assert issue_after(APPROVED, assigned(), due, passed).deadline is None
     other = DeadlinePassed(kind=DeadlineKind.CLAIM, at=at + timedelta(seconds=1))
     assert issue_after(APPROVED, assigned(), due, other).deadline is not None
+
+
+def test_a_gate_holds_the_issue_until_the_conductor_goes_on() -> None:
+    gate = GateTriggered(reason=GateReason.SIZE, head_sha=HEAD, detail="900 lines")
+    due = DeadlineSet(kind=DeadlineKind.GATE, at=START)
+    gated = (*IN_REVIEW, PASSED_ON_HEAD, gate, due)
+    row = issue_after(*gated)
+    assert (row.state, row.deadline) == (IssueState.GATED, Deadline(kind=DeadlineKind.GATE, at=START))
+    approved = GateApproved(reason=GateReason.SIZE, head_sha=HEAD, by="ann", note="read it")
+    assert issue_after(*gated, approved).state is IssueState.GATED, "whether ann may say so, the conductor knows"
+    assert issue_after(*gated, approved, MERGE_REQUESTED).state is IssueState.MERGING
+    rejected = GateRejected(reason=GateReason.SIZE, head_sha=HEAD, by="ann", note="split it")
+    row = issue_after(*gated, rejected, DeadlineSet(kind=DeadlineKind.WAITING, at=START))
+    assert (row.state, row.findings) == (IssueState.QUEUED, "split it")
+
+
+def test_what_is_merged_may_have_to_be_deployed() -> None:
+    merged = Merged(head_sha=HEAD, base_sha=BASE, merge_sha=MERGE)
+    due = DeadlineSet(kind=DeadlineKind.DEPLOY, at=START)
+    assert issue_after(*IN_REVIEW, PASSED_ON_HEAD, MERGE_REQUESTED, merged, due).state is IssueState.DEPLOYING
 
 
 def test_a_word_about_an_issue_that_nobody_approved_makes_none() -> None:
