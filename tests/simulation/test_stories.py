@@ -28,7 +28,6 @@ from schemas import (
     IssueAssigned,
     IssueDone,
     IssueEscalated,
-    IssueEvent,
     IssueRef,
     IssueRefused,
     IssueRevised,
@@ -56,26 +55,7 @@ from schemas import (
     WaitingReason,
     WorkFailed,
 )
-from tests.support.story import BASE, FREE, SHOP, Story, sha
-
-
-def kinds(events: list[IssueEvent]) -> list[str]:
-    return [type(event).__name__ for event in events]
-
-
-def to_review(story: Story, ref: IssueRef, head: str = "h1") -> None:
-    story.rounds()
-    story.start(ref)
-    story.rounds()
-    story.push(ref, head)
-    story.open(ref, head)
-
-
-def to_merging(story: Story, ref: IssueRef, head: str = "h1") -> None:
-    to_review(story, ref, head)
-    story.check(ref, head)
-    story.rounds()
-
+from tests.support.story import BASE, FREE, SHOP, Story, kinds, sha
 
 # ── the path ─────────────────────────────────────────────────────────────────
 
@@ -178,7 +158,7 @@ def test_a_dependency_is_waited_for_even_before_anyone_knows_it() -> None:
     story.rounds()
     assert story.issue(dependent).state is IssueState.QUEUED
     dependency = story.approve(2)
-    to_merging(story, dependency)
+    story.to_merging(dependency)
     assert story.issue(dependent).state is IssueState.QUEUED
     story.merge(dependency)
     story.rounds()
@@ -238,7 +218,7 @@ def test_the_slots_of_an_agent_that_left_are_gone() -> None:
 def test_checks_that_fail_on_the_forge_send_it_back_with_the_findings() -> None:
     story = Story()
     ref = story.approve(1)
-    to_review(story, ref)
+    story.to_review(ref)
     story.check(ref, "h1", passed=False, log="expected 3, got 4")
     assigned, *_ = story.rounds()
     assert isinstance(assigned, IssueAssigned)
@@ -249,7 +229,7 @@ def test_checks_that_fail_on_the_forge_send_it_back_with_the_findings() -> None:
 def test_a_verdict_on_an_older_head_counts_for_nothing() -> None:
     story = Story()
     ref = story.approve(1)
-    to_review(story, ref)
+    story.to_review(ref)
     story.check(ref, "h1", passed=False)
     story.rounds()
     story.start(ref, "r-2")
@@ -275,7 +255,7 @@ def test_a_verdict_may_come_before_its_pull_request() -> None:
 def test_a_later_verdict_of_the_source_wins_whatever_order_it_comes_in() -> None:
     story = Story()
     ref = story.approve(1)
-    to_review(story, ref)
+    story.to_review(ref)
     story.later(10)
     story.check(ref, "h1")
     story.later(-5)
@@ -286,7 +266,7 @@ def test_a_later_verdict_of_the_source_wins_whatever_order_it_comes_in() -> None
 def test_a_moved_base_is_checked_again_and_asked_for_again() -> None:
     story = Story()
     ref = story.approve(1)
-    to_merging(story, ref)
+    story.to_merging(ref)
     story.say(Actor.LOCAL, ref, MergeRefused(head_sha=sha("h1"), base_sha=BASE, reason=MergeRefusal.BASE_MOVED))
     assert [event.kind for event in story.rounds() if isinstance(event, DeadlineSet)] == [DeadlineKind.CHECKS]
     story.check(ref, "h1", base=sha("newer"))
@@ -296,7 +276,7 @@ def test_a_moved_base_is_checked_again_and_asked_for_again() -> None:
 def test_a_conflict_goes_back_to_the_agent() -> None:
     story = Story()
     ref = story.approve(1)
-    to_merging(story, ref)
+    story.to_merging(ref)
     story.say(Actor.LOCAL, ref, MergeConflicted(head_sha=sha("h1"), base_sha=BASE, paths=("shop.py",)))
     assigned, *_ = story.rounds()
     assert isinstance(assigned, IssueAssigned)
@@ -307,7 +287,7 @@ def test_a_conflict_goes_back_to_the_agent() -> None:
 def test_a_named_reviewer_must_pass_the_current_head() -> None:
     story = Story(reviewers=("review-e",))
     ref = story.approve(1)
-    to_review(story, ref)
+    story.to_review(ref)
     story.check(ref, "h1")
     said = story.rounds()
     assert "MergeRequested" not in kinds(said)
@@ -332,7 +312,7 @@ def test_a_named_reviewer_must_pass_the_current_head() -> None:
 def test_a_dirty_checkout_is_asked_again_after_a_while_then_a_person_is() -> None:
     story = Story(replace(FREE, forge_retries_max=2))
     ref = story.approve(1)
-    to_merging(story, ref)
+    story.to_merging(ref)
     for _ in range(2):
         refused = MergeRefused(
             head_sha=sha("h1"), base_sha=BASE, reason=MergeRefusal.DIRTY_CHECKOUT, detail="shop: total.py is changed"
@@ -565,7 +545,7 @@ def test_a_replay_stops_exactly_at_through_whatever_cannot_be_read() -> None:
 def test_a_removed_repository_merges_nothing_and_its_issue_goes_to_a_person() -> None:
     story = Story(reviewers=("review-e",))
     ref = story.approve(1)
-    to_review(story, ref)
+    story.to_review(ref)
     story.check(ref, "h1")
     story.say(Actor.CLI, SHOP, RepositoryRemoved(by="ada"))
     (escalated,) = story.rounds()
@@ -576,7 +556,7 @@ def test_a_removed_repository_merges_nothing_and_its_issue_goes_to_a_person() ->
 def test_a_reviewer_named_while_a_merge_is_asked_for_is_heard_before_it_is_asked_for_again() -> None:
     story = Story()
     ref = story.approve(1)
-    to_merging(story, ref)
+    story.to_merging(ref)
     story.add(SHOP, ("review-e",))
     assert "ReviewRequested" in kinds(story.rounds())
     story.deadline_passes(ref)
@@ -586,7 +566,7 @@ def test_a_reviewer_named_while_a_merge_is_asked_for_is_heard_before_it_is_asked
 def test_of_two_reviewers_one_that_disputes_counts_whoever_passes_later() -> None:
     story = Story(reviewers=("alice", "bob"))
     ref = story.approve(1)
-    to_review(story, ref)
+    story.to_review(ref)
     story.check(ref, "h1")
     story.rounds()
     story.later(1)
@@ -628,7 +608,7 @@ def test_a_far_reset_of_a_quota_does_not_park_an_issue_for_ever() -> None:
 def test_a_merged_issue_is_done_and_not_assigned() -> None:
     story = Story(slots=2)
     ref = story.approve(1)
-    to_merging(story, ref)
+    story.to_merging(ref)
     story.say(Actor.LOCAL, ref, MergeConflicted(head_sha=sha("h1"), base_sha=BASE))
     story.merge(ref)
     assert kinds(story.rounds()) == ["IssueDone"]

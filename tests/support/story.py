@@ -23,6 +23,10 @@ from schemas import (
     Event,
     FailedCheck,
     FailureKind,
+    GateApproved,
+    GateBypassed,
+    GateReason,
+    GateRejected,
     IssueApproved,
     IssueEvent,
     IssueRef,
@@ -32,10 +36,14 @@ from schemas import (
     PolicyAdopted,
     PullRequestOpened,
     PullRequestUpdated,
+    QuotaReported,
     Ref,
     RepoRef,
     RepositoryAdded,
     RepositoryConfigured,
+    ReviewAbstained,
+    ReviewDisputed,
+    ReviewPassed,
     WorkFailed,
     WorkPushed,
     WorkStarted,
@@ -56,6 +64,11 @@ def sha(text: str) -> str:
     return text.encode().hex().ljust(40, "0")[:40]
 
 
+def kinds(events: list[IssueEvent]) -> list[str]:
+    """What was said, by name."""
+    return [type(event).__name__ for event in events]
+
+
 class Story:
     """Everybody's words, in order. Every event goes through the codec, as it would on the bus."""
 
@@ -64,13 +77,16 @@ class Story:
         self.state = State()
         self.now = datetime(2026, 1, 1, 9, 0, tzinfo=UTC)
         policy = policy or FREE
-        self.say(Actor.CLI, FLEET, PolicyAdopted(policy=policy, hash=policy.digest(), by="ada"))
+        self.adopt(policy)
         self.add(SHOP, reviewers)
         self.say(
             Actor.DEV_E,
             AgentRef("dev-e-1"),
             AgentJoined(boot="b1", role="dev-e", provider="scripted", slots=slots, version="0"),
         )
+
+    def adopt(self, policy: Policy) -> None:
+        self.say(Actor.CLI, FLEET, PolicyAdopted(policy=policy, hash=policy.digest(), by="ada"))
 
     def add(self, repository: RepoRef, reviewers: tuple[str, ...] = ()) -> None:
         self.say(
@@ -194,11 +210,58 @@ class Story:
             failed = (FailedCheck(name="check", conclusion=Conclusion.FAILURE, excerpt=log),)
             self.say(Actor.LOCAL, ref, ChecksFailed(head_sha=sha(head), base_sha=base, failed=failed))
 
+    def review(self, ref: IssueRef, head: str, by: str = "review-e", *, passed: bool = True, text: str = "") -> None:
+        """A reviewer's verdict."""
+        data = (ReviewPassed if passed else ReviewDisputed)(
+            pull_request=ref.number, head_sha=sha(head), reviewer=by, summary=text
+        )
+        self.say(Actor.REVIEW_E, ref, data)
+
+    def abstain(self, ref: IssueRef, head: str, by: str = "review-e") -> None:
+        self.say(Actor.REVIEW_E, ref, ReviewAbstained(pull_request=ref.number, head_sha=sha(head), reviewer=by))
+
+    def quota(self, name: str, percent: float, *, resets_at: datetime | None = None) -> None:
+        """A replica, or a reviewer, says how much of its quota it has used."""
+        said = QuotaReported(provider="any", five_hour_percent=percent, weekly_percent=0, resets_at=resets_at)
+        self.say(Actor.REVIEW_E, AgentRef(name), said)
+
     def merge(self, ref: IssueRef) -> None:
         """The forge merges what it was asked to last."""
         asked = [event.data for event in self.log if event.about == ref and isinstance(event.data, MergeRequested)][-1]
         merged = Merged(head_sha=asked.head_sha, base_sha=asked.base_sha, merge_sha=sha(f"m{ref.number}"))
         self.say(Actor.LOCAL, ref, merged)
+
+    def gate(
+        self,
+        answer: type[GateApproved | GateRejected | GateBypassed],
+        ref: IssueRef,
+        head: str | None,
+        *,
+        reason: GateReason | None = None,
+        by: str = "ada",
+        note: str = "looked at it",
+    ) -> None:
+        """A person answers at a gate; without a reason at every gate that is open for that head."""
+        at = None if head is None else sha(head)
+        self.say(Actor.CLI, ref, answer(reason=reason, head_sha=at, by=by, note=note))
+
+    # ── as far as something goes by itself ───────────────────────────────────
+
+    def to_review(self, ref: IssueRef, head: str = "h1", run: str = "r-1", *, changes: Changes | None = SMALL) -> None:
+        """Assigned, worked, pushed, and shown by the forge."""
+        self.rounds()
+        self.start(ref, run)
+        self.rounds()
+        self.push(ref, head, run)
+        self.open(ref, head, changes)
+
+    def to_merging(
+        self, ref: IssueRef, head: str = "h1", run: str = "r-1", *, changes: Changes | None = SMALL
+    ) -> list[IssueEvent]:
+        """Its checks have passed as well: what the conductor says to that. Where nobody reviews, it asks to merge."""
+        self.to_review(ref, head, run, changes=changes)
+        self.check(ref, head)
+        return self.rounds()
 
     # ── looking back ─────────────────────────────────────────────────────────
 
