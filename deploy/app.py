@@ -86,20 +86,24 @@ def up(
     agents: Annotated[int, typer.Option(min=0, max=64, help="How many agents (dev-e-1, dev-e-2, …).")] = 1,
     slots: Annotated[int | None, typer.Option(help="How many issues each agent works on at once.")] = None,
     policy: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE.toml", help="Adopt this policy, where it differs from the one in force."),
+        str | None,
+        typer.Option(
+            metavar="FILE.toml",
+            help="Adopt this policy, where it differs from the one in force. Without it none is read: that one stays.",
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
     """Run the whole rig on this machine, until Ctrl-C."""
     with reported(DeployFailed):
+        from bridges.terminal.policy import read
         from deploy.screen import Screen
-        from deploy.settings import Settings, read_policy
+        from deploy.settings import Settings
         from deploy.up import running_rig
 
         options = {"RIG_CODER": coder, "RIG_SLOTS": None if slots is None else str(slots)}
         settings = Settings.read(os.environ, options)
-        wanted = None if policy is None else read_policy(policy)
+        wanted = None if policy is None else read(policy)
         provider = None if settings.coder is None else _provider(settings.coder)
         screen = Screen(as_json=json)
 

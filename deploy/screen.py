@@ -10,12 +10,14 @@ from dataclasses import fields
 import msgspec
 
 from bridges.terminal.output import tell
+from bridges.terminal.policy import Adoption
 from deploy.embedded.cluster import Cluster
 from deploy.guard import NotStarted
 from deploy.home import Home
 from deploy.redact import redacted
 from deploy.supervisor import Crashed, Failed, Ready, Restarting, Started, Stopped
 from deploy.up import News, Rig, Upgraded
+from schemas import one_line
 
 __all__ = ["Screen"]
 
@@ -60,6 +62,7 @@ class Screen:
                     "logs": str(rig.home.logs),
                     "agents": list(rig.agents),
                     "coder": provider,
+                    "policy": rig.policy.hash,
                     "lossy": rig.lossy,
                 }
             )
@@ -68,8 +71,9 @@ class Screen:
         tell(
             sys.stdout,
             f"ready after {rig.seconds:.1f} s · nats {nats} · postgres {postgres} · data {rig.home.path}"
-            f" · logs {rig.home.logs} · agents {agents}",
+            f" · logs {rig.home.logs} · agents {agents} · policy {rig.policy.hash}",
         )
+        tell(sys.stderr, _policy(rig.policy))
         if rig.lossy is not None:
             tell(sys.stderr, f"not safe: {rig.lossy}")
         if provider is None:
@@ -102,6 +106,14 @@ class Screen:
             _object({"state": "stopped"})
         else:
             tell(sys.stderr, "stopped")
+
+
+def _policy(adoption: Adoption) -> str:
+    by = one_line(adoption.by, 100)
+    if adoption.already:
+        return f"policy {adoption.hash} is in force since position {adoption.position}, by {by}: `rig policy show`"
+    before = "" if adoption.before is None else f", in place of {one_line(adoption.before, 40)}"
+    return f"policy {adoption.hash} is adopted (position {adoption.position}){before}: `rig policy show`"
 
 
 def _as_object(news: News) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""What a person configures for a process of the rig, typed, all errors at once: the environment, and a policy file.
+"""What a person configures for a process of the rig, typed, all errors at once: the environment.
 
     RIG_NATS_URL       where the NATS server is (`rig up` without it starts one); of a cluster all, with commas between
     RIG_NATS_KEY       the file of the key with which a role, or a command, connects to it: see `keys`
@@ -11,10 +11,9 @@
     RIG_HEALTH         where this role answers /livez and /readyz, host:port (`rig run`)
 
 The URLs hold passwords: each may be the content of a file instead, RIG_NATS_URL_FILE, RIG_POSTGRES_URL_FILE. What the
-rig does is not configured here: that is policy, and policy is in the log.
+rig does is not configured here: that is policy, and policy is in the log (`rig policy`).
 """
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -25,10 +24,10 @@ from msgspec import Struct
 
 from deploy.home import Home
 from deploy.keys import public_key
-from schemas import Invalid, Policy
+from schemas import Invalid
 from schemas.refs import Name
 
-__all__ = ["Settings", "nats_server", "read_policy"]
+__all__ = ["Settings", "nats_server"]
 
 MAX_SLOTS = 64
 _NONE: Mapping[str, str | None] = MappingProxyType({})
@@ -82,32 +81,6 @@ def nats_server(environ: Mapping[str, str]) -> tuple[str | None, Path | None]:
     if reader.problems:
         raise Invalid("settings", reader.problems)
     return found
-
-
-def read_policy(path: Path) -> Policy:
-    """A policy from a TOML file: keys as in schemas.Policy; what it does not say has its default.
-
-    Raises Invalid with every problem.
-    """
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise Invalid(str(path), [f"cannot be read: {error.strerror}"]) from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise Invalid(str(path), [f"is not TOML: {error}"]) from None
-    fields = {field.name: field for field in msgspec.structs.fields(Policy)}
-    problems: list[str] = []
-    for key, value in table.items():
-        if key not in fields:
-            problems.append(f"{key}: a policy has no such key (it has {', '.join(fields)})")
-            continue
-        try:
-            msgspec.convert(value, fields[key].type)
-        except msgspec.ValidationError as error:
-            problems.append(f"{key}: {error}, got {value!r}")
-    if problems:
-        raise Invalid(str(path), problems)
-    return msgspec.convert(table, Policy)
 
 
 class _Reader:

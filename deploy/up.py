@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeAlias, TypeVar
 
-from bridges.terminal.session import person
+from bridges.terminal.policy import Adoption, in_force
+from bridges.terminal.policy import adopt as adopt_policy
 from bus import Bus, make_streams
 from bus.permissions import ADMIN
 from deploy.embedded.servers import Servers, servers
@@ -23,7 +24,7 @@ from deploy.home import Home, Running
 from deploy.logs import keep_bounded
 from deploy.supervisor import Report, RoleSpec, Supervisor
 from machine import process
-from schemas import FLEET, Actor, Draft, Policy, PolicyAdopted, Recorded, branch, event_id
+from schemas import Actor, Policy
 
 __all__ = ["News", "Rig", "Upgraded", "running_rig"]
 
@@ -55,6 +56,8 @@ class Rig:
     servers: Servers
     supervisor: Supervisor
     agents: tuple[str, ...]
+    policy: Adoption
+    """The one in force, and whether it is so from now on."""
     seconds: float
     """From the beginning until every role was ready."""
     lossy: str | None
@@ -114,7 +117,7 @@ async def running_rig(
                 key=both.key(Actor.CLI),
                 timeout_seconds=CONNECT_SECONDS,
             ) as bus:
-                await adopt(bus, policy)
+                adopted = await adopt(bus, policy)
                 lossy = bus.connection.lossy
             names = tuple(f"dev-e-{number}" for number in range(1, agents + 1)) if coder is not None else ()
             roles = _roles(home, both, names, coder or "", slots)
@@ -131,7 +134,7 @@ async def running_rig(
                 async with Supervisor(roles, home.logs, report=report, keep_open=[lock]) as supervisor:
                     await supervisor.wait_ready(READY_SECONDS)
                     home.announce(Running(both.nats_url, both.postgres_url, os.getpid(), datetime.now(UTC)))
-                    yield Rig(home, both, supervisor, names, time.monotonic() - began, lossy, tuple(guards))
+                    yield Rig(home, both, supervisor, names, adopted, time.monotonic() - began, lossy, tuple(guards))
             finally:
                 home.withdraw()
                 for task in guards:
@@ -139,19 +142,10 @@ async def running_rig(
                 await asyncio.gather(*guards, return_exceptions=True)
 
 
-async def adopt(bus: Bus, policy: Policy | None) -> None:
+async def adopt(bus: Bus, policy: Policy | None) -> Adoption:
     """Says which policy is in force, if that is news: see `running_rig`."""
-    last = await bus.log.last(f"{branch(FLEET)}.*.{PolicyAdopted.name()}")
-    if last is not None and policy is None:
-        return
-    policy = policy or Policy()
-    before = last.event.data if isinstance(last, Recorded) else None
-    if isinstance(before, PolicyAdopted) and before.policy == policy:
-        return
-    adopted = PolicyAdopted(policy=policy, hash=policy.digest(), by=person())
-    # The id follows from what it replaces: an older policy may come back.
-    said = event_id(Actor.CLI, "policy", policy.digest(), 0 if last is None else last.position)
-    await bus.log.publish(Draft(about=FLEET, data=adopted), said)
+    before = None if policy is not None else await in_force(bus)
+    return await adopt_policy(bus, policy or (Policy() if before is None else before.policy))
 
 
 def _roles(home: Home, both: Servers, agents: Sequence[str], coder: str, slots: int) -> list[RoleSpec]:

@@ -69,6 +69,7 @@ class RolePolicy(Struct, frozen=True, kw_only=True):
     in_progress_max: Slots | None = None
     """None: as much as there are slots."""
     day_usd: Usd | None = 200.0
+    """All that it may cost in a day."""
 
 
 _SENSITIVE: Final[dict[str, Patterns]] = {
@@ -114,13 +115,17 @@ class Gates(Struct, frozen=True, kw_only=True):
     """When a person must look before a merge."""
 
     files_max: Count = 20
+    """Changed in one pull request."""
     lines_max: Lines = 500
+    """Added and removed in one pull request."""
     sensitive: dict[str, Patterns] = msgspec.field(default_factory=lambda: dict(_SENSITIVE))
     """Paths by topic."""
     blocking_labels: tuple[Line, ...] = ("blocked", "do-not-merge", "wip")
+    """An issue with one of these is not merged."""
     approvers: tuple[Line, ...] = ()
     """Who may approve, reject and bypass; none named: whoever may speak to the rig."""
     reminder_seconds: Seconds = 1_800
+    """How often people are reminded of a gate."""
 
 
 class Tiers(Struct, frozen=True, kw_only=True):
@@ -147,8 +152,11 @@ class Budget(Struct, frozen=True, kw_only=True):
     run_usd: Usd = 2.0
     """Reserved for each run before it begins."""
     issue_usd: Usd | None = 20.0
+    """All that one issue may cost. None: as much as it takes."""
     repository_day_usd: Usd | None = 200.0
+    """All that one repository may cost in a day."""
     day_usd: Usd | None = 200.0
+    """All that the rig may cost in a day."""
     breaker_usd: Usd | None = 10.0
     """For one issue since its last progress: a push of something new."""
 
@@ -157,15 +165,23 @@ class Delivery(Struct, frozen=True, kw_only=True):
     """What leads from merged to done. Without an environment: nothing, merged is done."""
 
     environment: Environment | None = None
+    """Where it must be deployed."""
     smoke: bool = False
+    """Whether what was deployed must answer."""
     end_to_end: bool = False
+    """Whether the tests of the whole must pass."""
     verified: bool = False
     """Whether somebody must say that it works."""
     deploy_seconds: Seconds = 3_600
+    """Until it must be deployed."""
     smoke_seconds: Seconds = 1_800
+    """Until what was deployed must have answered."""
     smoke_retries_max: Count = 3
+    """Tries of what was deployed before a person is asked."""
     end_to_end_seconds: Seconds = 7_200
+    """Until the tests of the whole must have ended."""
     verify_seconds: Seconds = 172_800
+    """Until somebody must have seen it work."""
 
 
 class Overrides(Struct, frozen=True, kw_only=True):
@@ -193,7 +209,9 @@ class WatchPolicy(Struct, frozen=True, kw_only=True):
     canary_repository: Line | None = None
     """OWNER/REPO of the local forge; None: no canaries."""
     canary_every_seconds: Seconds = 86_400
+    """How often a canary is sent out."""
     canary_within_seconds: Seconds = 3_600
+    """Until it must have come back."""
 
 
 class Policy(Struct, frozen=True, kw_only=True):
@@ -201,21 +219,33 @@ class Policy(Struct, frozen=True, kw_only=True):
 
     # How often before a person is asked.
     attempts_max: Count = 3
+    """Runs that failed for a reason of the work."""
     unassignments_max: Count = 5
+    """Assignments in a row that nobody claimed, or whose replica fell silent."""
     failed_runs_max: Count = 10
     """Runs that failed for reasons that are not the work's."""
     conflicts_max: Count = 5
+    """Conflicts with the base branch."""
     review_rounds_max: Count = 5
+    """Disputes by a reviewer."""
     forge_retries_max: Count = 5
+    """Deadlines in a row that the forge let pass."""
 
     # How long each state may last before its deadline passes.
     waiting_seconds: Seconds = 600
+    """Until it is said why an issue waits; doubles each time."""
     claim_seconds: Seconds = 300
+    """Until an assignment must be claimed."""
     run_seconds: Seconds = 5_400
+    """Until a run must have reported."""
     pull_request_seconds: Seconds = 300
+    """Until the forge must show what was pushed."""
     checks_seconds: Seconds = 3_600
+    """Until the checks must have ended."""
     review_seconds: Seconds = 86_400
+    """Until a review must have come."""
     merge_seconds: Seconds = 300
+    """Until the forge must have merged."""
     merge_retry_seconds: Seconds = 60
     """After a refusal that a person must mend (a dirty checkout, a protected branch): when to ask again."""
     failed_run_backoff_seconds: Seconds = 30
@@ -227,9 +257,13 @@ class Policy(Struct, frozen=True, kw_only=True):
     silent_seconds: Seconds = 1_800
     """Until a silent replica's work is taken from it."""
     question_seconds: Seconds = 172_800
+    """Until a run's question must have been answered."""
     orphan_seconds: Seconds = 86_400
+    """Until people are told that nobody works on an issue."""
     needs_human_seconds: Seconds = 172_800
+    """Until people are told that somebody must look at it."""
     incident_seconds: Seconds = 1_800
+    """Until people are told that a base branch is still broken."""
 
     # Who comes first.
     priority_bonus_seconds: Bonuses = Bonuses()
@@ -241,6 +275,7 @@ class Policy(Struct, frozen=True, kw_only=True):
     """The role that new work goes to."""
     roles: dict[Name, RolePolicy] = {}
     repository_in_progress_max: Slots | None = None
+    """Work under way in one repository at once. None: as much as there are slots."""
     schedules: dict[Name, Seconds] = {}
     """What happens by the clock, and how often."""
 
@@ -252,15 +287,25 @@ class Policy(Struct, frozen=True, kw_only=True):
 
     # How an agent works.
     heartbeat_seconds: Seconds = 10
+    """Between two signs of life of a replica."""
     coder_wall_seconds: Seconds = 2_700
+    """How long a coder may take, all in all."""
     coder_silence_seconds: Seconds = 600
+    """How long a coder may be silent."""
     coder_output_bytes: Size = 16_777_216
+    """Of a coder's output; more ends it."""
     check_wall_seconds: Seconds = 900
+    """How long a repository's check may take."""
     check_output_bytes: Size = 16_777_216
+    """Of a check's output; more ends it."""
 
     def digest(self) -> str:
-        """The hash that decisions are recorded under: 16 hex digits of the SHA-256 of the sorted JSON."""
-        return sha256(msgspec.json.encode(self, order="sorted")).hexdigest()[:16]
+        """The hash that decisions are recorded under: 16 hex digits of the SHA-256 of the sorted JSON.
+
+        Equal policies have equal hashes: 600 and 600.0 are one number, wherever they were written.
+        """
+        plain = msgspec.convert(msgspec.to_builtins(self), Policy)
+        return sha256(msgspec.json.encode(plain, order="sorted")).hexdigest()[:16]
 
     def of_role(self, role: str) -> RolePolicy:
         """What holds for the role, the defaults where nothing is said of it."""

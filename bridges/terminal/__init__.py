@@ -7,8 +7,9 @@ sense              pure: whether what a person wishes would change anything
 lookup, spoken     what a command must know before it speaks; saying it, once
 session            one connection for one command, and how failures become messages and exit codes
 dictionary         pure: the events in words
+policy_text        pure: a policy as TOML, read and written
 output             standard output and error
-repo, issue, wishes, gate, pause, why, publish, tail, views, events, dead   the commands
+repo, issue, wishes, gate, pause, why, policy, publish, tail, views, events, dead   the commands
 
 `add_commands` puts them into the application that deploy/ composes. Starting must be quick: the bus costs a fifth of a
 second, and is imported when a command connects.

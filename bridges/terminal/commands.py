@@ -2,7 +2,7 @@
 
 import typer
 
-from bridges.terminal import dead, events, gate, issue, pause, publish, repo, tail, views, why, wishes
+from bridges.terminal import dead, events, gate, issue, pause, policy, publish, repo, tail, views, why, wishes
 from bridges.terminal.session import FindServer
 
 
@@ -41,6 +41,14 @@ def add_commands(app: typer.Typer, find_server: FindServer) -> None:
     of_repo.callback()(_group)
     of_repo.command("add")(repo.add)
     app.add_typer(of_repo, name="repo")
+    of_policy = typer.Typer(
+        context_settings=settings,
+        help="The rig's numbers: how often, how long, how much, and who.",
+        no_args_is_help=True,
+    )
+    for name, command in {"show": policy.show_, "adopt": policy.adopt_, "default": policy.default}.items():
+        of_policy.command(name)(command)
+    app.add_typer(of_policy, name="policy")
     of_dead = typer.Typer(context_settings=settings, help="What could not be handled.", no_args_is_help=True)
     for name, command in {"list": dead.list_, "show": dead.show_, "retry": dead.retry, "drop": dead.drop}.items():
         of_dead.command(name)(command)

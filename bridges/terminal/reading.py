@@ -18,11 +18,13 @@ from schemas import (
     IssueRef,
     IssueRevised,
     NotAllowed,
+    PolicyAdopted,
     Ref,
     RepoRef,
     build,
     by_name,
     check_may_say,
+    contradictions,
 )
 
 INPUT_MAX = 1_000_000
@@ -159,6 +161,9 @@ def _against_itself(about: Ref, data: Event) -> Sequence[str]:
     match data:
         case IssueApproved(depends_on=tuple() as first) | IssueRevised(depends_on=tuple() as first) if about in first:
             return [f"depends_on: {about} cannot depend on itself"]
+        case PolicyAdopted(policy=policy, hash=digest):
+            wrong = [f"policy.{problem}" for problem in contradictions(policy)]
+            return wrong if digest == policy.digest() else [*wrong, f"hash: this policy has {policy.digest()}"]
         case _:
             return []
 

@@ -70,6 +70,9 @@ def test_wrong_input_is_one_clear_message_and_exit_code_2(app: typer.Typer, argu
         ["gate", "approve", "a/b#1", "--note", "read it"],
         ["pause"],
         ["resume", "role:dev-e"],
+        ["why", "a/b#1"],
+        ["policy", "show"],
+        ["policy", "adopt", "-"],
     ],
     ids=" ".join,
 )

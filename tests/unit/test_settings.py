@@ -1,4 +1,4 @@
-"""What a person configures: read from the environment and from a policy file, everything that is wrong at once."""
+"""What a person configures: read from the environment, everything that is wrong at once."""
 
 from pathlib import Path
 
@@ -6,8 +6,8 @@ import pytest
 
 from deploy.home import Home
 from deploy.redact import redacted
-from deploy.settings import Settings, nats_server, read_policy
-from schemas import Invalid, Policy
+from deploy.settings import Settings, nats_server
+from schemas import Invalid
 
 NATS = "nats://rig:s3cret@127.0.0.1:4222"
 POSTGRES = "postgresql://rig:s3cret@127.0.0.1:5432/rig"
@@ -100,34 +100,6 @@ class TestSettings:
     def test_the_command_line_goes_first_and_is_called_by_its_own_name(self):
         assert Settings.read({"RIG_SLOTS": "2"}, {"RIG_SLOTS": "3", "RIG_CODER": None}).slots == 3
         assert problems({}, RIG_SLOTS="65") == ("--slots: '65' is not a number from 1 to 64",)
-
-
-class TestPolicyFile:
-    def test_it_says_what_differs_from_the_default(self, tmp_path: Path):
-        (tmp_path / "policy.toml").write_text("attempts_max = 5\nmerge_seconds = 1\n")
-        assert read_policy(tmp_path / "policy.toml") == Policy(attempts_max=5, merge_seconds=1)
-
-    def test_everything_that_is_wrong_is_said_at_once(self, tmp_path: Path):
-        (tmp_path / "policy.toml").write_text('attempts_max = 0\npatience = 3\nrole = 7\nrun_seconds = "long"\n')
-        with pytest.raises(Invalid) as wrong:
-            read_policy(tmp_path / "policy.toml")
-        assert [problem.partition(":")[0] for problem in wrong.value.problems] == [
-            "attempts_max",
-            "patience",
-            "role",
-            "run_seconds",
-        ]
-        assert "a policy has no such key (it has attempts_max, " in wrong.value.problems[1]
-
-    @pytest.mark.parametrize(
-        ("content", "said"), [(None, "cannot be read"), (b"= 1", "is not TOML"), (b"\xff", "TOML")]
-    )
-    def test_a_file_that_is_none_is_named(self, tmp_path: Path, content: bytes | None, said: str):
-        path = tmp_path / "policy.toml"
-        if content is not None:
-            path.write_bytes(content)
-        with pytest.raises(Invalid, match=f"{path}: .*{said}"):
-            read_policy(path)
 
 
 class TestRedacted:
