@@ -28,6 +28,8 @@ WAITS_DOUBLED: Final = 6
 """How often the pause doubles before it is looked at again why an issue waits."""
 RESTS_DOUBLED: Final = 7
 """How often the rest doubles after runs that failed for reasons that are not the work's."""
+EXHAUSTED: Final = 100.0
+"""Percent of a quota."""
 CODE: Final = "code"
 """The kind of a change that is of no narrower kind."""
 

@@ -5,7 +5,7 @@ from conductor.decide.assignment import waiting_reasons
 from conductor.decide.delivery import delivery_due
 from conductor.decide.merging import gates_reminded, merge_again, merge_due
 from conductor.decide.money import settlements, takeover
-from conductor.decide.review import review_overdue, review_requested
+from conductor.decide.review import review_requested
 from conductor.decide.round import Round
 from conductor.policy import enough, to_tell
 from conductor.state import Issue, Repository
@@ -14,7 +14,6 @@ from schemas import (
     EscalationReason,
     GateReason,
     GateTriggered,
-    IssueEscalated,
     IssueEvent,
     IssueNeedsHuman,
     IssueOrphaned,
@@ -32,14 +31,6 @@ def issue_due(this: Round, issue: Issue) -> list[IssueEvent]:
     return [*settlements(issue), *takeover(this, issue), *_words(this, issue)]
 
 
-def escalation(this: Round, issue: Issue, reason: EscalationReason) -> IssueEscalated:
-    """To whom the repository names, or to people."""
-    repository = this.state.repositories.get(issue.ref.repository)
-    to = repository.escalate if repository is not None else None
-    summary = issue.findings[-8_000:]
-    return IssueEscalated(reason=reason, attempts=issue.attempts, summary=summary, to=to or "people")
-
-
 def _words(this: Round, issue: Issue) -> list[IssueEvent]:
     repository = this.state.repositories.get(issue.ref.repository)
     if issue.state.final:
@@ -50,14 +41,15 @@ def _words(this: Round, issue: Issue) -> list[IssueEvent]:
         return _wanting(this, issue, repository)
     kind = awaits(issue, repository, this.policy)
     if repository is None and kind not in (DeadlineKind.CLAIM, DeadlineKind.RUN, DeadlineKind.QUESTION):
-        return [escalation(this, issue, EscalationReason.REPOSITORY_REMOVED)]
+        return [this.escalation(issue, EscalationReason.REPOSITORY_REMOVED)]
     if issue.pull_request_closed:
-        return [escalation(this, issue, EscalationReason.PULL_REQUEST_CLOSED)]
+        return [this.escalation(issue, EscalationReason.PULL_REQUEST_CLOSED)]
     if reservation_due(issue, this.policy) and this.exhausted(issue, issue.role) is not None:
         return [IssueUnassigned(epoch=issue.ownership.epoch, reason=UnassignReason.BUDGET)]
-    if review_due(issue, repository):
-        asked = review_requested(this, issue, repository)
-        return [escalation(this, issue, asked)] if isinstance(asked, EscalationReason) else asked
+    if kind is not None and review_due(issue, repository):
+        asked = review_requested(this, issue, repository, kind)
+        if asked or kind is DeadlineKind.REVIEW:
+            return asked
     if kind is None:
         return merge_due(this, issue, repository)
     if issue.deadline is None or issue.deadline.kind is not kind:
@@ -84,10 +76,10 @@ def _wanting(this: Round, issue: Issue, repository: Repository | None) -> list[I
     if repository is None:
         return [IssueRefused(reason=Refusal.NO_SUCH_REPOSITORY)]
     if issue.rejected:
-        return [escalation(this, issue, EscalationReason.GATE_REJECTED)]
+        return [this.escalation(issue, EscalationReason.GATE_REJECTED)]
     reason = enough(issue, this.policy)
     if reason is not None:
-        return [escalation(this, issue, reason)]
+        return [this.escalation(issue, reason)]
     if issue.guarded:
         guard = GateTriggered(reason=GateReason.GUARD, detail=issue.findings[-8_000:])
         return [guard, this.deadline(DeadlineKind.GATE, issue)]
@@ -124,14 +116,13 @@ def _overdue(this: Round, issue: Issue, kind: DeadlineKind, repository: Reposito
         case DeadlineKind.RUN:
             return [IssueUnassigned(epoch=issue.ownership.epoch, reason=UnassignReason.STUCK)]
         case DeadlineKind.QUESTION:
-            return [escalation(this, issue, EscalationReason.QUESTION_UNANSWERED)]
+            return [this.escalation(issue, EscalationReason.QUESTION_UNANSWERED)]
         case DeadlineKind.GATE:
             return [*gates_reminded(this, issue), *told(this, issue), this.deadline(kind, issue)]
         case DeadlineKind.REVIEW:
-            asked = review_overdue(this, issue, repository)
-            return [escalation(this, issue, asked)] if isinstance(asked, EscalationReason) else asked
+            return review_requested(this, issue, repository, kind)
         case _ if issue.forge_retries >= this.policy.forge_retries_max:
-            return [escalation(this, issue, EscalationReason.FORGE_SILENT)]
+            return [this.escalation(issue, EscalationReason.FORGE_SILENT)]
         case DeadlineKind.MERGE:
             return merge_again(this, issue)
         case _:

@@ -11,6 +11,8 @@ from schemas import (
     DeadlineKind,
     DeadlineSet,
     Draft,
+    EscalationReason,
+    IssueEscalated,
     IssueEvent,
     Policy,
     RepoRef,
@@ -41,6 +43,13 @@ class Round:
         """By when what the issue waits for must have come."""
         delivery = delivery_of(self.state.repositories.get(issue.ref.repository), self.policy)
         return DeadlineSet(kind=kind, at=deadline_at(kind, issue, self.now, self.policy, delivery))
+
+    def escalation(self, issue: Issue, reason: EscalationReason) -> IssueEscalated:
+        """To whom the repository names, or to people."""
+        repository = self.state.repositories.get(issue.ref.repository)
+        to = repository.escalate if repository is not None else None
+        summary = issue.findings[-8_000:]
+        return IssueEscalated(reason=reason, attempts=issue.attempts, summary=summary, to=to or "people")
 
     # ── money ────────────────────────────────────────────────────────────────
 

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from conductor.evolve.index import NO_POLICY, index_agent, withdraw
-from conductor.policy import LONGEST_REST
+from conductor.policy import EXHAUSTED, LONGEST_REST
 from conductor.state import Agent, Due, Quota, State, Suspension
 from schemas import (
     AgentBack,
@@ -19,9 +19,6 @@ from schemas import (
     QuotaReported,
     SuspensionReason,
 )
-
-EXHAUSTED = 100.0
-"""Percent of a quota."""
 
 
 def fold_agent(state: State, name: str, event: Envelope) -> None:

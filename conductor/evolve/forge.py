@@ -78,6 +78,8 @@ def _shown(state: State, issue: Issue, data: PullRequestOpened | PullRequestUpda
     issue.shown, issue.pull_request_closed = time, False
     if isinstance(data, PullRequestOpened):
         issue.pull_request_author = data.author
+        for review in issue.reviews.values():
+            review.verdicts.pop(data.author, None)  # heard before anybody knew whose work it is
     issue.kind = kind_of(data.changes, (state.policy or NO_POLICY).tiers)
     return True
 
@@ -125,7 +127,7 @@ def _reviewed(
 
 def authors(issue: Issue) -> frozenset[str]:
     """Whoever's work it is: nobody reviews his own."""
-    return frozenset({issue.agent or "", issue.role, issue.pull_request_author})
+    return frozenset({*issue.workers, issue.pull_request_author})
 
 
 def _conflicted(issue: Issue, head: str, paths: tuple[str, ...], time: datetime) -> bool:

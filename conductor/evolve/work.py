@@ -43,6 +43,7 @@ def fold_work(state: State, issue: Issue, event: Envelope) -> bool:
             else:
                 claim(state, issue, issue.ownership.epoch, issue.ownership.run or "")
             issue.agent, issue.session, issue.question = agent, session, None
+            issue.workers |= {agent, issue.role}
             enter(issue, IssueState.IN_PROGRESS)
         case WorkPushed(head_sha=head):
             _pushed(issue, head)

@@ -129,6 +129,8 @@ class Issue(Struct):
     agent: str | None = None
     """Whose session is to be gone on with."""
     session: str | None = None
+    workers: set[str] = field(default_factory=set[str])
+    """The replicas that have worked on it, and their roles."""
     question: str | None = None
     """The run that waits for an answer."""
 

@@ -49,7 +49,6 @@ from schemas import (
     RetryRequested,
     ReviewDisputed,
     ReviewPassed,
-    ReviewRequested,
     Stopped,
     UnassignReason,
     WaitingReason,
@@ -226,43 +225,6 @@ def test_checks_that_fail_on_the_forge_send_it_back_with_the_findings() -> None:
     assert "expected 3, got 4" in story.issue(ref).findings
 
 
-def test_a_verdict_on_an_older_head_counts_for_nothing() -> None:
-    story = Story()
-    ref = story.approve(1)
-    story.to_review(ref)
-    story.check(ref, "h1", passed=False)
-    story.rounds()
-    story.start(ref, "r-2")
-    story.push(ref, "h2", "r-2")
-    story.open(ref, "h2")
-    story.check(ref, "h1")
-    assert not any(isinstance(event, MergeRequested) for event in story.rounds())
-    story.check(ref, "h2")
-    assert "MergeRequested" in kinds(story.rounds())
-
-
-def test_a_verdict_may_come_before_its_pull_request() -> None:
-    story = Story()
-    ref = story.approve(1)
-    story.rounds()
-    story.start(ref)
-    story.check(ref, "h1")
-    story.push(ref, "h1")
-    story.open(ref, "h1")
-    assert "MergeRequested" in kinds(story.rounds())
-
-
-def test_a_later_verdict_of_the_source_wins_whatever_order_it_comes_in() -> None:
-    story = Story()
-    ref = story.approve(1)
-    story.to_review(ref)
-    story.later(10)
-    story.check(ref, "h1")
-    story.later(-5)
-    story.check(ref, "h1", passed=False)
-    assert "MergeRequested" in kinds(story.rounds())
-
-
 def test_a_moved_base_is_checked_again_and_asked_for_again() -> None:
     story = Story()
     ref = story.approve(1)
@@ -282,31 +244,6 @@ def test_a_conflict_goes_back_to_the_agent() -> None:
     assert isinstance(assigned, IssueAssigned)
     assert (assigned.reason, assigned.attempt) == (AssignReason.MERGE_CONFLICTED, 1)
     assert "shop.py" in story.issue(ref).findings
-
-
-def test_a_named_reviewer_must_pass_the_current_head() -> None:
-    story = Story(reviewers=("review-e",))
-    ref = story.approve(1)
-    story.to_review(ref)
-    story.check(ref, "h1")
-    said = story.rounds()
-    assert "MergeRequested" not in kinds(said)
-    passed = ReviewPassed(pull_request=1, head_sha=sha("h1"), reviewer="somebody")
-    story.say(Actor.REVIEW_E, ref, passed)
-    assert "MergeRequested" not in kinds(story.rounds()), "nobody asked that reviewer"
-    assert ReviewRequested(epoch=1, pull_request=1, head_sha=sha("h1"), reviewer="review-e", iteration=1) in said
-    disputed = ReviewDisputed(pull_request=1, head_sha=sha("h1"), reviewer="review-e", summary="names")
-    story.say(Actor.REVIEW_E, ref, disputed)
-    assigned, *_ = story.rounds()
-    assert isinstance(assigned, IssueAssigned)
-    assert assigned.reason is AssignReason.REVIEW_DISPUTED
-    story.start(ref, "r-2")
-    story.push(ref, "h2", "r-2")
-    story.open(ref, "h2")
-    story.check(ref, "h2")
-    story.rounds()
-    story.say(Actor.REVIEW_E, ref, ReviewPassed(pull_request=1, head_sha=sha("h2"), reviewer="review-e"))
-    assert "MergeRequested" in kinds(story.rounds())
 
 
 def test_a_dirty_checkout_is_asked_again_after_a_while_then_a_person_is() -> None:
@@ -551,30 +488,6 @@ def test_a_removed_repository_merges_nothing_and_its_issue_goes_to_a_person() ->
     (escalated,) = story.rounds()
     assert isinstance(escalated, IssueEscalated)
     assert escalated.reason is EscalationReason.REPOSITORY_REMOVED
-
-
-def test_a_reviewer_named_while_a_merge_is_asked_for_is_heard_before_it_is_asked_for_again() -> None:
-    story = Story()
-    ref = story.approve(1)
-    story.to_merging(ref)
-    story.add(SHOP, ("review-e",))
-    assert "ReviewRequested" in kinds(story.rounds())
-    story.deadline_passes(ref)
-    assert "MergeRequested" not in kinds(story.rounds())
-
-
-def test_of_two_reviewers_one_that_disputes_counts_whoever_passes_later() -> None:
-    story = Story(reviewers=("alice", "bob"))
-    ref = story.approve(1)
-    story.to_review(ref)
-    story.check(ref, "h1")
-    story.rounds()
-    story.later(1)
-    disputed = ReviewDisputed(pull_request=1, head_sha=sha("h1"), reviewer="bob", summary="names")
-    story.say(Actor.REVIEW_E, ref, disputed)
-    story.later(1)
-    story.say(Actor.REVIEW_E, ref, ReviewPassed(pull_request=1, head_sha=sha("h1"), reviewer="alice"))
-    assert "MergeRequested" not in kinds(story.rounds())
 
 
 def test_why_it_waits_is_said_again_only_when_it_changes_and_looked_at_ever_more_rarely() -> None:

@@ -220,9 +220,9 @@ class Story:
     def abstain(self, ref: IssueRef, head: str, by: str = "review-e") -> None:
         self.say(Actor.REVIEW_E, ref, ReviewAbstained(pull_request=ref.number, head_sha=sha(head), reviewer=by))
 
-    def quota(self, name: str, percent: float, *, resets_at: datetime | None = None) -> None:
+    def quota(self, name: str, percent: float, *, weekly: float = 0, resets_at: datetime | None = None) -> None:
         """A replica, or a reviewer, says how much of its quota it has used."""
-        said = QuotaReported(provider="any", five_hour_percent=percent, weekly_percent=0, resets_at=resets_at)
+        said = QuotaReported(provider="any", five_hour_percent=percent, weekly_percent=weekly, resets_at=resets_at)
         self.say(Actor.REVIEW_E, AgentRef(name), said)
 
     def merge(self, ref: IssueRef) -> None:
