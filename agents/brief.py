@@ -90,10 +90,21 @@ def brief(issue: IssueRef, events: Iterable[Recorded], repository: Iterable[Reco
     )
 
 
+def required(events: Iterable[Recorded], repository: Iterable[Recorded]) -> frozenset[str]:
+    """What a replica must have for an issue: all that the issue and its repository ask for."""
+    asked, where = _Asked(), _Where()
+    for recorded in events:
+        asked.apply(recorded.event.data, recorded.event.time)
+    for recorded in repository:
+        where.apply(recorded.event.data)
+    return asked.requires | where.capabilities
+
+
 class _Where:
     """The fold of a repository."""
 
     def __init__(self) -> None:
+        self.capabilities: frozenset[str] = frozenset()
         self.check: str | None = None
         self.clone_url: str | None = None
         self.base_branch: str | None = None
@@ -103,8 +114,11 @@ class _Where:
             case RepositoryAdded() | RepositoryConfigured():
                 self.check, self.clone_url = event.check, event.clone_url
                 self.base_branch = event.base_branch or self.base_branch
+                before = self.capabilities if isinstance(event, RepositoryAdded) else frozenset[str]()
+                self.capabilities = before | frozenset(event.capabilities)
             case RepositoryRemoved():
                 self.check = self.clone_url = self.base_branch = None
+                self.capabilities = frozenset()
             case _:
                 pass
 
@@ -116,6 +130,7 @@ class _Asked:
         self.title: str | None = None
         self.body = ""
         self.base_branch: str | None = None
+        self.requires: frozenset[str] = frozenset()
         self.branches: list[str] = []
         self.pushed_head: str | None = None
         self._owner = Ownership()
@@ -127,9 +142,11 @@ class _Asked:
     def apply(self, event: Event, time: datetime) -> None:
         effective = self._owner.apply(event)
         match event:
-            case IssueApproved(title=title, body=body, base_branch=base_branch):
+            case IssueApproved(title=title, body=body, base_branch=base_branch, requires=requires):
                 self.title, self.body, self.base_branch = title, body, base_branch
-            case IssueRevised(title=title, body=body):
+                self.requires = frozenset(requires)
+            case IssueRevised(title=title, body=body, requires=requires):
+                self.requires = self.requires if requires is UNSET else frozenset(requires)
                 self.title = self.title if title is UNSET else title
                 self.body = self.body if body is UNSET else body
             case RetryRequested(note=note):

@@ -10,16 +10,17 @@ import logging
 import secrets
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from agents import runtime
-from agents.brief import Brief, NotReady, brief
+from agents.brief import Brief, NotReady, brief, required
 from agents.cache import WorkspaceFailed
 from agents.coder import coder as coder_of
-from agents.driver import CoderUnavailable, Driver, Result, Task
+from agents.driver import NOTHING, CoderUnavailable, Driver, Result, Task, Usage
 from agents.output import RunOutput
 from agents.prompt import prompt
 from agents.runtime import AgentConfig, Replica
@@ -41,6 +42,7 @@ from schemas import (
     Ownership,
     Recorded,
     RepoRef,
+    TokensUsed,
     WorkFailed,
     WorkPushed,
     WorkStarted,
@@ -64,6 +66,10 @@ GRACE_SECONDS = 2.0
 BUS_AWAY_SECONDS = 2.0
 """After which an assignment is tried again when the bus went away in the middle."""
 
+
+LEAST_PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 30.0
+"""Of an assignment for which this replica lacks something; see `pause`."""
 
 MACHINE_FAILURES = (WorkspaceFailed, GitError, SpawnFailed, OSError)
 """What says nothing about the work: another run, here or elsewhere, may do better."""
@@ -95,6 +101,9 @@ class Run(Struct, frozen=True, kw_only=True):
     def failed(self, kind: FailureKind, detail: str) -> WorkFailed:
         return WorkFailed(epoch=self.assigned.epoch, run=self.id, kind=kind, detail=detail[:DETAIL_CHARACTERS])
 
+    def used(self, provider: str, usage: Usage) -> TokensUsed:
+        return TokensUsed(epoch=self.assigned.epoch, run=self.id, provider=provider, **structs.asdict(usage))
+
 
 class DevE:
     """What dev-e does with an assignment."""
@@ -125,11 +134,17 @@ class DevE:
             if not owner.open or owner.epoch != assigned.epoch:
                 log.info("%s: epoch %d is over; nothing to do", issue, assigned.epoch)
                 return Done()
+            repository = await self._events(issue.repository)
+            if lacking := required(events, repository) - set(self._replica.config.capabilities):
+                needs = ", ".join(sorted(lacking))
+                log.warning("%s needs %s, which is not here: it goes back for another replica", issue, needs)
+                age = (datetime.now(UTC) - recorded.event.time).total_seconds()
+                return Retry(pause(age, self._replica.policy.claim_seconds))
             with self._replica.working_on(issue):
                 claimed = await self._say(run, self._claim(run))
                 async with asyncio.TaskGroup() as group:
                     watch = group.create_task(self._watch(run, claimed))
-                    await self._report(run, events)
+                    await self._report(run, events, repository)
                     watch.cancel()
         except* NotOwner as lost:
             log.info("%s", lost.exceptions[0])
@@ -163,11 +178,11 @@ class DevE:
                     return  # our own report
                 raise NotOwner(f"{run.issue}: {run.id} lost epoch {run.assigned.epoch} by {said.name()}")
 
-    async def _report(self, run: Run, events: Sequence[Recorded]) -> None:
+    async def _report(self, run: Run, events: Sequence[Recorded], repository: Sequence[Recorded]) -> None:
         """Makes the attempt and says how it ended, before its worktree goes."""
         async with AsyncExitStack() as afterwards:
             try:
-                report = await self._attempt(run, events, afterwards)
+                report = await self._attempt(run, events, repository, afterwards)
             except (NotOwner, BusError):
                 raise
             except (NotReady, *MACHINE_FAILURES) as error:
@@ -180,15 +195,19 @@ class DevE:
             log.info("%s: %s ended: %s", run.issue, run.id, report.name())
 
     async def _attempt(
-        self, run: Run, events: Sequence[Recorded], afterwards: AsyncExitStack
+        self, run: Run, events: Sequence[Recorded], repository: Sequence[Recorded], afterwards: AsyncExitStack
     ) -> WorkPushed | WorkFailed:
         """Code, commit, check, push. Whatever was changed is pushed, good or not: the next run goes on from it."""
-        what = brief(run.issue, events, await self._events(run.issue.repository))
-        checkout = self._workspace.checkout(
-            run.issue.repository, what.clone_url, base=what.base_branch, branch=run.branch, earlier=what.earlier
-        )
-        with tracing.step("prepare"):
-            tree = await afterwards.enter_async_context(checkout)
+        try:
+            what = brief(run.issue, events, repository)
+            checkout = self._workspace.checkout(
+                run.issue.repository, what.clone_url, base=what.base_branch, branch=run.branch, earlier=what.earlier
+            )
+            with tracing.step("prepare"):
+                tree = await afterwards.enter_async_context(checkout)
+        except Exception:
+            await self._say(run, run.used(self._driver.provider, NOTHING))
+            raise
         with tracing.step("code"):
             result = await self._code(run, what, tree)
         if result.failure is not None:
@@ -237,9 +256,12 @@ class DevE:
             wall_seconds=policy.coder_wall_seconds,
             silence_seconds=policy.coder_silence_seconds,
             output_bytes=policy.coder_output_bytes,
+            budget_usd=assigned.reserved_usd,
         )
         async with RunOutput.sent(self._bus, run.id) as output:
-            return await self._driver.run(task, tree.path, on_output=output.add)
+            result = await self._driver.run(task, tree.path, on_output=output.add)
+        await self._say(run, run.used(self._driver.provider, result.usage))  # whoever owns the work by now
+        return result
 
     async def _commit(self, run: Run, what: Brief, tree: Worktree) -> str:
         """Commits what the coder left. When that cannot be: why, for people; else ""."""
@@ -280,6 +302,15 @@ class DevE:
         return await self._bus.log.publish(draft, event_id(ROLE, run.id, event.name()))
 
 
+def pause(age_seconds: float, claim_seconds: float) -> float:
+    """How long an assignment goes back for, by its age: at first hardly at all, for another replica may be idle.
+
+    However many replicas lack what it needs, the conductor assigns it anew before bus.outcomes.MAX_ATTEMPTS are used
+    up. Clocks may differ, either way.
+    """
+    return min(max(LEAST_PAUSE_SECONDS, 2 * abs(age_seconds)), max(LONGEST_PAUSE_SECONDS, claim_seconds / 8))
+
+
 def commit_message(what: Brief, run: Run) -> str:
     """Subject, body and trailers of a run's commit."""
     body = what.body.replace("\0", "").strip()[:BODY_CHARACTERS]
@@ -299,11 +330,20 @@ def _owner(events: Sequence[Recorded]) -> Ownership:
     return owner
 
 
-async def run_dev_e(bus: Bus, life: Lifecycle, *, name: str, slots: int, coder: str, data_dir: Path) -> None:
+async def run_dev_e(
+    bus: Bus,
+    life: Lifecycle,
+    *,
+    name: str,
+    slots: int,
+    coder: str,
+    data_dir: Path,
+    capabilities: tuple[str, ...] = (),
+) -> None:
     """Is the replica `name` until `life.stop`; its workspace is `data_dir/<name>`.
 
-    Raises Misconfigured with all that is wrong about name, slots and coder (see agents.coder), WorkspaceInUse when the
-    replica runs already, and what runtime.run raises.
+    It takes work that needs no more than its `capabilities`. Raises Misconfigured with all that is wrong about name,
+    slots and coder (see agents.coder), WorkspaceInUse when the replica runs already, and what runtime.run raises.
     """
     driver = _configured(name, slots, coder)
     try:
@@ -311,7 +351,7 @@ async def run_dev_e(bus: Bus, life: Lifecycle, *, name: str, slots: int, coder: 
     except CoderUnavailable as error:
         raise Misconfigured(str(error)) from None
     life.check("coder", ok=True, detail=f"{driver.provider} {version}".strip())
-    config = AgentConfig(name=name, role=ROLE, slots=slots, provider=driver.provider)
+    config = AgentConfig(name=name, role=ROLE, slots=slots, provider=driver.provider, capabilities=capabilities)
     async with Workspace.taken(data_dir / escape(name), Identity(name, f"{name}@rig.invalid")) as workspace:
         await runtime.run(bus, config, lambda replica: DevE(bus, replica, workspace, driver).work, life)
 

@@ -37,6 +37,23 @@ class Task(Struct, frozen=True, kw_only=True):
     silence_seconds: float
     """How long it may print nothing."""
     output_bytes: int
+    budget_usd: float = 0.0
+    """What was set aside for it; 0: nothing was, and nobody has said what it may spend."""
+
+
+class Usage(Struct, frozen=True, kw_only=True):
+    """What a run of the coder used, as its provider counts it."""
+
+    model: str = ""
+    input: int = 0
+    output: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+    cost_usd: float | None = None
+    """None: nobody knows the price."""
+
+
+NOTHING = Usage(cost_usd=0.0)
 
 
 class Result(Struct, frozen=True, kw_only=True):
@@ -46,6 +63,7 @@ class Result(Struct, frozen=True, kw_only=True):
     """None: the coder says that it has finished."""
     detail: str = ""
     """For people: what went wrong."""
+    usage: Usage = Usage()
 
 
 class Driver(Protocol):

@@ -55,6 +55,8 @@ class AgentConfig(Struct, frozen=True, kw_only=True):
     slots: int
     """How many assignments it takes at once."""
     provider: str
+    capabilities: tuple[str, ...] = ()
+    """What there is on its machine that not every machine has."""
 
 
 class Replica:
@@ -114,6 +116,7 @@ class Replica:
         joined = AgentJoined(
             boot=self.boot,
             role=config.role,
+            capabilities=config.capabilities,
             provider=config.provider,
             slots=config.slots,
             version=version(DISTRIBUTION),

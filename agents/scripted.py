@@ -24,7 +24,7 @@ from typing import Annotated, TypeAlias, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from agents.driver import CoderUnavailable, OnOutput, Result, Task, unless_silent
+from agents.driver import NOTHING, CoderUnavailable, OnOutput, Result, Task, unless_silent
 from schemas import FailureKind, Invalid
 
 Inside: TypeAlias = Annotated[str, Meta(min_length=1)]
@@ -122,6 +122,9 @@ class ScriptedDriver:
         return self._script.version
 
     async def run(self, task: Task, worktree: Path, *, on_output: OnOutput) -> Result:
+        return msgspec.structs.replace(await self._play(task, worktree, on_output), usage=NOTHING)
+
+    async def _play(self, task: Task, worktree: Path, on_output: OnOutput) -> Result:
         steps = self._script.steps(task)
         if steps is None:
             detail = f"{self._path} has no part for {task.issue} ({task.title!r})"

@@ -113,6 +113,7 @@ def up(
                 coder=settings.coder,
                 agents=agents,
                 slots=settings.slots,
+                capabilities=settings.capabilities,
                 policy=wanted,
                 nats_url=settings.nats_url,
                 nats_replicas=settings.nats_replicas,

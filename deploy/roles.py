@@ -142,7 +142,15 @@ async def _dev_e(bus: Bus, life: Lifecycle, settings: Settings) -> None:
 
     coder, data = settings.coder or "", settings.home.agents
     try:
-        await run_dev_e(bus, life, name=settings.agent, slots=settings.slots, coder=coder, data_dir=data)
+        await run_dev_e(
+            bus,
+            life,
+            name=settings.agent,
+            slots=settings.slots,
+            coder=coder,
+            data_dir=data,
+            capabilities=settings.capabilities,
+        )
     except WorkspaceInUse as error:  # two replicas of one name: no restart helps
         raise Misconfigured(str(error)) from None
 

@@ -7,6 +7,7 @@
     RIG_HOME           the data directory: see `home`
     RIG_CODER          who writes code: scripted:PATH or command:PROGRAM ARGUMENT…
     RIG_SLOTS          how many assignments an agent takes at once
+    RIG_CAPABILITIES   what its machine has that not every one has, like node, docker: some work needs that
     RIG_AGENT          the name of this replica of an agent (`rig run`)
     RIG_HEALTH         where this role answers /livez and /readyz, host:port (`rig run`)
 
@@ -25,7 +26,7 @@ from msgspec import Struct
 from deploy.home import Home
 from deploy.keys import public_key
 from schemas import Invalid
-from schemas.refs import Name
+from schemas.refs import NAME
 
 __all__ = ["Settings", "nats_server"]
 
@@ -45,6 +46,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     home: Home
     coder: str | None
     slots: int
+    capabilities: tuple[str, ...]
     agent: str
     health: str | None
 
@@ -65,6 +67,7 @@ class Settings(Struct, frozen=True, kw_only=True):
             home=Home.find(environ),
             coder=reader.coder(),
             slots=reader.slots(),
+            capabilities=reader.capabilities(),
             agent=reader.agent(),
             health=reader.health(),
         )
@@ -142,15 +145,20 @@ class _Reader:
             return 1
         return int(text)
 
+    def capabilities(self) -> tuple[str, ...]:
+        names = tuple(dict.fromkeys((self._get("RIG_CAPABILITIES") or "").replace(",", " ").split()))
+        for name in names:
+            if not _is_name(name):
+                self.problems.append(f"RIG_CAPABILITIES: {name!r} is no name; write names with commas: node, docker")
+        return names
+
     def agent(self) -> str:
         name = self._get("RIG_AGENT") or "dev-e-1"
-        try:
-            return msgspec.convert(name, Name)
-        except msgspec.ValidationError:
+        if not _is_name(name):
             self.problems.append(
                 f"{self._name('RIG_AGENT')}: {name!r} is no name; write letters, digits, dots and dashes: dev-e-2"
             )
-            return name
+        return name
 
     def health(self) -> str | None:
         address = self._get("RIG_HEALTH")
@@ -189,6 +197,10 @@ class _Reader:
     def _name(self, name: str) -> str:
         """As whoever set it knows it: --coder or RIG_CODER."""
         return f"--{name.removeprefix('RIG_').lower()}" if self._options.get(name) else name
+
+
+def _is_name(text: str) -> bool:
+    return NAME.fullmatch(text) is not None
 
 
 def _is_url(text: str, schemes: tuple[str, ...]) -> bool:

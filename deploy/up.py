@@ -87,6 +87,7 @@ async def running_rig(
     coder: str | None = None,
     agents: int = 1,
     slots: int = 1,
+    capabilities: Sequence[str] = (),
     policy: Policy | None = None,
     nats_url: str | None = None,
     nats_replicas: int | None = None,
@@ -120,7 +121,16 @@ async def running_rig(
                 adopted = await adopt(bus, policy)
                 lossy = bus.connection.lossy
             names = tuple(f"dev-e-{number}" for number in range(1, agents + 1)) if coder is not None else ()
-            roles = _roles(home, both, names, coder or "", slots)
+            roles = _roles(
+                home,
+                both,
+                names,
+                {
+                    "RIG_CODER": coder or "",
+                    "RIG_SLOTS": str(slots),
+                    "RIG_CAPABILITIES": ",".join(capabilities),
+                },
+            )
             guards = [
                 asyncio.create_task(guard(name, server, report))
                 for name, server, given in (
@@ -148,7 +158,7 @@ async def adopt(bus: Bus, policy: Policy | None) -> Adoption:
     return await adopt_policy(bus, policy or (Policy() if before is None else before.policy))
 
 
-def _roles(home: Home, both: Servers, agents: Sequence[str], coder: str, slots: int) -> list[RoleSpec]:
+def _roles(home: Home, both: Servers, agents: Sequence[str], of_agents: dict[str, str]) -> list[RoleSpec]:
     """Each with what it needs to know and no more: its own key, and only who reads PostgreSQL holds its password."""
 
     def nats(role: str) -> dict[str, str]:
@@ -160,12 +170,7 @@ def _roles(home: Home, both: Servers, agents: Sequence[str], coder: str, slots: 
     return [
         _role("conductor", "conductor", nats("conductor")),
         _role("local", "local", nats("local") | place),
-        *(
-            _role(
-                name, "dev-e", nats("dev-e") | place | {"RIG_AGENT": name, "RIG_SLOTS": str(slots), "RIG_CODER": coder}
-            )
-            for name in agents
-        ),
+        *(_role(name, "dev-e", nats("dev-e") | place | of_agents | {"RIG_AGENT": name}) for name in agents),
         _role("projector", "projector", nats("projector") | postgres),
         _role("query", "query", nats("query") | postgres),
     ]

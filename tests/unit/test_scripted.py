@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from agents import scripted
-from agents.driver import CoderUnavailable, Result, Task
+from agents.driver import NOTHING, CoderUnavailable, Result, Task
 from agents.scripted import ScriptedDriver
 from schemas import FailureKind, Invalid, IssueRef
 
+DONE = Result(usage=NOTHING)
 TWO_TRIES = """
 [[issue]]
 title = "Fix *"
@@ -90,21 +91,21 @@ async def play(driver: ScriptedDriver, worktree: Path, given: Task | None = None
 
 async def test_each_attempt_has_its_steps(driver: Make, worktree: Path) -> None:
     coder = driver(TWO_TRIES)
-    assert await play(coder, worktree) == (Result(), b"trying\n")
+    assert await play(coder, worktree) == (DONE, b"trying\n")
     assert (worktree / "total.py").read_text() == "a * b\n"
-    assert await play(coder, worktree, task(attempt=2)) == (Result(), b"")
+    assert await play(coder, worktree, task(attempt=2)) == (DONE, b"")
     assert (worktree / "deep/down/total.py").read_text() == "a + b\n"
     assert not (worktree / "total.py").exists()
 
 
 async def test_attempts_beyond_the_last_repeat_it(driver: Make, worktree: Path) -> None:
-    assert await play(driver(TWO_TRIES), worktree, task(attempt=9)) == (Result(), b"")
+    assert await play(driver(TWO_TRIES), worktree, task(attempt=9)) == (DONE, b"")
     assert (worktree / "deep/down/total.py").exists()
 
 
 async def test_the_first_part_that_fits_is_played(driver: Make, worktree: Path) -> None:
     result, _ = await play(driver(TWO_TRIES), worktree, task("Anything", number=7))
-    assert result == Result(failure=FailureKind.QUOTA, detail="come back at noon")
+    assert result == Result(usage=NOTHING, failure=FailureKind.QUOTA, detail="come back at noon")
 
 
 async def test_an_issue_that_no_part_fits_is_named(driver: Make, worktree: Path) -> None:
@@ -153,24 +154,24 @@ async def test_a_step_that_cannot_be_done_fails_the_run_by_name(
 async def test_a_link_that_stays_inside_may_be_followed(driver: Make, worktree: Path) -> None:
     (worktree / "link").symlink_to("total.py")
     result, _ = await play(driver(one('{ do = "write", path = "link", content = "new" }')), worktree)
-    assert result == Result()
+    assert result == DONE
     assert (worktree / "total.py").read_text() == "new"
 
 
 async def test_a_silent_run_is_stalled(driver: Make, worktree: Path) -> None:
     result, _ = await play(driver(one('{ do = "hang" }')), worktree, task(silence=0.01))
-    assert result == Result(failure=FailureKind.STALLED, detail="it printed nothing for 0.01 s")
+    assert result == Result(usage=NOTHING, failure=FailureKind.STALLED, detail="it printed nothing for 0.01 s")
 
 
 async def test_a_run_over_its_time_is_timed_out(driver: Make, worktree: Path) -> None:
     result, _ = await play(driver(one('{ do = "hang" }')), worktree, task(wall=0.01))
-    assert result == Result(failure=FailureKind.TIMED_OUT, detail="it was stopped after 0.01 s")
+    assert result == Result(usage=NOTHING, failure=FailureKind.TIMED_OUT, detail="it was stopped after 0.01 s")
 
 
 async def test_what_it_says_keeps_it_alive(driver: Make, worktree: Path) -> None:
     steps = ", ".join(['{ do = "sleep", seconds = 0.05 }, { do = "say", text = "." }'] * 24)
     result, output = await play(driver(one(steps)), worktree, task(silence=1.0))
-    assert (result, output) == (Result(), b".\n" * 24)
+    assert (result, output) == (DONE, b".\n" * 24)
 
 
 async def test_a_run_can_be_stopped_in_the_middle(driver: Make, worktree: Path) -> None:

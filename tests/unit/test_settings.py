@@ -24,7 +24,7 @@ class TestSettings:
         settings = Settings.read({"XDG_DATA_HOME": "/data"})
         assert settings.home == Home(Path("/data/rig"))
         assert (settings.nats_url, settings.postgres_url, settings.coder, settings.health) == (None, None, None, None)
-        assert (settings.agent, settings.slots) == ("dev-e-1", 1)
+        assert (settings.agent, settings.slots, settings.capabilities) == ("dev-e-1", 1, ())
 
     def test_what_is_set_is_taken(self):
         settings = Settings.read(
@@ -35,12 +35,14 @@ class TestSettings:
                 "RIG_HOME": "/srv/rig",
                 "RIG_AGENT": "dev-e-2",
                 "RIG_SLOTS": "3",
+                "RIG_CAPABILITIES": "node, docker gpu,node",
                 "RIG_CODER": "command: true --fast",
                 "RIG_HEALTH": "[::1]:8080",
             }
         )
         assert (settings.nats_url, settings.nats_replicas, settings.postgres_url) == (NATS, 3, POSTGRES)
         assert (settings.home, settings.agent, settings.slots) == (Home(Path("/srv/rig")), "dev-e-2", 3)
+        assert settings.capabilities == ("node", "docker", "gpu")
         assert (settings.coder, settings.health) == ("command: true --fast", "[::1]:8080")
 
     def test_a_cluster_is_named_server_by_server(self):
@@ -70,6 +72,7 @@ class TestSettings:
                 "RIG_POSTGRES_URL_FILE": str(tmp_path / "gone"),
                 "RIG_AGENT": "dev e",
                 "RIG_SLOTS": "0",
+                "RIG_CAPABILITIES": "node, a/b",
                 "RIG_CODER": "no-such-kind",
                 "RIG_HEALTH": "8080",
             }
@@ -79,6 +82,7 @@ class TestSettings:
             "RIG_POSTGRES_URL_FILE",
             "RIG_CODER",
             "RIG_SLOTS",
+            "RIG_CAPABILITIES",
             "RIG_AGENT",
             "RIG_HEALTH",
         ]
