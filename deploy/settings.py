@@ -20,7 +20,6 @@ from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
-import msgspec
 from msgspec import Struct
 
 from deploy.home import Home

@@ -13,9 +13,7 @@ from conductor.state import Deadline, Issue, Quota, Repository
 from schemas import DeadlineKind, DeadlineSet, EscalationReason, IssueEvent, ReviewRequested
 
 
-def review_requested(
-    this: Round, issue: Issue, repository: Repository | None, kind: DeadlineKind
-) -> list[IssueEvent]:
+def review_requested(this: Round, issue: Issue, repository: Repository | None, kind: DeadlineKind) -> list[IssueEvent]:
     """Asks the next reviewer about the current head, or waits until one has quota again; a person, when none is left.
 
     `kind` is what the issue waits for: while the checks have not come, nobody's silence counts.

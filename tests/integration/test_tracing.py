@@ -204,10 +204,13 @@ async def test_work_goes_on_in_the_trace_of_its_event_and_so_does_what_it_says(c
 
 # ── the whole rig ────────────────────────────────────────────────────────────
 
+ASIDE = {"deadline_set", "budget_reserved", "budget_settled"}
+"""What keeps time and accounts beside the story."""
 STORY = [
     "approved",
     "assigned",
     "work_started",
+    "tokens_used",
     "work_failed",
     "work_pushed",
     "pull_request_opened",
@@ -238,7 +241,7 @@ def test_one_issue_of_the_demo_is_one_connected_trace_over_all_processes(tmp_pat
     assert {span.service for span in of_issue} == {"rig-local", "rig-conductor", "rig-dev-e"}
 
     events = [str(span.attributes["messaging.destination.name"]).removeprefix("rig.issue.") for span in said(of_issue)]
-    assert list(dict.fromkeys(event for event in events if event != "deadline_set")) == STORY
+    assert list(dict.fromkeys(event for event in events if event not in ASIDE)) == STORY
     for span in said(of_issue):
         if span is not approval:
             assert span.attributes["rig.cause"] in messages_above(span, by_id), f"{span.name} follows from its cause"
