@@ -81,8 +81,10 @@ def settled(issue: Issue, repository: Repository | None, policy: Policy) -> bool
     """Whether nothing can be due of this issue until the log says more (an assignment aside)."""
     if closed_accounts(issue) or reservation_due(issue, policy):
         return False
+    if issue.ownership.open and (issue.state.final or issue.merge_sha is not None):
+        return False
     if issue.state.final:
-        return not issue.ownership.open
+        return True
     if repository is None or issue.pull_request_closed:
         return False
     if issue.wants_work and (issue.cycle or issue.guarded or issue.rejected or enough(issue, policy) is not None):

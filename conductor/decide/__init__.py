@@ -21,7 +21,7 @@ from conductor.decide.issues import issue_due
 from conductor.decide.money import settlements
 from conductor.decide.round import Round
 from conductor.state import State
-from schemas import Draft, IssueRef, Policy
+from schemas import Draft, Policy
 
 __all__ = ["ROUND_MAX", "RULES", "decide", "may_decide", "moment"]
 
@@ -55,12 +55,11 @@ def _due(this: Round) -> Iterator[list[Draft]]:
     """Whatever is due of one thing comes together, and each thing comes once."""
     yield from fleet_due(this)
     yield from agents_due(this)
-    given: set[IssueRef] = set()
     for issue, events in assignments(this):
-        given.add(issue.ref)
+        this.spoken_of.add(issue.ref)
         yield this.drafts(issue, [*settlements(issue), *events])
     yield from budgets_exceeded(this)
     for _, ref in this.state.unsettled:
-        if ref not in given:
+        if ref not in this.spoken_of:
             issue = this.state.issues[ref]
             yield this.drafts(issue, issue_due(this, issue))

@@ -57,6 +57,7 @@ def _stuck(this: Round, name: str, agent: Agent) -> Iterator[list[Draft]]:
     for ref in sorted(agent.busy):
         issue = this.state.issues[ref]
         epoch = issue.ownership.epoch
+        this.spoken_of.add(ref)
         yield [
             Draft(
                 about=AgentRef(name),

@@ -72,14 +72,14 @@ def _assigned(this: Round, issue: Issue) -> list[IssueEvent]:
     role, epoch = role_for(this, issue), issue.ownership.epoch + 1
     this.given_as[role] = this.given_as.get(role, 0) + 1
     this.given_in[issue.ref.repository] = this.given_in.get(issue.ref.repository, 0) + 1
-    agent = this.state.agents.get(issue.agent or "")
-    preferred = issue.agent if agent is not None and agent.usable and agent.role == role else None
+    wanted = issue.wanted_agent or issue.agent
+    agent = this.state.agents.get(wanted or "")
     assigned = IssueAssigned(
         epoch=epoch,
         role=role,
-        agent=preferred,
+        agent=wanted if agent is not None and agent.usable and agent.role == role else None,
         attempt=issue.attempts + 1,
-        resume=issue.session,
+        resume=issue.session if wanted == issue.agent else None,
         reason=issue.reason,
         reserved_usd=this.policy.budget.run_usd,
     )
@@ -158,7 +158,7 @@ def _room(this: Round, role: str, needs: frozenset[str]) -> bool:
     if max(state.joined.get(role, 0), scale_to) <= state.working_as.get(role, 0) + given:
         return False
     offered = sum(free for (of, can), free in state.offers.items() if of == role and needs <= can)
-    to_come = max(0, scale_to - state.slots.get(role, 0))
+    to_come = max(0, scale_to - state.there.get(role, 0))
     return offered + to_come > state.unclaimed.get(role, 0) + given
 
 
@@ -167,6 +167,6 @@ def _lacking(this: Round, role: str, needs: frozenset[str]) -> WaitingReason:
     able = [agent for agent in this.state.agents.values() if agent.role == role and needs <= agent.capabilities]
     if not able and needs and not this.policy.of_role(role).scale_to:
         return WaitingReason.CAPABILITY
-    if able and not any(agent.usable for agent in able):
+    if any(agent.suspension is not None for agent in able) and not any(agent.usable for agent in able):
         return WaitingReason.QUOTA
     return WaitingReason.CAPACITY

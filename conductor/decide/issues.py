@@ -33,8 +33,10 @@ def issue_due(this: Round, issue: Issue) -> list[IssueEvent]:
 
 def _words(this: Round, issue: Issue) -> list[IssueEvent]:
     repository = this.state.repositories.get(issue.ref.repository)
+    if issue.ownership.open and (issue.state.final or issue.merge_sha is not None):
+        return [_taken_back(issue)]
     if issue.state.final:
-        return [_taken_back(issue)] if issue.ownership.open else []
+        return []
     if issue.state is IssueState.DEPLOYING:
         return delivery_due(this, issue, repository)
     if issue.wants_work:

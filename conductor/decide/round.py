@@ -14,6 +14,7 @@ from schemas import (
     EscalationReason,
     IssueEscalated,
     IssueEvent,
+    IssueRef,
     Policy,
     RepoRef,
     Scope,
@@ -31,6 +32,8 @@ class Round:
     """Slots, by role."""
     given_in: dict[RepoRef, int] = field(default_factory=dict[RepoRef, int])
     """Slots, by repository."""
+    spoken_of: set[IssueRef] = field(default_factory=set[IssueRef])
+    """Issues of which this round has said something: each is spoken of once."""
     set_aside: dict[Scope, Micros] = field(default_factory=dict[Scope, Micros])
     exceeded: dict[Scope, tuple[Micros, str]] = field(default_factory=dict[Scope, tuple[Micros, str]])
     """Budgets without room for a run that is wanted: the limit, and the cause of what wants it."""

@@ -16,6 +16,7 @@ from schemas import (
     AgentSilent,
     AgentSuspended,
     Envelope,
+    LoginRequired,
     QuotaReported,
     SuspensionReason,
 )
@@ -32,7 +33,7 @@ def fold_agent(state: State, name: str, event: Envelope) -> None:
             return
         state.heard.add(event.id)
     if isinstance(data, AgentJoined):
-        _joined(state, name, data)
+        _joined(state, name, data, event.time)
         return
     agent = state.agents.get(name)
     if agent is None:
@@ -49,9 +50,11 @@ def fold_agent(state: State, name: str, event: Envelope) -> None:
             agent.silent_since, agent.silence = since, event.id
         case AgentBack():
             agent.silent_since = None
-            agent.deadlines.pop(AgentDeadlineKind.SILENT, None)
-        case AgentSuspended(boot=boot) if boot == agent.boot and agent.suspension is not None:
-            agent.suspension.said = True
+        case LoginRequired():
+            suspend(state, name, SuspensionReason.AUTH, None, event)
+        case AgentSuspended(boot=boot, reason=reason, until=until) if agent.suspension is not None:
+            known = (agent.boot, agent.suspension.reason, agent.suspension.until)
+            agent.suspension.said = agent.suspension.said or known == (boot, reason, until)
         case AgentDeadlineSet(kind=kind, at=at):
             agent.deadlines[kind] = Due(at, event.id)
         case AgentDeadlinePassed(kind=kind, at=at):
@@ -61,7 +64,7 @@ def fold_agent(state: State, name: str, event: Envelope) -> None:
     index_agent(state, name)
 
 
-def _joined(state: State, name: str, data: AgentJoined) -> None:
+def _joined(state: State, name: str, data: AgentJoined, time: datetime) -> None:
     """Joining again replaces what it said before, and what was wrong with it; its work stays its own."""
     before = state.agents.get(name)
     agent = Agent(data.boot, data.role, data.slots, data.provider, frozenset(data.capabilities))
@@ -71,11 +74,11 @@ def _joined(state: State, name: str, data: AgentJoined) -> None:
     else:
         agent.busy = {ref for ref in state.working if (slot := state.issues[ref].slot) is not None and slot[1] == name}
     quota = state.quotas.get(name)
+    if quota is not None and quota.percent >= EXHAUSTED:
+        until = quota.resets_at or quota.heard + _rest(state)
+        if until > time:  # a restart gives nobody more quota
+            agent.suspension = Suspension(SuspensionReason.QUOTA, until, quota.cause)
     state.agents[name] = agent
-    if before is not None and before.suspension is not None and before.suspension.reason is SuspensionReason.QUOTA:
-        agent.suspension, agent.deadlines = before.suspension, before.deadlines  # a restart gives nobody more quota
-    elif quota is not None and quota.percent >= EXHAUSTED and quota.resets_at is not None:
-        agent.suspension = Suspension(SuspensionReason.QUOTA, quota.resets_at, quota.cause)
     index_agent(state, name)
 
 
@@ -93,7 +96,6 @@ def _quota(state: State, name: str, data: QuotaReported, event: Envelope) -> Non
         suspend(state, name, SuspensionReason.QUOTA, data.resets_at, event)
     elif agent.suspension is not None and agent.suspension.reason is SuspensionReason.QUOTA:
         agent.suspension = None
-        agent.deadlines.pop(AgentDeadlineKind.QUOTA, None)
         index_agent(state, name)
 
 
@@ -101,14 +103,24 @@ def suspend(state: State, name: str, reason: SuspensionReason, until: datetime |
     """No new work goes to the replica, until then, or (a login) until it joins again."""
     agent = state.agents[name]
     known = agent.suspension
-    if reason is SuspensionReason.QUOTA and until is None:
-        until = event.time + timedelta(seconds=(state.policy or NO_POLICY).quota_rest_seconds)
-    if until is not None:
-        until = min(until, event.time + LONGEST_REST)
+    if reason is SuspensionReason.QUOTA:
+        until = _until(state, known, until, event.time)
+        state.quotas[name] = Quota(EXHAUSTED, event.time, until, event.id)
     if known is not None and (known.reason is SuspensionReason.AUTH or (known.reason, known.until) == (reason, until)):
         return
     agent.suspension = Suspension(reason, until if reason is SuspensionReason.QUOTA else None, event.id)
     index_agent(state, name)
+
+
+def _until(state: State, known: Suspension | None, said: datetime | None, time: datetime) -> datetime:
+    """When the quota resets: as was said, as was said before, or after a while; never too far away."""
+    if said is None and known is not None and known.until is not None and known.until > time:
+        return known.until
+    return min(said or time + _rest(state), time + LONGEST_REST)
+
+
+def _rest(state: State) -> timedelta:
+    return timedelta(seconds=(state.policy or NO_POLICY).quota_rest_seconds)
 
 
 def _passed(agent: Agent, kind: AgentDeadlineKind, at: datetime) -> None:
@@ -117,6 +129,7 @@ def _passed(agent: Agent, kind: AgentDeadlineKind, at: datetime) -> None:
         return
     if kind is AgentDeadlineKind.QUOTA:
         del agent.deadlines[kind]
-        agent.suspension = None
+        if agent.suspension is not None and agent.suspension.until is not None and agent.suspension.until <= at:
+            agent.suspension = None
     else:
         agent.deadlines[kind] = Due(due.at, due.id, passed=True)

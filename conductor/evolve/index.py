@@ -5,7 +5,7 @@ from typing import Final, TypeVar
 
 from conductor.awaits import settled
 from conductor.state import Agent, Issue, Key, Lane, Milestone, Profile, Repository, Shelf, State
-from schemas import IssueState, Policy
+from schemas import AgentDeadlineKind, IssueState, Policy, SuspensionReason
 
 NO_POLICY: Final = Policy()
 """Until one is adopted; nothing is decided before that."""
@@ -98,11 +98,16 @@ def _slot(state: State, issue: Issue, slot: tuple[str, str | None], by: int) -> 
 
 
 def index_agent(state: State, name: str) -> None:
-    """What the replica offers now, and whether something is due of it."""
+    """What the replica offers now, which of its deadlines live, and whether something is due of it."""
     agent = state.agents[name]
     withdraw(state, agent)
-    free, slots = (max(0, agent.slots - len(agent.busy)), agent.slots) if agent.usable else (0, 0)
-    agent.offered = ((agent.role, agent.capabilities), free, slots, agent.slots)
+    if agent.silent_since is None or not agent.busy:
+        agent.deadlines.pop(AgentDeadlineKind.SILENT, None)
+    if agent.suspension is None or agent.suspension.reason is not SuspensionReason.QUOTA:
+        agent.deadlines.pop(AgentDeadlineKind.QUOTA, None)
+    free = max(0, agent.slots - len(agent.busy)) if agent.usable else 0
+    there = agent.slots if agent.silent_since is None else 0
+    agent.offered = ((agent.role, agent.capabilities), free, there, agent.slots)
     _offer(state, agent.offered, 1)
     _member(state.unsettled_agents, name, belongs=agent_due(agent))
 
@@ -115,19 +120,16 @@ def withdraw(state: State, agent: Agent) -> None:
 
 
 def _offer(state: State, offered: tuple[Profile, int, int, int], by: int) -> None:
-    profile, free, slots, joined = offered
+    profile, free, there, joined = offered
     _count(state.offers, profile, by * free)
-    _count(state.slots, profile[0], by * slots)
+    _count(state.there, profile[0], by * there)
     _count(state.joined, profile[0], by * joined)
 
 
 def agent_due(agent: Agent) -> bool:
     """Whether something may be due of the replica."""
-    return (
-        (agent.suspension is not None and not agent.suspension.said)
-        or (agent.silent_since is not None and bool(agent.busy))
-        or any(due.passed for due in agent.deadlines.values())
-    )
+    untold = agent.suspension is not None and not agent.suspension.said
+    return untold or (agent.silent_since is not None and bool(agent.busy))
 
 
 # ── milestones ───────────────────────────────────────────────────────────────

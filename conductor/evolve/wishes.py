@@ -94,7 +94,10 @@ def _unlabelled(issue: Issue) -> None:
 
 
 def _again(issue: Issue) -> bool:
-    """Whether it was at an end that a person may take back."""
+    """Whether it was at an end that a person may take back, or rested."""
+    if issue.backoff:
+        issue.backoff, issue.retry_at, issue.deadline = False, None, None
+        return True
     ended = issue.state in (IssueState.ESCALATED, IssueState.STOPPED)
     if not ended and not (issue.state is IssueState.DONE and issue.reverted):
         return False
@@ -104,8 +107,6 @@ def _again(issue: Issue) -> bool:
 
 
 def _ask(state: State, issue: Issue, to: str) -> None:
-    """Of a replica that is known by that name, or else of a role."""
+    """Of a replica that is known by that name, or else of a role. It counts from the next assignment on."""
     agent = state.agents.get(to)
-    if agent is not None:
-        issue.agent, issue.session, to = to, None, agent.role
-    issue.wanted_role = None if to == (state.policy or NO_POLICY).role else to
+    issue.wanted_agent, issue.wanted_role = (None, to) if agent is None else (to, agent.role)

@@ -32,8 +32,8 @@ def fold_work(state: State, issue: Issue, event: Envelope) -> bool:
         return False
     if isinstance(data, IssueAssigned):
         issue.role = data.role
-    if issue.state.final:
-        return True  # a decision that a withdrawal overtook; the next round takes it back
+    if issue.state.final or issue.merge_sha is not None:
+        return True  # a decision that a withdrawal or a merge overtook; the next round takes it back
     match data:
         case IssueAssigned():
             enter(issue, IssueState.ASSIGNED)
@@ -42,7 +42,7 @@ def fold_work(state: State, issue: Issue, event: Envelope) -> bool:
                 issue.unassignments += 1  # a takeover: the run before this one died
             else:
                 claim(state, issue, issue.ownership.epoch, issue.ownership.run or "")
-            issue.agent, issue.session, issue.question = agent, session, None
+            issue.agent, issue.session, issue.wanted_agent, issue.question = agent, session, None, None
             issue.workers |= {agent, issue.role}
             enter(issue, IssueState.IN_PROGRESS)
         case WorkPushed(head_sha=head):
@@ -51,7 +51,7 @@ def fold_work(state: State, issue: Issue, event: Envelope) -> bool:
             _failed(state, issue, failed, event)
         case IssueUnassigned():
             issue.unassignments += 1
-            issue.reason = AssignReason.RETRY
+            _untouched(issue)
             enter(issue, IssueState.QUEUED)
         case _:
             pass
@@ -71,7 +71,7 @@ def _pushed(issue: Issue, head: str) -> None:
         issue.checks.pop(head, None)  # pushed again as it was: the forge checks it again and says so
     else:
         issue.since_progress = 0
-    issue.head, issue.unassignments, issue.forge_retries, issue.base_moved = head, 0, 0, None
+    issue.head, issue.unassignments, issue.failed_runs, issue.forge_retries, issue.base_moved = head, 0, 0, 0, None
     enter(issue, IssueState.IN_REVIEW)
     judge(issue)
 
@@ -80,16 +80,23 @@ def _failed(state: State, issue: Issue, failed: WorkFailed, event: Envelope) -> 
     """Each kind of failure has a treatment of its own."""
     kind = failed.kind
     issue.unassignments, issue.findings = 0, failed.detail
-    issue.reason = AssignReason.CHECKS_FAILED if kind is FailureKind.CHECKS_FAILED else AssignReason.RETRY
     if kind.of_the_work:
-        issue.attempts += 1
+        issue.attempts, issue.failed_runs = issue.attempts + 1, 0
+        issue.reason = AssignReason.CHECKS_FAILED if kind is FailureKind.CHECKS_FAILED else AssignReason.RETRY
     else:
         issue.failed_runs += 1
+        _untouched(issue)
     if rests_after(kind) or (not kind.of_the_work and not _rests(state, issue, kind, failed.retry_at, event)):
         issue.backoff, issue.retry_at = True, failed.retry_at
     if kind is FailureKind.GUARD:
         issue.guarded = True
     enter(issue, IssueState.QUEUED)
+
+
+def _untouched(issue: Issue) -> None:
+    """Nothing came of the assignment: what led to it (a dispute, a conflict) still waits to be seen to."""
+    if issue.reason is AssignReason.NEW:
+        issue.reason = AssignReason.RETRY
 
 
 def _rests(state: State, issue: Issue, kind: FailureKind, until: datetime | None, event: Envelope) -> bool:

@@ -105,8 +105,8 @@ class State(Struct):
     """By role: assignments that no replica has claimed yet."""
     offers: dict[Profile, int] = field(default_factory=dict[Profile, int])
     """Free slots of replicas that may get work."""
-    slots: dict[str, int] = field(default_factory=dict[str, int])
-    """By role: the slots of replicas that may get work, free or not."""
+    there: dict[str, int] = field(default_factory=dict[str, int])
+    """By role: the slots of replicas that are there, whether they may get work or not."""
     joined: dict[str, int] = field(default_factory=dict[str, int])
     """By role: the slots of all replicas."""
     unsettled_agents: set[str] = field(default_factory=set[str])

@@ -66,7 +66,7 @@ class Agent(Struct):
     busy: set[IssueRef] = field(default_factory=set[IssueRef])
     """What it has claimed."""
     offered: tuple[Profile, int, int, int] | None = None
-    """What it adds: to the offers of that profile, to the slots of its role that may get work, and to all of them."""
+    """What it adds: to the offers of that profile, to the slots of its role that are there, and to all of them."""
 
     @property
     def usable(self) -> bool:

@@ -115,6 +115,7 @@ class Issue(Struct):
     attempts: int = 0
     """Runs that failed for a reason of the work."""
     failed_runs: int = 0
+    """Runs in a row that failed for another reason."""
     unassignments: int = 0
     """Claims in a row that never came, fell silent, or died and were taken over."""
     conflicts: int = 0
@@ -124,6 +125,8 @@ class Issue(Struct):
 
     wanted_role: str | None = None
     """Asked for by a person; None: the policy's."""
+    wanted_agent: str | None = None
+    """Asked for by a person, and nobody has claimed it since."""
     role: str = ""
     """That it was last assigned to."""
     agent: str | None = None
