@@ -74,7 +74,10 @@ def closed_accounts(issue: Issue) -> list[tuple[str, Account]]:
 def reservation_due(issue: Issue, policy: Policy) -> bool:
     """Whether a run has taken the work over for which nothing is set aside yet."""
     owner = issue.ownership
-    return owner.open and owner.run is not None and owner.run not in issue.accounts and policy.budget.run_usd > 0
+    if not owner.open or owner.run is None or not policy.budget.run_usd:
+        return False
+    account = issue.accounts.get(owner.run)
+    return account is None or not account.reserved
 
 
 def settled(issue: Issue, repository: Repository | None, policy: Policy) -> bool:

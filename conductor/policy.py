@@ -163,15 +163,20 @@ def issue_limit(issue: Issue, state: State, policy: Policy) -> Micros | None:
     return max(micros(usd) + issue.granted, 0 if raised is None else raised.limit)
 
 
-def too_dear(issue: Issue, state: State, policy: Policy) -> str | None:
-    """Why no more money goes into the issue until a person says so; None: it may cost another run."""
+def at_limit(issue: Issue, state: State, policy: Policy) -> str | None:
+    """Why the issue may not cost another run; None: it may."""
     run, limit = micros(policy.budget.run_usd), issue_limit(issue, state, policy)
     if limit is not None and issue.committed + run > limit:
         return f"${issue.committed / 1e6:.2f} of ${limit / 1e6:.2f} are spent or set aside"
+    return None
+
+
+def too_dear(issue: Issue, state: State, policy: Policy) -> str | None:
+    """Why no more money goes into the issue until a person says so; None: it may cost another run."""
     breaker = policy.budget.breaker_usd
     if breaker is not None and issue.since_progress >= micros(breaker) > 0:
         return f"${issue.since_progress / 1e6:.2f} since anything new was pushed"
-    return None
+    return at_limit(issue, state, policy)
 
 
 # ── changes ──────────────────────────────────────────────────────────────────

@@ -53,7 +53,7 @@ def budgets_exceeded(this: Round) -> Iterator[list[Draft]]:
 
 def _clock(this: Round) -> Iterator[list[Draft]]:
     state, now = this.state, this.now
-    if state.ledger.spent and (FleetDeadlineKind.DAY, "") not in state.deadlines:
+    if (state.ledger.spent or state.ledger.exceeded) and (FleetDeadlineKind.DAY, "") not in state.deadlines:
         yield [_said(FleetDeadlineSet(kind=FleetDeadlineKind.DAY, at=_midnight(now)), None)]
     for scope, raised in sorted(state.ledger.raised.items()):
         if (FleetDeadlineKind.BUDGET, scope) not in state.deadlines:

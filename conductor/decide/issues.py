@@ -28,7 +28,7 @@ from schemas import (
 
 def issue_due(this: Round, issue: Issue) -> list[IssueEvent]:
     """Money first, then what the state of the issue asks for."""
-    return [*settlements(issue), *takeover(this, issue), *_words(this, issue)]
+    return [*settlements(issue), *_words(this, issue)]
 
 
 def _words(this: Round, issue: Issue) -> list[IssueEvent]:
@@ -46,8 +46,8 @@ def _words(this: Round, issue: Issue) -> list[IssueEvent]:
         return [this.escalation(issue, EscalationReason.REPOSITORY_REMOVED)]
     if issue.pull_request_closed:
         return [this.escalation(issue, EscalationReason.PULL_REQUEST_CLOSED)]
-    if reservation_due(issue, this.policy) and this.exhausted(issue, issue.role) is not None:
-        return [IssueUnassigned(epoch=issue.ownership.epoch, reason=UnassignReason.BUDGET)]
+    if reservation_due(issue, this.policy) and enough(issue, this.policy) is None:
+        return takeover(this, issue)
     if kind is not None and review_due(issue, repository):
         asked = review_requested(this, issue, repository, kind)
         if asked or kind is DeadlineKind.REVIEW:

@@ -3,7 +3,7 @@
 from collections import deque
 
 from conductor.state import Issue, State
-from schemas import IssueRef, IssueState
+from schemas import IssueRef
 
 
 def find_cycle(state: State, issue: Issue) -> tuple[IssueRef, ...]:
@@ -13,7 +13,7 @@ def find_cycle(state: State, issue: Issue) -> tuple[IssueRef, ...]:
     while queue:
         ref = queue.popleft()
         known = state.issues.get(ref)
-        if known is None or known.state is IssueState.DONE:
+        if known is None or known.met:
             continue
         for dependency in known.depends_on:
             if dependency == issue.ref:

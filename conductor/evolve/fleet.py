@@ -47,6 +47,9 @@ def _said(state: State, event: Envelope) -> None:
         case PolicyAdopted(policy=policy, hash=known_as):
             before = state.policy
             state.policy, state.policy_hash = policy, known_as
+            for name, seconds in (before or NO_POLICY).schedules.items():
+                if policy.schedules.get(name) != seconds:
+                    state.deadlines.pop((FleetDeadlineKind.SCHEDULE, name), None)
             if policy != (before or NO_POLICY):
                 index_everything(state)
         case Paused(scope=scope):
@@ -86,8 +89,7 @@ def _passed(state: State, passed: FleetDeadlinePassed) -> None:
     match passed.kind:
         case FleetDeadlineKind.DAY:
             state.ledger.spent.clear()
-            for scope in [scope for scope in state.ledger.exceeded if not scope.startswith("issue:")]:
-                del state.ledger.exceeded[scope]
+            state.ledger.exceeded.clear()
             del state.deadlines[passed.kind, passed.key]
         case FleetDeadlineKind.BUDGET:
             state.ledger.raised.pop(passed.key, None)

@@ -2,7 +2,7 @@
 
 from conductor.evolve.index import NO_POLICY
 from conductor.evolve.moves import enter
-from conductor.policy import may_approve
+from conductor.policy import at_limit, may_approve
 from conductor.state import Gate, GateKey, Issue, State, Trust, micros
 from schemas import (
     AssignReason,
@@ -73,7 +73,9 @@ def _let_through(state: State, issue: Issue, reason: GateReason) -> None:
     if reason is GateReason.GUARD:
         issue.guarded = False
     elif reason is GateReason.BUDGET:
-        issue.granted += micros((state.policy or NO_POLICY).budget.issue_usd or 0)
+        policy = state.policy or NO_POLICY
+        if at_limit(issue, state, policy) is not None:
+            issue.granted += micros(policy.budget.issue_usd or 0)
         issue.since_progress = 0
 
 

@@ -9,7 +9,7 @@ from conductor.evolve.delivery import fold_delivery
 from conductor.evolve.forge import fold_forge
 from conductor.evolve.gates import fold_gate
 from conductor.evolve.index import index, leave_milestone
-from conductor.evolve.money import fold_money
+from conductor.evolve.money import close_accounts, fold_money
 from conductor.evolve.wishes import fold_wish
 from conductor.evolve.work import fold_work
 from conductor.state import Issue, State
@@ -40,7 +40,6 @@ from schemas import (
     IssueRef,
     IssueRefused,
     IssueRevised,
-    IssueState,
     IssueUnassigned,
     IssueWaiting,
     IssueWithdrawn,
@@ -132,17 +131,22 @@ def fold_issue(state: State, ref: IssueRef, event: Envelope, position: int) -> N
         issue = state.issues[ref] = _approved(ref, event, event.data, position)
         _depend(state, issue, ())
     else:
-        before, depended, milestone = issue.state, issue.depends_on, issue.milestone
+        before, was_met, depended, milestone = issue.state, issue.met, issue.depends_on, issue.milestone
         if fold(state, issue, event):
             issue.cause = event.id
         if issue.state is not before:
             issue.since = event.time
-        if issue.depends_on != depended or isinstance(event.data, IssueApproved | IssueRevised):
+        if (
+            issue.depends_on != depended
+            or issue.met is not was_met
+            or isinstance(event.data, IssueApproved | IssueRevised)
+        ):
             _depend(state, issue, depended)
         if issue.milestone != milestone:
             _leave(state, issue, milestone)
-        if IssueState.DONE in (before, issue.state) and issue.state is not before:
+        if issue.met is not was_met:
             _unblock(state, issue)
+    close_accounts(state, issue)
     index(state, issue)
 
 

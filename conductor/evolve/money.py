@@ -1,5 +1,6 @@
 """Money: set aside, spent, settled. Each change goes into every budget that the issue counts against, at once."""
 
+from conductor.awaits import closed_accounts
 from conductor.state import Account, Issue, Micros, State, micros, unclaimed
 from schemas import BudgetReleased, BudgetReserved, BudgetSettled, Envelope, TokensUsed, scopes
 
@@ -8,7 +9,7 @@ def fold_money(state: State, issue: Issue, event: Envelope) -> bool:
     """It never moves an issue. What a run has used counts whoever says it, once."""
     match event.data:
         case BudgetReserved(epoch=epoch, run=run, amount_usd=usd):
-            account = _account(issue, run or unclaimed(epoch), epoch)
+            account = _account(issue, run, epoch)
             _change(state, issue, account, reserved=micros(usd))
         case TokensUsed(epoch=epoch, run=run, cost_usd=usd):
             if event.id in issue.heard:
@@ -38,17 +39,24 @@ def claim(state: State, issue: Issue, epoch: int, run: str) -> None:
     if account is None:
         return
     early = issue.accounts.pop(run, None)  # it said what it used before its claim was read
-    issue.accounts[run] = account
+    issue.accounts[run], account.claimed = account, True
     if early is not None:
-        _change(state, issue, early, spent=0)
-        account.said, account.unknown = early.said, early.unknown
-        _change(state, issue, account, spent=account.spent + early.spent)
+        spent, account.said, account.unknown = early.spent, early.said, early.unknown
+        _change(state, issue, early, spent=0, settled=0)
+        _change(state, issue, account, spent=account.spent + spent)
 
 
-def _account(issue: Issue, key: str, epoch: int) -> Account:
+def close_accounts(state: State, issue: Issue) -> None:
+    """What a run did not spend is free once it is over: the next decision counts on it."""
+    for _, account in closed_accounts(issue):
+        _change(state, issue, account, over=True)
+
+
+def _account(issue: Issue, run: str | None, epoch: int) -> Account:
+    key = run or unclaimed(epoch)
     account = issue.accounts.get(key)
     if account is None:
-        account = issue.accounts[key] = Account(epoch, issue.role)
+        account = issue.accounts[key] = Account(epoch, issue.role, claimed=run is not None)
     return account
 
 
@@ -59,6 +67,7 @@ def _change(
     *,
     reserved: Micros | None = None,
     spent: Micros | None = None,
+    over: bool = False,
     settled: Micros | None = None,
 ) -> None:
     before, was_settled = account.counts, account.settled is not None
@@ -67,15 +76,15 @@ def _change(
     if spent is not None:
         issue.since_progress += spent - account.spent
         account.spent = spent
+    account.over = account.over or over
     if settled is not None:
         account.settled = settled
     after = account.counts
-    of_issue, *others = scopes(issue.ref, account.role or "none")
+    _, *of_the_day = scopes(issue.ref, account.role or "none")
     issue.committed += after - before
     if account.settled is None:
-        state.ledger.move(others, reserved=after - before)
+        state.ledger.move(of_the_day, reserved=after - before)
     elif was_settled:
-        state.ledger.move(others, spent=after - before)
+        state.ledger.move(of_the_day, spent=after - before)
     else:
-        state.ledger.move(others, reserved=-before, spent=after)
-    state.ledger.exceeded.pop(of_issue, None)
+        state.ledger.move(of_the_day, reserved=-before, spent=after)

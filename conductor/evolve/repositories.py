@@ -20,12 +20,12 @@ from schemas import (
 
 def fold_repository(state: State, ref: RepoRef, event: Envelope) -> None:
     data = event.data
-    if isinstance(data, MainChecksFailed | MainChecksPassed):
-        _checked(state, ref, data, event)
-        return
     if event.id in state.heard:
         return
     state.heard.add(event.id)
+    if isinstance(data, MainChecksFailed | MainChecksPassed):
+        _checked(state, ref, data, event)
+        return
     match data:
         case RepositoryAdded():
             known = state.repositories.setdefault(ref, Repository())
@@ -72,7 +72,7 @@ def _checked(state: State, ref: RepoRef, data: MainChecksFailed | MainChecksPass
     """Red is what failed and was not red on the parent already; a run that was cancelled or skipped says nothing."""
     key = fingerprint(ref, data.workflow)
     known = state.branches.get(key)
-    if known is not None and known.time >= event.time:
+    if known is not None and known.time > event.time:
         return
     red = isinstance(data, MainChecksFailed) and data.conclusion.red
     if isinstance(data, MainChecksFailed) and not red:

@@ -2,7 +2,6 @@
 
 from msgspec import UNSET
 
-from conductor.evolve.index import NO_POLICY
 from conductor.evolve.moves import enter, start_over
 from conductor.state import Issue, State
 from schemas import (
@@ -18,6 +17,7 @@ from schemas import (
     QuestionAnswered,
     RetryRequested,
     Stopped,
+    Withdrawal,
 )
 
 
@@ -33,7 +33,8 @@ def fold_wish(state: State, issue: Issue, event: Envelope) -> bool:
             _revise(issue, revised)
         case IssueWithdrawn() as withdrawn:
             issue.ownership.apply(withdrawn)
-            if issue.state is IssueState.DONE:
+            merged = issue.merge_sha is not None and withdrawn.reason is Withdrawal.CLOSED  # by its merge
+            if issue.state is IssueState.DONE or merged:
                 return False
             enter(issue, IssueState.WITHDRAWN)
         case Stopped() as stopped:

@@ -29,7 +29,7 @@ from conductor.state.fleet import (
 from conductor.state.issue import Deadline, Delivered, Gate, GateKey, Issue, Lane, Review, Verdict, unclaimed
 from conductor.state.money import Account, Ledger, Micros, Raised, dollars, micros
 from conductor.state.shelf import Key, Shelf
-from schemas import IssueRef, IssueState, PauseScope, Policy, RepoRef
+from schemas import IssueRef, PauseScope, Policy, RepoRef
 
 __all__ = [
     "Account",
@@ -120,8 +120,8 @@ class State(Struct):
         return self.position >= self.decided + self.decided_count
 
     def unmet(self, issue: Issue) -> Iterator[IssueRef]:
-        """The dependencies that are not done, unknown ones included."""
+        """The dependencies that others cannot build on, unknown ones included."""
         for ref in issue.depends_on:
             other = self.issues.get(ref)
-            if other is None or other.state is not IssueState.DONE:
+            if other is None or not other.met:
                 yield ref

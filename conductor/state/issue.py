@@ -192,6 +192,11 @@ class Issue(Struct):
         return self.state in _WANTS_WORK and self.merge_sha is None
 
     @property
+    def met(self) -> bool:
+        """Whether others can build on it: it is done, and was not taken out again."""
+        return self.state is IssueState.DONE and not self.reverted
+
+    @property
     def open_gates(self) -> list[GateKey]:
         """The gates that a person has not yet answered, in the order in which they were opened."""
         return [key for key, gate in self.gates.items() if gate.open]

@@ -26,6 +26,10 @@ class Account(Struct):
 
     epoch: int
     role: str
+    claimed: bool = True
+    """Whether it is a run's; what is set aside for an epoch is not, until somebody claims it."""
+    over: bool = False
+    """Whether the run has ended. That it is settled is said next; what was left over is free from now on."""
     reserved: Micros = 0
     spent: Micros = 0
     """As far as the run has said."""
@@ -34,18 +38,20 @@ class Account(Struct):
     unknown: bool = False
     """Whether it used what nobody knows the price of."""
     settled: Micros | None = None
-    """What it counts for since it is over."""
+    """What it counts for since that was said."""
 
     @property
     def counts(self) -> Micros:
         """What it takes from the budgets now."""
-        if self.settled is None:
-            return max(self.reserved, self.spent)
-        return max(self.settled, self.spent)
+        if self.settled is not None:
+            return max(self.settled, self.spent)
+        return self.charge if self.over else max(self.reserved, self.spent)
 
     @property
     def charge(self) -> Micros:
         """What it is to be settled with: a run that does not know, or did not say, counts as what was reserved."""
+        if not self.claimed:
+            return 0
         return self.spent if self.said and not self.unknown else max(self.reserved, self.spent)
 
 
