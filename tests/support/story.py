@@ -1,15 +1,18 @@
 """A log in memory and a conductor on it, for tests that read like a story. Time is what the story says it is."""
 
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 from conductor.decide import decide, may_decide, moment
 from conductor.evolve import evolve
 from conductor.replay import Replayed, replay
 from conductor.shell import compose
 from conductor.state import Issue, State
+from conductor.timers import Owner, Timer, live
 from schemas import (
     FLEET,
     Actor,
+    AgentDeadlineKind,
     AgentJoined,
     AgentRef,
     Budget,
@@ -17,7 +20,6 @@ from schemas import (
     ChecksFailed,
     ChecksPassed,
     Conclusion,
-    DeadlinePassed,
     Draft,
     Envelope,
     Event,
@@ -44,6 +46,7 @@ from schemas import (
     ReviewAbstained,
     ReviewDisputed,
     ReviewPassed,
+    TokensUsed,
     WorkFailed,
     WorkPushed,
     WorkStarted,
@@ -52,6 +55,7 @@ from schemas import (
     envelope,
 )
 
+T = TypeVar("T", bound=Event)
 SHOP = RepoRef("demo", "shop")
 BASE = "b" * 40
 FREE = Policy(budget=Budget(run_usd=0))
@@ -79,28 +83,28 @@ class Story:
         policy = policy or FREE
         self.adopt(policy)
         self.add(SHOP, reviewers)
-        self.say(
-            Actor.DEV_E,
-            AgentRef("dev-e-1"),
-            AgentJoined(boot="b1", role="dev-e", provider="scripted", slots=slots, version="0"),
-        )
+        self.join("dev-e-1", slots=slots)
 
     def adopt(self, policy: Policy) -> None:
         self.say(Actor.CLI, FLEET, PolicyAdopted(policy=policy, hash=policy.digest(), by="ada"))
 
-    def add(self, repository: RepoRef, reviewers: tuple[str, ...] = ()) -> None:
+    def add(self, repository: RepoRef, reviewers: tuple[str, ...] = (), **fields: object) -> None:
+        """A person puts a repository under the rig, and the forge looks at it: `fields` are what it found there."""
         self.say(
             Actor.CLI,
             repository,
             RepositoryAdded(clone_url="repo", check="true", reviewers=reviewers, by="ada"),
         )
-        self.say(
-            Actor.LOCAL,
-            repository,
-            RepositoryConfigured(
-                base_branch="main", base_sha=BASE, clone_url="repo", check="true", reviewers=reviewers
-            ),
-        )
+        values: dict[str, object] = {"clone_url": "repo", "check": "true", "reviewers": reviewers, **fields}
+        found = RepositoryConfigured(base_branch="main", base_sha=BASE, **values)  # pyright: ignore[reportArgumentType]
+        self.say(Actor.LOCAL, repository, found)
+
+    def join(
+        self, name: str, *, role: str = "dev-e", slots: int = 1, can: tuple[str, ...] = (), boot: str = "b1"
+    ) -> None:
+        """A replica is up."""
+        joined = AgentJoined(boot=boot, role=role, provider="scripted", slots=slots, capabilities=can, version="0")
+        self.say(Actor.DEV_E, AgentRef(name), joined)
 
     # ── saying ───────────────────────────────────────────────────────────────
 
@@ -141,12 +145,29 @@ class Story:
     def later(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
 
-    def deadline_passes(self, ref: IssueRef) -> None:
-        """The timer of the issue's live deadline fires at its time."""
-        deadline = self.issue(ref).deadline
-        assert deadline is not None, f"{ref} has no deadline"
-        self.now = max(self.now, deadline.at)
-        self.say(Actor.CONDUCTOR, ref, DeadlinePassed(kind=deadline.kind, at=deadline.at))
+    def deadline_passes(self, owner: Owner) -> None:
+        """The timer of the live deadline of an issue, a replica or the rig fires at its time."""
+        timer = live(self.state, owner)
+        assert timer is not None, f"{owner} has no deadline"
+        passed = timer.passed()
+        self.now = max(self.now, timer.at)
+        self.say(Actor.CONDUCTOR, passed.about, passed.data)
+
+    def time_passes(self, seconds: float) -> list[IssueEvent]:
+        """Every timer fires when it is due, and the conductor answers each; nobody else says anything."""
+        end = self.now + timedelta(seconds=seconds)
+        said = self.rounds()
+        while due := sorted((timer.at, timer.name, timer.owner) for timer in self.timers() if timer.at <= end):
+            self.deadline_passes(due[0][2])
+            said += self.rounds()
+        self.now = end
+        return said
+
+    def timers(self) -> list[Timer]:
+        """Of every deadline that lives."""
+        agents = [(name, kind) for name in self.state.agents for kind in AgentDeadlineKind]
+        owners: list[Owner] = [*self.state.issues, *agents, *self.state.deadlines]
+        return [timer for owner in owners if (timer := live(self.state, owner)) is not None]
 
     # ── the others ───────────────────────────────────────────────────────────
 
@@ -159,13 +180,13 @@ class Story:
         self.say(Actor.LOCAL, ref, IssueApproved(**values))  # pyright: ignore[reportArgumentType]
         return ref
 
-    def start(self, ref: IssueRef, run: str = "r-1") -> None:
+    def start(self, ref: IssueRef, run: str = "r-1", *, agent: str = "dev-e-1") -> None:
         epoch = self.issue(ref).ownership.epoch
         branch = f"rig/{ref.number}/{epoch}-{run}"
         self.say(
             Actor.DEV_E,
             ref,
-            WorkStarted(epoch=epoch, run=run, agent="dev-e-1", branch=branch, session=f"s-{run}", provider="scripted"),
+            WorkStarted(epoch=epoch, run=run, agent=agent, branch=branch, session=f"s-{run}", provider="scripted"),
         )
 
     def push(self, ref: IssueRef, head: str, run: str = "r-1") -> None:
@@ -185,12 +206,22 @@ class Story:
             ),
         )
 
-    def fail(self, ref: IssueRef, kind: FailureKind, detail: str = "it broke", run: str = "r-1") -> None:
-        self.say(
-            Actor.DEV_E,
-            ref,
-            WorkFailed(epoch=self.issue(ref).ownership.epoch, run=run, kind=kind, detail=detail),
-        )
+    def fail(
+        self,
+        ref: IssueRef,
+        kind: FailureKind,
+        detail: str = "it broke",
+        run: str = "r-1",
+        *,
+        retry_at: datetime | None = None,
+    ) -> None:
+        epoch = self.issue(ref).ownership.epoch
+        self.say(Actor.DEV_E, ref, WorkFailed(epoch=epoch, run=run, kind=kind, detail=detail, retry_at=retry_at))
+
+    def spend(self, ref: IssueRef, usd: float | None, run: str = "r-1", *, id: str | None = None) -> None:  # noqa: A002
+        """The run has used tokens; None: nobody knows their price."""
+        used = TokensUsed(epoch=self.issue(ref).ownership.epoch, run=run, provider="any", cost_usd=usd)
+        self.say(Actor.DEV_E, ref, used, id=id)
 
     def open(self, ref: IssueRef, head: str, changes: Changes | None = SMALL) -> None:
         """The forge opens the pull request, or moves the one that is open."""
@@ -264,6 +295,18 @@ class Story:
         return self.rounds()
 
     # ── looking back ─────────────────────────────────────────────────────────
+
+    def said(self, event: type[T]) -> list[T]:
+        """Everything of that kind that was ever said."""
+        return [known.data for known in self.log if isinstance(known.data, event)]
+
+    def ends(self) -> None:
+        """What holds at the end of every story: nothing is left to say, nothing waits for nobody, and every decision
+        comes out again."""
+        assert self.round() == []
+        for issue in self.state.issues.values():
+            assert issue.state.final or live(self.state, issue.ref) is not None, f"nothing will wake {issue.ref}"
+        assert self.replayed().differences == ()
 
     def replayed(self) -> Replayed:
         return replay(list(enumerate(self.log, start=1)))
