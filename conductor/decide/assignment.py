@@ -27,20 +27,20 @@ def assignments(this: Round) -> Iterator[tuple[Issue, list[IssueEvent]]]:
     """Every issue that gets work in this round, or would if it had not cost so much; with what is said of it."""
     state = this.state
     queue: list[tuple[float, int, int]] = []  # key, position, number of the lane
-    lanes: list[tuple[Lane, Iterator[tuple[Key, IssueRef]], IssueRef]] = []
+    lanes: list[tuple[Lane, Iterator[tuple[Key, IssueRef]], tuple[Key, IssueRef]]] = []
     for lane, shelf in state.lanes.items():
         issues = iter(shelf)
         first = next(issues, None)
         if first is not None and not _blocked(this, lane, state.issues[first[1]]):
-            key, ref = first
-            queue.append((key[0] + _penalty(this, lane[1]), key[1], len(lanes)))
-            lanes.append((lane, issues, ref))
+            age, position = first[0]
+            queue.append((age + _penalty(this, lane[1]), position, len(lanes)))
+            lanes.append((lane, issues, first))
     heapify(queue)
     while queue:
         key, position, number = queue[0]
-        lane, issues, ref = lanes[number]
+        lane, issues, ((age, _), ref) = lanes[number]
         issue = state.issues[ref]
-        now = _key(this, issue, lane)
+        now = age + _penalty(this, lane[1])
         if now > key:  # its repository was given something since
             heapreplace(queue, (now, position, number))
             continue
@@ -54,13 +54,8 @@ def assignments(this: Round) -> Iterator[tuple[Issue, list[IssueEvent]]]:
         if following is None:
             heappop(queue)
             continue
-        lanes[number] = (lane, issues, following[1])
+        lanes[number] = (lane, issues, following)
         heapreplace(queue, (following[0][0] + _penalty(this, lane[1]), following[0][1], number))
-
-
-def _key(this: Round, issue: Issue, lane: Lane) -> float:
-    bonus = this.policy.priority_bonus_seconds.of(issue.priority)
-    return issue.approved_at.timestamp() - bonus + _penalty(this, lane[1])
 
 
 def _penalty(this: Round, repository: RepoRef) -> float:
@@ -102,9 +97,9 @@ def _blocked(this: Round, lane: Lane, issue: Issue) -> bool:
     """Whether no issue of the lane may begin now. Where it is for want of money, the round remembers that."""
     repository, role = this.state.repositories[lane[1]], lane[0] or this.policy.role
     if (
-        _paused(this, issue, role)
+        not _room(this, role, frozenset(lane[2]) | repository.capabilities)
+        or _paused(this, issue, role)
         or _limited(this, lane[1], repository, role)
-        or not _room(this, role, frozenset(lane[2]) | repository.capabilities)
     ):
         return True
     exhausted = this.exhausted(issue, role)
@@ -149,21 +144,34 @@ def _limited(this: Round, ref: RepoRef, repository: Repository, role: str) -> bo
 
 
 def _room(this: Round, role: str, needs: frozenset[str]) -> bool:
-    """Whether some replica that can do it, or that would be started for it, has a slot to spare.
+    """Whether some replica that can do it, or that would be started for it, has a slot to spare."""
+    spare = this.spare.get((role, needs))
+    if spare is None:
+        spare = this.spare[role, needs] = _spare(this, role, needs)
+    return spare > this.given_as.get(role, 0)
+
+
+def _spare(this: Round, role: str, needs: frozenset[str]) -> int:
+    """How many more could be given to the role in this round, had nothing been given yet.
 
     What was given to a role and is not claimed yet may be claimed by any of its replicas: it counts against all.
     """
-    state, given = this.state, this.given_as.get(role, 0)
-    scale_to = this.policy.of_role(role).scale_to
-    if max(state.joined.get(role, 0), scale_to) <= state.working_as.get(role, 0) + given:
-        return False
+    state, scale_to = this.state, this.policy.of_role(role).scale_to
+    in_all = max(state.joined.get(role, 0), scale_to) - state.working_as.get(role, 0)
     offered = sum(free for (of, can), free in state.offers.items() if of == role and needs <= can)
     to_come = max(0, scale_to - state.there.get(role, 0))
-    return offered + to_come > state.unclaimed.get(role, 0) + given
+    return min(in_all, offered + to_come - state.unclaimed.get(role, 0))
 
 
 def _lacking(this: Round, role: str, needs: frozenset[str]) -> WaitingReason:
     """What there is no room for want of."""
+    lacking = this.lacking.get((role, needs))
+    if lacking is None:
+        lacking = this.lacking[role, needs] = _want(this, role, needs)
+    return lacking
+
+
+def _want(this: Round, role: str, needs: frozenset[str]) -> WaitingReason:
     able = [agent for agent in this.state.agents.values() if agent.role == role and needs <= agent.capabilities]
     if not able and needs and not this.policy.of_role(role).scale_to:
         return WaitingReason.CAPABILITY

@@ -18,6 +18,7 @@ from schemas import (
     Policy,
     RepoRef,
     Scope,
+    WaitingReason,
 )
 
 
@@ -37,6 +38,12 @@ class Round:
     set_aside: dict[Scope, Micros] = field(default_factory=dict[Scope, Micros])
     exceeded: dict[Scope, tuple[Micros, str]] = field(default_factory=dict[Scope, tuple[Micros, str]])
     """Budgets without room for a run that is wanted: the limit, and the cause of what wants it."""
+    spare: dict[tuple[str, frozenset[str]], int] = field(default_factory=dict[tuple[str, frozenset[str]], int])
+    """Slots for what a role is to do with such capabilities, as the round began: looked up once."""
+    lacking: dict[tuple[str, frozenset[str]], WaitingReason] = field(
+        default_factory=dict[tuple[str, frozenset[str]], WaitingReason]
+    )
+    """What there is no room for want of, looked up once."""
 
     def drafts(self, issue: Issue, events: Iterable[IssueEvent]) -> list[Draft]:
         """What is said of an issue, with what led to it."""

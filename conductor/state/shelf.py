@@ -1,7 +1,7 @@
 """A shelf of issues in the order of their keys: putting, taking and reading the next each cost log n.
 
-Reading changes nothing, so `decide` may look as far as it likes. What is taken away stays in the heap until it is worth
-sweeping; what counts is `_keys`.
+Reading changes nothing, so `decide` may look as far as it likes. What is taken away stays in the heap until it comes to
+the front, or until it is worth sweeping; what counts is `_keys`.
 """
 
 from collections.abc import Iterator
@@ -26,10 +26,12 @@ class Shelf:
 
     def put(self, ref: IssueRef, key: Key) -> None:
         """Puts an issue there, or moves it."""
-        if self._keys.get(ref) != key:
+        before = self._keys.get(ref)
+        if before != key:
             self._keys[ref] = key
             heappush(self._heap, (key, ref))
-            self._sweep()
+            if before is not None:
+                self._sweep()
 
     def take(self, ref: IssueRef) -> None:
         """Takes an issue away, if it is there."""
@@ -42,13 +44,13 @@ class Shelf:
         ahead = [(heap[0], 0)] if heap else []
         while ahead:
             entry, place = heappop(ahead)
-            for child in (2 * place + 1, 2 * place + 2):
-                if child < len(heap):
-                    heappush(ahead, (heap[child], child))
             key, ref = entry
             if entry != last and self._keys.get(ref) == key:
                 last = entry
                 yield entry
+            for child in (2 * place + 1, 2 * place + 2):
+                if child < len(heap):
+                    heappush(ahead, (heap[child], child))
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -66,7 +68,10 @@ class Shelf:
         return f"Shelf({self._keys!r})"
 
     def _sweep(self) -> None:
-        """Once most of the heap is what was taken away, it is made anew."""
-        if len(self._heap) > 2 * len(self._keys) + _SLACK:
-            self._heap = [(key, ref) for ref, key in self._keys.items()]
+        """The first of the heap is always one that counts; once most of it is what was taken away, it is made anew."""
+        heap, keys = self._heap, self._keys
+        while heap and keys.get(heap[0][1]) != heap[0][0]:
+            heappop(heap)
+        if len(heap) > 2 * len(keys) + _SLACK:
+            self._heap = [(key, ref) for ref, key in keys.items()]
             heapify(self._heap)
