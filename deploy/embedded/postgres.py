@@ -33,7 +33,6 @@ SETTINGS = {
     "io_method": "sync",
 }
 INITDB_LIMITS = Limits(wall_seconds=120, output_bytes=1024 * 1024)
-ANSWER_SECONDS = 0.25
 PROTOCOL_3 = 3 << 16
 
 
@@ -88,9 +87,8 @@ class Postgres:
         with suppress(FileNotFoundError):
             status = self.pid_file.read_text().split("\n")
             if status[0] == str(pid) and status[7:] and status[7].strip() == "ready":
-                with suppress(OSError, TimeoutError, asyncio.IncompleteReadError):
-                    async with asyncio.timeout(ANSWER_SECONDS):
-                        return await _asks_for_password(port)
+                with suppress(OSError, asyncio.IncompleteReadError):
+                    return await _asks_for_password(port)
         return False
 
     def url(self, port: int) -> str:

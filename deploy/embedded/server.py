@@ -31,6 +31,10 @@ READY_SECONDS = 60.0
 STOP_SECONDS = 2.0
 """Who is killed after it loses nothing: what was acknowledged is on disk, PostgreSQL replays its journal."""
 POLL_SECONDS = 0.005
+ANSWER_SECONDS = 0.25
+"""How long a server that starts may think about its first answer; each further one may take twice as long, since on a
+slow machine none would ever come in time."""
+LONGEST_ANSWER_SECONDS = 8.0
 RETRY_PAUSES = (0.05, 0.2, 0.5)
 PORTS = range(20000, 32768)
 """Below what Linux hands out to outgoing connections: a client that keeps trying a port of that range while the server
@@ -74,7 +78,7 @@ class Program(Protocol):
     def argv(self, port: int) -> Sequence[str]: ...
 
     async def answers(self, port: int, pid: int) -> bool:
-        """This very process serves requests."""
+        """This very process serves requests. Cancelled when it takes too long."""
         ...
 
     def url(self, port: int) -> str:
@@ -150,12 +154,16 @@ class Server:
                 env=ENVIRONMENT,
                 start_new_session=True,  # a Ctrl-C at the terminal is for the rig, which stops its servers in order
             )
-        ready = False
+        ready, patience = False, ANSWER_SECONDS
         try:
             async with asyncio.timeout(READY_SECONDS):
                 while not ready and process.returncode is None:
                     await asyncio.sleep(POLL_SECONDS)
-                    ready = await program.answers(port, process.pid)
+                    try:
+                        async with asyncio.timeout(patience):
+                            ready = await program.answers(port, process.pid)
+                    except TimeoutError:
+                        patience = min(2 * patience, LONGEST_ANSWER_SECONDS)
         except TimeoutError:
             raise ServerFailed(program.name, f"not ready after {READY_SECONDS:g} s", tail(self._log)) from None
         finally:

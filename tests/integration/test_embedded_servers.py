@@ -18,7 +18,7 @@ from bus import Bus, make_streams
 from bus.permissions import ADMIN
 from deploy.embedded import server as server_module
 from deploy.embedded.binaries import nats_server
-from deploy.embedded.nats import embedded_nats
+from deploy.embedded.nats import Nats, NatsServer, embedded_nats
 from deploy.embedded.postgres import embedded_postgres
 from deploy.embedded.server import Server
 from deploy.embedded.servers import servers
@@ -65,6 +65,14 @@ def unowned_nats(directory: Path) -> Generator[subprocess.Popen[bytes]]:
         while b"Server is ready" not in process.stderr.readline():
             pass
         yield process
+
+
+class Slow(Nats):
+    """Is ready, and takes its time to say so."""
+
+    async def answers(self, port: int, pid: int) -> bool:
+        await asyncio.sleep(0.1)
+        return await super().answers(port, pid)
 
 
 @contextmanager
@@ -161,6 +169,11 @@ class TestNats:
             monkeypatch.setattr(server_module, "free_port", lambda: next(offers))
             async with embedded_nats(tmp_path) as server:
                 assert server.url.endswith(f":{free}")
+
+    async def test_one_whose_answers_take_long_is_given_longer(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setattr(server_module, "ANSWER_SECONDS", 0.01)
+        async with NatsServer(Slow(tmp_path, tmp_path / "keys"), tmp_path / "nats.log") as server:
+            assert server.pid
 
     async def test_one_that_cannot_start_is_named_with_the_end_of_its_log(self, tmp_path: Path):
         (tmp_path / "jetstream").write_text("not a directory")
