@@ -39,6 +39,7 @@ from schemas import (
     WorkStarted,
 )
 from tests.support.agents import CHECK, ISSUE, POLICY, RIGHT, SECOND, WRONG, Rig, gone, new_rig
+from tests.support.clock import HOURS
 
 
 @pytest.fixture
@@ -149,23 +150,23 @@ async def test_conflicts_that_the_coder_leaves_are_findings(rig: Rig) -> None:
 
 
 async def test_a_silent_coder_is_stopped_by_the_policys_clock(rig: Rig) -> None:
-    await rig.adopt(structs.replace(POLICY, coder_silence_seconds=0.3))
+    await rig.adopt(structs.replace(POLICY, coder_silence_seconds=HOURS))
     await rig.serve()
     await rig.approve()
     await rig.assign()
-    failed = await rig.failure(rig.hanging())
-    assert (failed.kind, failed.detail) == (FailureKind.STALLED, "it printed nothing for 0.3 s")
+    failed = await rig.failure_by_the_clock(rig.hanging(), rig.pid_file)
+    assert (failed.kind, failed.detail) == (FailureKind.STALLED, "it printed nothing for 36000 s")
     await gone(await rig.coder_pid())
     assert await rig.show(f"rig/1/1-{failed.run}", "half.py") == "half"
 
 
 async def test_a_lock_that_a_stopped_coder_left_does_not_hide_why_it_was_stopped(rig: Rig) -> None:
-    await rig.adopt(structs.replace(POLICY, coder_wall_seconds=0.3))
+    await rig.adopt(structs.replace(POLICY, coder_wall_seconds=HOURS))
     await rig.serve()
     await rig.approve()
     await rig.assign()
-    lock = '"$(git rev-parse --git-dir)/index.lock"'
-    failed = await rig.failure(f"command: sh -c 'echo half > half.py; touch {lock}; echo ready; sleep 60'")
+    coder = rig.hanging('touch "$(git rev-parse --git-dir)/index.lock"', "echo ready")
+    failed = await rig.failure_by_the_clock(coder, rig.pid_file)
     assert (failed.kind, failed.detail.splitlines()[-1]) == (FailureKind.TIMED_OUT, "ready")
     assert await rig.show(f"rig/1/1-{failed.run}", "half.py") == "half"
 
@@ -193,13 +194,14 @@ async def test_a_repository_made_inside_is_a_finding_that_names_it(rig: Rig) -> 
 
 
 async def test_a_check_that_hangs_is_cut_by_the_policys_clock(rig: Rig) -> None:
-    await rig.adopt(structs.replace(POLICY, check_wall_seconds=0.2))
-    await rig.serve(check="echo looking; sleep 60")
+    await rig.adopt(structs.replace(POLICY, check_wall_seconds=HOURS))
+    begun = rig.tmp_path / "begun"
+    await rig.serve(check=f"echo looking; touch {begun}; sleep 60")
     await rig.approve()
     await rig.assign()
-    failed = await rig.failure(rig.script(RIGHT))
+    failed = await rig.failure_by_the_clock(rig.script(RIGHT), begun)
     assert failed.kind is FailureKind.CHECKS_FAILED
-    assert failed.detail == "looking\nstopped: it ran longer than 0.2 seconds"
+    assert failed.detail == "looking\nstopped: it ran longer than 36000 seconds"
 
 
 # ── when it cannot ───────────────────────────────────────────────────────────

@@ -1,6 +1,7 @@
 """The command driver on real programs, and which driver a line of configuration means."""
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from agents.command import CommandDriver
 from agents.driver import CoderUnavailable, Result, Task
 from agents.scripted import ScriptedDriver
 from schemas import FailureKind, Invalid, IssueRef
+from tests.support.clock import HOURS, hours_pass, pass_time
 from tests.support.waiting import until_gone
 
 
@@ -70,14 +72,32 @@ async def test_a_program_over_its_time_is_stopped(tmp_path: Path) -> None:
 
 
 async def test_a_silent_program_is_stopped_with_all_that_it_started(tmp_path: Path) -> None:
-    result, output = await run(shell("sleep 60 & echo $!; wait"), tmp_path, task(silence=0.3))
-    assert result == Result(failure=FailureKind.STALLED, detail="it printed nothing for 0.3 s")
+    output = bytearray()
+
+    def heard(chunk: bytes) -> None:
+        output.extend(chunk)
+        hours_pass()
+
+    result = await shell("sleep 60 & echo $!; wait").run(task(silence=HOURS), tmp_path, on_output=heard)
+    assert result == Result(failure=FailureKind.STALLED, detail="it printed nothing for 36000 s")
     until_gone(int(output))
 
 
 async def test_what_a_program_prints_keeps_it_alive(tmp_path: Path) -> None:
-    result, output = await run(shell("for i in 1 2 3 4 5 6; do sleep 0.2; echo .; done"), tmp_path, task(silence=1.0))
-    assert (result, output) == (Result(), b".\n" * 6)
+    os.mkfifo(tmp_path / "go")
+    go = os.open(tmp_path / "go", os.O_RDWR)
+    times = 0
+
+    def heard(chunk: bytes) -> None:
+        nonlocal times
+        times += 1
+        pass_time(0.6 * HOURS)
+        os.write(go, b"on\n")
+
+    script = shell("exec 3< go; for i in 1 2 3; do echo .; read on <&3; done")
+    result = await script.run(task(wall=10 * HOURS, silence=HOURS), tmp_path, on_output=heard)
+    os.close(go)
+    assert (result, times) == (Result(), 3)
 
 
 async def test_a_program_that_prints_without_end_is_stopped(tmp_path: Path) -> None:

@@ -109,13 +109,13 @@ async def test_failed_checks_carry_the_end_of_their_log_and_a_newer_push_is_chec
 
 
 @pytest.mark.parametrize(
-    ("command", "conclusion"),
-    [("sleep 60", Conclusion.TIMED_OUT), ("yes | head -c 1000000000", Conclusion.OUTPUT_LIMIT)],
+    ("command", "seconds", "conclusion"),
+    [("sleep 60", 0.3, Conclusion.TIMED_OUT), ("yes | head -c 1000000000", 60, Conclusion.OUTPUT_LIMIT)],
 )
 async def test_a_check_that_hangs_or_prints_a_gigabyte_has_failed(
-    checkout: Rig, nats: NatsServer, command: str, conclusion: Conclusion
+    checkout: Rig, nats: NatsServer, command: str, seconds: float, conclusion: Conclusion
 ) -> None:
-    policy = Policy(check_wall_seconds=0.3, check_output_bytes=1_000_000)
+    policy = Policy(check_wall_seconds=seconds, check_output_bytes=1_000_000)
     await checkout.say(Actor.CLI, PolicyAdopted(policy=policy, hash=policy.digest(), by="ada"), FLEET)
     async with forge(checkout, nats):
         await checkout.add_repository(command)

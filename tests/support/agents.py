@@ -33,8 +33,10 @@ from schemas import (
     RepositoryConfigured,
     WorkFailed,
 )
+from tests.support.clock import hours_pass
 from tests.support.patience import impatient
 from tests.support.servers import connected
+from tests.support.waiting import until
 
 SHOP = RepoRef("demo", "shop")
 ISSUE = IssueRef("demo", "shop", 1)
@@ -117,21 +119,18 @@ class Rig:
         path.write_text("[[issue]]\n" + "".join(f"[[issue.attempt]]\nstep = [{steps}]\n" for steps in attempts))
         return f"scripted:{path}"
 
-    def hanging(self) -> str:
-        """A coder that writes, says its process id to a file, and works on until it is stopped."""
-        steps = (
-            f"echo half > half.py; echo $$ > {self._pid_file}.new; mv {self._pid_file}.new {self._pid_file}; sleep 60"
-        )
-        return f"command: sh -c {shlex.quote(steps)}"
+    def hanging(self, *more: str) -> str:
+        """A coder that writes, does some more, says its process id to a file, and works on until it is stopped."""
+        here = (f"echo $$ > {self.pid_file}.new", f"mv {self.pid_file}.new {self.pid_file}", "sleep 60")
+        return f"command: sh -c {shlex.quote('; '.join(('echo half > half.py', *more, *here)))}"
 
     async def coder_pid(self) -> int:
         """Of the hanging coder; waits until it works."""
-        while not self._pid_file.exists():  # noqa: ASYNC110 - another process's fact
-            await asyncio.sleep(0.005)
-        return int(self._pid_file.read_text())
+        await until(self.pid_file.exists)
+        return int(self.pid_file.read_text())
 
     @property
-    def _pid_file(self) -> Path:
+    def pid_file(self) -> Path:
         return self.tmp_path / "coder.pid"
 
     def start(
@@ -170,6 +169,13 @@ class Rig:
     async def failure(self, coder: str) -> WorkFailed:
         """How the first run with this coder fails."""
         self.start(coder)
+        return (await self.until(WorkFailed))[1]
+
+    async def failure_by_the_clock(self, coder: str, begun: Path) -> WorkFailed:
+        """The same, for one whose time is up once it has made this file."""
+        self.start(coder)
+        await until(begun.exists)
+        hours_pass()
         return (await self.until(WorkFailed))[1]
 
     async def said(self) -> list[str]:

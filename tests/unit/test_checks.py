@@ -1,11 +1,14 @@
 """A repository's check command: what passes, what fails, and what is cut."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from machine.checks import CheckConclusion, run_check
 from machine.process import Limits
+from tests.support.clock import HOURS, hours_pass
+from tests.support.waiting import until
 
 LIMITS = Limits(wall_seconds=20, output_bytes=1_000_000)
 
@@ -24,9 +27,12 @@ async def test_a_failure_carries_the_end_of_its_log(tmp_path: Path) -> None:
 
 
 async def test_a_hanging_check_is_cut_and_says_so(tmp_path: Path) -> None:
-    outcome = await run_check("echo begun; sleep 60", cwd=tmp_path, limits=Limits(0.2, 1000))
+    check = asyncio.create_task(run_check("echo begun; touch it; sleep 60", cwd=tmp_path, limits=Limits(HOURS, 1000)))
+    await until((tmp_path / "it").exists)
+    hours_pass()
+    outcome = await check
     assert outcome.conclusion is CheckConclusion.TIMED_OUT
-    assert outcome.excerpt == "begun\nstopped: it ran longer than 0.2 seconds"
+    assert outcome.excerpt == "begun\nstopped: it ran longer than 36000 seconds"
 
 
 async def test_a_check_that_prints_a_gigabyte_is_cut_and_says_so(tmp_path: Path) -> None:

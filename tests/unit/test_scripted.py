@@ -9,6 +9,7 @@ import pytest
 from agents import scripted
 from agents.driver import NOTHING, CoderUnavailable, Result, Task
 from agents.scripted import ScriptedDriver
+from bus.testing import run
 from schemas import FailureKind, Invalid, IssueRef
 
 DONE = Result(usage=NOTHING)
@@ -168,9 +169,9 @@ async def test_a_run_over_its_time_is_timed_out(driver: Make, worktree: Path) ->
     assert result == Result(usage=NOTHING, failure=FailureKind.TIMED_OUT, detail="it was stopped after 0.01 s")
 
 
-async def test_what_it_says_keeps_it_alive(driver: Make, worktree: Path) -> None:
-    steps = ", ".join(['{ do = "sleep", seconds = 0.05 }, { do = "say", text = "." }'] * 24)
-    result, output = await play(driver(one(steps)), worktree, task(silence=1.0))
+def test_what_it_says_keeps_it_alive(driver: Make, worktree: Path) -> None:
+    steps = ", ".join(['{ do = "sleep", seconds = 50 }, { do = "say", text = "." }'] * 24)
+    result, output = run(play(driver(one(steps)), worktree, task(wall=3_600, silence=60)))
     assert (result, output) == (DONE, b".\n" * 24)
 
 
