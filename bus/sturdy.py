@@ -7,7 +7,7 @@ import asyncio
 import re
 from typing import Final
 
-from nats.aio.client import Client
+from nats.aio.client import Client, Srv
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.protocol import parser
@@ -19,7 +19,13 @@ parser.HMSG_RE = re.compile(rb"\AHMSG[ \t]+(%b)[ \t]+(%b)[ \t]+((%b)[ \t]+)?(\d+
 
 
 class SturdyClient(Client):
-    """Hands every message over, and connects again when it cannot read on."""
+    """Hands every message over, connects again when it cannot read on, and leaves no connection open that was none."""
+
+    async def _connect_to_server(self, s: Srv) -> None:
+        """The base forgets a connection that the server did not greet in time, or cut before, and never closes it."""
+        if self._transport is not None:
+            self._transport.close()
+        await super()._connect_to_server(s)
 
     async def _process_headers(self, headers: bytes | None) -> dict[str, str] | None:
         """All that can be read. The server appends its own to whatever block was published, and the last one counts."""

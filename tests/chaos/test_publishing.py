@@ -33,11 +33,6 @@ def said(bus: Bus, key: int, count: int) -> Outgoing:
     return Outgoing.of(bus.log.envelope(draft, f"local:{key}:{count}"))
 
 
-@pytest.mark.filterwarnings(
-    # The client drops the streams of a connection that was cut before the server had spoken.
-    "ignore:unclosed <StreamWriter:ResourceWarning",
-    "ignore:Exception ignored in. <function StreamWriter.__del__:pytest.PytestUnraisableExceptionWarning",
-)
 @pytest.mark.parametrize("stream", [LOG, FORGETFUL], ids=["window", "past-the-window"])
 @pytest.mark.parametrize("events", [3_200, pytest.param(20_480, marks=pytest.mark.full)])
 async def test_each_event_is_stored_once_and_in_order(
