@@ -18,7 +18,6 @@ async def holder(url: str, key: str) -> None:
     """The process that is stopped: takes the lease, says so, and writes when it is told to."""
     bus = await Bus.connect(url, actor=Actor.DEV_E, source="dev-e/stopped", key=Path(key))
     async with bus, bus.leases.hold("guarded", ttl_seconds=2) as lease:
-        await lease.write(b"first")
         print("holds", lease.token, flush=True)
         await asyncio.to_thread(sys.stdin.readline)
         try:
@@ -48,7 +47,7 @@ async def test_the_later_write_of_a_stopped_holder_is_refused(connect: Connect, 
         assert said[0] == b"holds"
         token = int(said[1])
         os.kill(child.pid, signal.SIGSTOP)
-        async with bus.leases.hold("guarded", ttl_seconds=5, wait_seconds=20) as lease:
+        async with bus.leases.hold("guarded", ttl_seconds=60, wait_seconds=60) as lease:
             assert lease.token > token
             await lease.write(b"second")
             os.kill(child.pid, signal.SIGCONT)

@@ -18,5 +18,5 @@ def hours_pass() -> None:
 def pass_time(seconds: float) -> None:
     """The running loop's clock jumps; everything that is due by then is done in its next turn."""
     loop = asyncio.get_running_loop()
-    before = loop.time
-    loop.time = lambda: before() + seconds  # type: ignore[method-assign]
+    ahead = loop.time() - type(loop).time(loop) + seconds
+    loop.time = lambda: type(loop).time(loop) + ahead  # type: ignore[method-assign]
