@@ -54,7 +54,7 @@ async def test_a_subject_that_must_be_new_is_compared_and_set(connect: Connect) 
 
 async def test_an_actor_says_only_what_the_table_lets_it(connect: Connect) -> None:
     bus = await connect(Actor.DEV_E)
-    with pytest.raises(NotAllowed, match="dev-e may not say IssueApproved; local, github, cli may"):
+    with pytest.raises(NotAllowed, match="dev-e may not say IssueApproved; local, github, discord, slack, cli may"):
         await bus.log.publish(approved(), "dev-e:1")
     assert await bus.log.last() is None
 
