@@ -2,7 +2,7 @@
 
 from conductor.policy import delivery_of, enough
 from conductor.state import Account, Issue, Repository, unclaimed
-from schemas import DeadlineKind, Delivery, IssueState, Policy
+from schemas import DeadlineKind, Delivery, EscalationReason, IssueState, Policy
 
 
 def awaits(issue: Issue, repository: Repository | None, policy: Policy) -> DeadlineKind | None:
@@ -31,9 +31,12 @@ def _of_the_forge(issue: Issue, repository: Repository | None) -> DeadlineKind |
         return DeadlineKind.PULL_REQUEST
     if issue.head not in issue.checks:
         return DeadlineKind.CHECKS
-    if repository is not None and repository.reviewers and not issue.review().verdicts:
-        return DeadlineKind.REVIEW
-    return None
+    return DeadlineKind.REVIEW if lacks_review(issue, repository) else None
+
+
+def lacks_review(issue: Issue, repository: Repository | None) -> bool:
+    """Whether somebody reviews there, and nobody has given a verdict on the current head."""
+    return repository is not None and bool(repository.reviewers) and not issue.review().verdicts
 
 
 def _of_the_delivery(issue: Issue, delivery: Delivery) -> DeadlineKind | None:
@@ -41,7 +44,7 @@ def _of_the_delivery(issue: Issue, delivery: Delivery) -> DeadlineKind | None:
     done = issue.delivered
     if delivery.environment is None or done.verified:
         return None
-    if not done.deployed:
+    if issue.merge_sha not in done.deployed:
         return DeadlineKind.DEPLOY
     if delivery.smoke and not done.smoke_passed:
         return DeadlineKind.SMOKE
@@ -52,16 +55,10 @@ def _of_the_delivery(issue: Issue, delivery: Delivery) -> DeadlineKind | None:
 
 def review_due(issue: Issue, repository: Repository | None) -> bool:
     """Whether somebody is still to be asked about the current head: nobody was, or whoever was gives no verdict."""
-    if (
-        repository is None
-        or not repository.reviewers
-        or issue.state is not IssueState.IN_REVIEW
-        or issue.head is None
-        or issue.pull_request_head != issue.head
-    ):
+    if issue.state is not IssueState.IN_REVIEW or issue.head is None or issue.pull_request_head != issue.head:
         return False
     review = issue.review()
-    return not review.verdicts and (not review.asked or review.asked[-1] in review.abstained)
+    return lacks_review(issue, repository) and (not review.asked or review.asked[-1] in review.abstained)
 
 
 def closed_accounts(issue: Issue) -> list[tuple[str, Account]]:
@@ -84,7 +81,7 @@ def settled(issue: Issue, repository: Repository | None, policy: Policy) -> bool
     """Whether nothing can be due of this issue until the log says more (an assignment aside)."""
     if closed_accounts(issue) or reservation_due(issue, policy):
         return False
-    if issue.ownership.open and (issue.state.final or issue.merge_sha is not None):
+    if overtaken(issue):
         return False
     if issue.state.final:
         return True
@@ -95,12 +92,23 @@ def settled(issue: Issue, repository: Repository | None, policy: Policy) -> bool
     kind = awaits(issue, repository, policy)
     if kind is None or issue.deadline is None or issue.deadline.passed or issue.deadline.kind is not kind:
         return False
-    if kind in (DeadlineKind.SMOKE, DeadlineKind.END_TO_END):
-        return not delivery_failed(issue, delivery_of(repository, policy))
+    if issue.state is IssueState.DEPLOYING:
+        return delivery_failed(issue, kind, delivery_of(repository, policy)) is None
     return not review_due(issue, repository)
 
 
-def delivery_failed(issue: Issue, delivery: Delivery) -> bool:
-    """Whether what was deployed does not work, as often as that may be tried."""
+def overtaken(issue: Issue) -> bool:
+    """Whether it is given to somebody although nobody shall work on it."""
+    return issue.ownership.open and (issue.state.final or issue.merge_sha is not None)
+
+
+def delivery_failed(issue: Issue, kind: DeadlineKind | None, delivery: Delivery) -> EscalationReason | None:
+    """Why what is waited for after the merge will not come: it was tried as often as it may be, or taken out again."""
     done = issue.delivered
-    return len(done.smoke_failures) >= delivery.smoke_retries_max or done.end_to_end is False
+    if issue.reverted:
+        return EscalationReason.REVERTED
+    if kind is DeadlineKind.SMOKE and len(done.smoke_failures) >= delivery.smoke_retries_max:
+        return EscalationReason.SMOKE_FAILED
+    if kind is DeadlineKind.END_TO_END and done.end_to_end is False:
+        return EscalationReason.END_TO_END_FAILED
+    return None

@@ -182,6 +182,12 @@ def too_dear(issue: Issue, state: State, policy: Policy) -> str | None:
 # ── changes ──────────────────────────────────────────────────────────────────
 
 
+def blocking_labels(issue: Issue, policy: Policy) -> list[str]:
+    """The issue's labels that hold it."""
+    blocking = {label.lower() for label in policy.gates.blocking_labels}
+    return [label for label in issue.labels if label.lower() in blocking]
+
+
 def matching(paths: Iterable[str], patterns: Iterable[str]) -> list[str]:
     """The paths that any of the patterns finds."""
     wanted = [pattern.lower() for pattern in patterns]
@@ -196,7 +202,7 @@ def sensitive_paths(changes: Changes, repository: Repository | None, policy: Pol
 
 def kind_of(changes: Changes | None, tiers: Tiers) -> str:
     """The kind that every changed path is of; `code` where there is none, or where nobody counted every path."""
-    if changes is None or not changes.paths or changes.files > len(changes.paths):
+    if changes is None or not changes.paths or not changes.all_named:
         return CODE
     for kind in sorted(tiers.kinds):
         if len(matching(changes.paths, tiers.kinds[kind])) == len(changes.paths):
@@ -205,11 +211,9 @@ def kind_of(changes: Changes | None, tiers: Tiers) -> str:
 
 
 def tier_of(role: str, kind: str, state: State, policy: Policy) -> Tier:
-    """How far the role is trusted with such changes: as it has earned, or as the policy begins."""
-    trust = state.trust.get((role, kind))
-    if trust is not None and trust.tier is not None:
-        return trust.tier
-    return policy.tiers.begin.get(kind, policy.tiers.otherwise)
+    """How far the role is trusted with such changes: as it has earned, or as the policy begins; T3 by policy alone."""
+    begins, trust = policy.tiers.begin.get(kind, policy.tiers.otherwise), state.trust.get((role, kind))
+    return begins if begins is Tier.T3 or trust is None or trust.tier is None else trust.tier
 
 
 def more_trust(tier: Tier) -> Tier:

@@ -89,6 +89,8 @@ class UnassignReason(StrEnum):
     STOPPED = "stopped"
     BUDGET = "budget"
     """Another run took it over, and no money was left for that."""
+    MERGED = "merged"
+    """Somebody merged it."""
 
 
 class IssueUnassigned(IssueEvent, frozen=True, kw_only=True):
@@ -140,8 +142,25 @@ class EscalationReason(StrEnum):
     """It was merged, and nobody said in time that it is deployed, or that what was deployed works."""
     SMOKE_FAILED = "smoke_failed"
     END_TO_END_FAILED = "end_to_end_failed"
+    REVERTED = "reverted"
+    """It was taken out again before it was done."""
     RUNS = "runs"
     """Runs failed too often for reasons that are not the work's (quota, login, spawn …)."""
+
+    @property
+    def of_a_merge(self) -> bool:
+        """Whether it is about what was merged already."""
+        return self in _OF_A_MERGE
+
+
+_OF_A_MERGE = frozenset(
+    {
+        EscalationReason.DEPLOY_SILENT,
+        EscalationReason.SMOKE_FAILED,
+        EscalationReason.END_TO_END_FAILED,
+        EscalationReason.REVERTED,
+    }
+)
 
 
 class IssueEscalated(IssueEvent, frozen=True, kw_only=True):

@@ -17,10 +17,16 @@ class Changes(Struct, frozen=True, kw_only=True):
     """What a pull request changes, as the forge counted it between base and head."""
 
     files: Annotated[int, Meta(ge=0)]
+    """One that moved counts as two: where it was and where it is."""
     lines: Annotated[int, Meta(ge=0)]
     """Added and removed."""
     paths: Annotated[tuple[Path, ...], Meta(max_length=PATHS_MAX)] = ()
     """Of every changed file, old names included; fewer than `files` when there are too many to say."""
+
+    @property
+    def all_named(self) -> bool:
+        """Whether every changed path is known."""
+        return len(self.paths) >= self.files
 
 
 class PullRequestOpened(IssueEvent, frozen=True, kw_only=True):

@@ -4,23 +4,22 @@ from conductor.awaits import awaits, delivery_failed
 from conductor.decide.round import Round
 from conductor.policy import delivery_of
 from conductor.state import Issue, Repository, dollars
-from schemas import EscalationReason, IssueDone, IssueEscalated, IssueEvent
+from schemas import EscalationReason, IssueDone, IssueEvent
 
 
 def delivery_due(this: Round, issue: Issue, repository: Repository | None) -> list[IssueEvent]:
     """The next word about a merge."""
     if issue.merge_sha is None:
         return []
-    kind = awaits(issue, repository, this.policy)
+    kind, delivery = awaits(issue, repository, this.policy), delivery_of(repository, this.policy)
+    failed = delivery_failed(issue, kind, delivery)
+    if failed is not None:
+        return [this.escalation(issue, failed)]
     if kind is None:
         return [_done(this, issue, issue.merge_sha)]
-    delivery = delivery_of(repository, this.policy)
-    if delivery_failed(issue, delivery):
-        smoke = len(issue.delivered.smoke_failures) >= delivery.smoke_retries_max and not issue.delivered.smoke_passed
-        return [_escalated(issue, EscalationReason.SMOKE_FAILED if smoke else EscalationReason.END_TO_END_FAILED)]
     if issue.deadline is None or issue.deadline.kind is not kind:
         return [this.deadline(kind, issue)]
-    return [_escalated(issue, EscalationReason.DEPLOY_SILENT)] if issue.deadline.passed else []
+    return [this.escalation(issue, EscalationReason.DEPLOY_SILENT)] if issue.deadline.passed else []
 
 
 def _done(this: Round, issue: Issue, merge_sha: str) -> IssueDone:
@@ -32,7 +31,3 @@ def _done(this: Round, issue: Issue, merge_sha: str) -> IssueDone:
         merge_sha=merge_sha,
         cost_usd=dollars(cost),
     )
-
-
-def _escalated(issue: Issue, reason: EscalationReason) -> IssueEscalated:
-    return IssueEscalated(reason=reason, attempts=issue.attempts, summary=issue.findings[-8_000:])

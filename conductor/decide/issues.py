@@ -1,9 +1,9 @@
 """What is due of one issue that is not being assigned in this round."""
 
-from conductor.awaits import awaits, reservation_due, review_due
+from conductor.awaits import awaits, overtaken, reservation_due, review_due
 from conductor.decide.assignment import waiting_reasons
 from conductor.decide.delivery import delivery_due
-from conductor.decide.merging import gates_reminded, merge_again, merge_due
+from conductor.decide.merging import gates_reminded, merge_due
 from conductor.decide.money import settlements, takeover
 from conductor.decide.review import review_requested
 from conductor.decide.round import Round
@@ -33,7 +33,7 @@ def issue_due(this: Round, issue: Issue) -> list[IssueEvent]:
 
 def _words(this: Round, issue: Issue) -> list[IssueEvent]:
     repository = this.state.repositories.get(issue.ref.repository)
-    if issue.ownership.open and (issue.state.final or issue.merge_sha is not None):
+    if overtaken(issue):
         return [_taken_back(issue)]
     if issue.state.final:
         return []
@@ -62,9 +62,12 @@ def _words(this: Round, issue: Issue) -> list[IssueEvent]:
 
 
 def _taken_back(issue: Issue) -> IssueUnassigned:
-    """Work that a person's word overtook."""
-    withdrawn = issue.state is IssueState.WITHDRAWN
-    reason = UnassignReason.WITHDRAWN if withdrawn else UnassignReason.STOPPED
+    """Work that a person's word, or a merge, overtook."""
+    reason = UnassignReason.STOPPED
+    if issue.merge_sha is not None:
+        reason = UnassignReason.MERGED
+    elif issue.state is IssueState.WITHDRAWN:
+        reason = UnassignReason.WITHDRAWN
     return IssueUnassigned(epoch=issue.ownership.epoch, reason=reason)
 
 
@@ -126,6 +129,6 @@ def _overdue(this: Round, issue: Issue, kind: DeadlineKind, repository: Reposito
         case _ if issue.forge_retries >= this.policy.forge_retries_max:
             return [this.escalation(issue, EscalationReason.FORGE_SILENT)]
         case DeadlineKind.MERGE:
-            return merge_again(this, issue)
+            return merge_due(this, issue, repository)
         case _:
             return [this.deadline(kind, issue)]

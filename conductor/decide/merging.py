@@ -5,7 +5,7 @@ the labels, and from how far the role is trusted with such a change.
 """
 
 from conductor.decide.round import Round
-from conductor.policy import kind_of, sensitive_paths, tier_of
+from conductor.policy import blocking_labels, kind_of, sensitive_paths, tier_of
 from conductor.state import Issue, Repository
 from schemas import (
     DeadlineKind,
@@ -25,10 +25,10 @@ def merge_due(this: Round, issue: Issue, repository: Repository | None) -> list[
     gates = [gate for gate in _gates(this, issue, repository) if (gate.reason, gate.head_sha) not in issue.gates]
     if gates:
         return [*gates, this.deadline(DeadlineKind.GATE, issue)]
-    return merge_again(this, issue)
+    return _asked(this, issue)
 
 
-def merge_again(this: Round, issue: Issue) -> list[IssueEvent]:
+def _asked(this: Round, issue: Issue) -> list[IssueEvent]:
     """Asks for exactly that merge: this head, on the base that its checks ran on."""
     checks = issue.checks.get(issue.head) if issue.head is not None else None
     if issue.head is None or issue.pull_request is None or checks is None or checks.base is None or not checks.passed:
@@ -57,7 +57,7 @@ def _gates(this: Round, issue: Issue, repository: Repository | None) -> list[Gat
     kind = kind_of(changes, this.policy.tiers)
     tier = tier_of(issue.role, kind, this.state, this.policy)
     found: list[GateTriggered] = []
-    blocking = [label for label in issue.labels if label.lower() in {name.lower() for name in limits.blocking_labels}]
+    blocking = blocking_labels(issue, this.policy)
     if blocking:
         found.append(GateTriggered(reason=GateReason.POLICY, head_sha=head, detail=f"labelled {', '.join(blocking)}"))
     sensitive = sensitive_paths(changes, repository, this.policy) if changes is not None else []
@@ -66,6 +66,9 @@ def _gates(this: Round, issue: Issue, repository: Repository | None) -> list[Gat
         found.append(GateTriggered(reason=GateReason.SENSITIVE_PATH, head_sha=head, paths=paths))
     if changes is None:
         found.append(GateTriggered(reason=GateReason.SIZE, head_sha=head, detail="the forge did not count the changes"))
+    elif not changes.all_named:
+        size = f"only {len(changes.paths)} of {changes.files} changed paths are named: the others may be sensitive"
+        found.append(GateTriggered(reason=GateReason.SIZE, head_sha=head, detail=size))
     elif tier is not Tier.T0 and (changes.files > limits.files_max or changes.lines > limits.lines_max):
         size = f"{changes.files} files, {changes.lines} lines; {limits.files_max} and {limits.lines_max} go unseen"
         found.append(GateTriggered(reason=GateReason.SIZE, head_sha=head, detail=size))

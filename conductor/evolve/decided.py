@@ -43,7 +43,9 @@ def fold_decided(state: State, issue: Issue, event: Envelope) -> bool:
         case MergeRequested(head_sha=head) if head == issue.head and issue.state is IssueState.MERGING:
             issue.forge_retries += 1
             issue.merge_refused, issue.deadline = False, None
-        case IssueEscalated() if not issue.state.final:
+        case IssueEscalated(reason=reason) if not issue.state.final:
+            if reason.of_a_merge != (issue.merge_sha is not None):
+                return False  # somebody merged it, or wants it done again, since this was decided
             enter(issue, IssueState.ESCALATED)
         case IssueDone() if issue.merge_sha is not None and issue.state is not IssueState.DONE:
             enter(issue, IssueState.DONE)
@@ -55,7 +57,7 @@ def fold_decided(state: State, issue: Issue, event: Envelope) -> bool:
 
 def _clean_merge(state: State, issue: Issue, cause: str) -> None:
     """Done, and nobody had to bypass anything: the role has earned a little trust."""
-    if issue.kind and not issue.bypassed:
+    if issue.kind and not issue.bypassed and not issue.reverted:
         trust = state.trust.setdefault((issue.role, issue.kind), Trust())
         trust.clean.append(issue.ref)
         trust.cause = cause

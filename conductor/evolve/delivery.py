@@ -22,17 +22,19 @@ def fold_delivery(state: State, issue: Issue, event: Envelope) -> bool:
     wanted = delivery_of(state.repositories.get(issue.ref.repository), state.policy or NO_POLICY).environment
     done = issue.delivered
     match event.data:
-        case Deployed(environment=environment, sha=sha) if environment is wanted and sha == issue.merge_sha:
-            done.deployed = True
+        case Deployed(environment=environment, sha=sha) if environment is wanted:
+            done.deployed.add(sha)
         case SmokePassed(environment=environment) if environment is wanted:
             done.smoke_passed = True
         case SmokeFailed(environment=environment, attempt=attempt, reason=reason) if environment is wanted:
             done.smoke_failures.add(attempt)
             issue.findings = f"smoke test {attempt} in {environment}: {reason}"
+        case EndToEndPassed() | EndToEndFailed() if done.tested is not None and event.time < done.tested:
+            return False
         case EndToEndPassed():
-            done.end_to_end = True
+            done.end_to_end, done.tested = True, event.time
         case EndToEndFailed(failed=failed, total=total, first_failure=first):
-            done.end_to_end = False
+            done.end_to_end, done.tested = False, event.time
             issue.findings = f"end to end: {failed} of {total} failed: {first}"
         case Verified(environment=environment) if environment is wanted:
             done.verified = True

@@ -107,9 +107,10 @@ def _decided(state: State, event: Envelope) -> None:
         case MilestoneCompleted(milestone=name) if name in state.milestones:
             state.milestones[name].completed = True
             index_milestone(state, name)
-        case TierChanged(role=role, kind=kind, after=after):
+        case TierChanged(role=role, kind=kind, before=before, after=after):
             subject = (role, kind)
-            state.trust[subject] = Trust(after, lost=state.trust.get(subject, Trust()).lost[1:])
+            known = state.trust.get(subject, Trust())
+            state.trust[subject] = Trust(known.tier if after is before else after, lost=known.lost[1:])
             if not state.trust[subject].lost:
                 state.unsettled_trust.discard(subject)
         case IncidentOpened(fingerprint=key) if key in state.branches:

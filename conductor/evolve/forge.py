@@ -10,7 +10,7 @@ from conductor.evolve.index import NO_POLICY
 from conductor.evolve.moves import enter
 from conductor.evolve.work import judge
 from conductor.policy import CODE, kind_of
-from conductor.state import Issue, Repository, Review, State, Trust, Verdict
+from conductor.state import Delivered, Issue, Repository, Review, State, Trust, Verdict
 from schemas import (
     AssignReason,
     ChecksFailed,
@@ -47,20 +47,16 @@ def _heard(state: State, issue: Issue, event: Envelope) -> bool:
             return _shown(state, issue, shown, event.time)
         case PullRequestClosed(pull_request=number, superseded_by=superseded_by):
             return _closed(issue, number, superseded_by, event.time)
-        case ChecksPassed(head_sha=head, base_sha=base):
-            outdated = head == issue.head and issue.base_moved is not None and event.time < issue.base_moved
-            return not outdated and _hear(issue.checks, head, Verdict(True, event.time, "", base))
-        case ChecksFailed(head_sha=head, base_sha=base, failed=failed):
-            findings = "\n".join(f"{check.name}: {check.conclusion}\n{check.excerpt}".strip() for check in failed)
-            return _hear(issue.checks, head, Verdict(False, event.time, findings, base))
+        case ChecksPassed() | ChecksFailed() as checks:
+            return _checked(issue, checks, event.time)
         case ReviewPassed() | ReviewDisputed() | ReviewAbstained() as review:
             return _reviewed(issue, state.repositories.get(issue.ref.repository), review, event.time)
-        case MergeConflicted(head_sha=head, paths=paths):
-            return _conflicted(issue, head, paths, event.time)
+        case MergeConflicted() as conflicted:
+            return _conflicted(issue, conflicted, event.time)
         case MergeRefused() as refused:
             return _refused(issue, refused, event.time)
-        case Merged(merge_sha=merge_sha):
-            return _merged(issue, merge_sha)
+        case Merged(head_sha=head, merge_sha=merge_sha):
+            return _merged(issue, head, merge_sha)
         case Reverted() as reverted:
             return _reverted(state, issue, reverted, event.id)
         case _:
@@ -94,6 +90,14 @@ def _closed(issue: Issue, number: int, superseded_by: int | None, time: datetime
     elif issue.state in (IssueState.GATED, IssueState.MERGING):
         enter(issue, IssueState.IN_REVIEW)
     return True
+
+
+def _checked(issue: Issue, said: ChecksPassed | ChecksFailed, time: datetime) -> bool:
+    if said.head_sha == issue.head and issue.base_moved is not None and time < issue.base_moved:
+        return False  # on a base that is no more
+    failed = said.failed if isinstance(said, ChecksFailed) else ()
+    findings = "\n".join(f"{check.name}: {check.conclusion}\n{check.excerpt}".strip() for check in failed)
+    return _hear(issue.checks, said.head_sha, Verdict(isinstance(said, ChecksPassed), time, findings, said.base_sha))
 
 
 def _hear(verdicts: dict[str, Verdict], facet: str, verdict: Verdict) -> bool:
@@ -130,12 +134,11 @@ def authors(issue: Issue) -> frozenset[str]:
     return frozenset({*issue.workers, issue.pull_request_author})
 
 
-def _conflicted(issue: Issue, head: str, paths: tuple[str, ...], time: datetime) -> bool:
-    if head != issue.head or issue.state not in _JUDGED or _old(issue, time):
+def _conflicted(issue: Issue, said: MergeConflicted, time: datetime) -> bool:
+    if said.head_sha != issue.head or issue.state not in _JUDGED or not _answers(issue, said, time):
         return False
-    issue.answered = time
     issue.conflicts += 1
-    issue.findings = "the work conflicts with the base branch" + (f" in {', '.join(paths)}" if paths else "")
+    issue.findings = "the work conflicts with the base branch" + (f" in {', '.join(said.paths)}" if said.paths else "")
     issue.reason = AssignReason.MERGE_CONFLICTED
     enter(issue, IssueState.MERGE_CONFLICT)
     return True
@@ -143,9 +146,8 @@ def _conflicted(issue: Issue, head: str, paths: tuple[str, ...], time: datetime)
 
 def _refused(issue: Issue, refused: MergeRefused, time: datetime) -> bool:
     head = refused.head_sha
-    if head != issue.head or issue.state is not IssueState.MERGING or _old(issue, time):
+    if head != issue.head or issue.state is not IssueState.MERGING or not _answers(issue, refused, time):
         return False
-    issue.answered = time
     issue.findings = f"merge refused: {refused.reason}" + (f": {refused.detail}" if refused.detail else "")
     if refused.reason is MergeRefusal.BASE_MOVED:
         known = issue.checks.get(head)
@@ -159,19 +161,27 @@ def _refused(issue: Issue, refused: MergeRefused, time: datetime) -> bool:
     return True
 
 
-def _old(issue: Issue, time: datetime) -> bool:
-    """Whether the forge has answered later than this already: it is said twice."""
-    return issue.answered is not None and time <= issue.answered
+def _answers(issue: Issue, said: MergeConflicted | MergeRefused, time: datetime) -> bool:
+    """Whether the forge says something new with it: not older than its last answer, and not said just then already."""
+    if issue.answered is not None and time < issue.answered:
+        return False
+    if time != issue.answered:
+        issue.answered, issue.answers = time, set()
+    known = said in issue.answers
+    issue.answers.add(said)
+    return not known
 
 
-def _merged(issue: Issue, merge_sha: str) -> bool:
-    """From any state: what is merged is merged, whoever did it."""
+def _merged(issue: Issue, head: str, merge_sha: str) -> bool:
+    """From any state: what is merged is merged, whoever did it. What the rig did not ask for earns it no trust."""
     if merge_sha in issue.merges:
         return False
     issue.merges.add(merge_sha)
+    if issue.merge_sha is not None:
+        issue.delivered = Delivered(deployed=issue.delivered.deployed)
+    if issue.state is not IssueState.MERGING or head != issue.head:
+        issue.bypassed = True
     issue.merge_sha, issue.reverted, issue.pull_request_closed = merge_sha, False, False
-    for key in issue.open_gates:
-        del issue.gates[key]
     enter(issue, IssueState.DEPLOYING)
     return True
 

@@ -2,7 +2,7 @@
 
 from conductor.evolve.index import NO_POLICY
 from conductor.evolve.moves import enter
-from conductor.policy import at_limit, may_approve
+from conductor.policy import at_limit, kind_of, may_approve, tier_of
 from conductor.state import Gate, GateKey, Issue, State, Trust, micros
 from schemas import (
     AssignReason,
@@ -13,7 +13,10 @@ from schemas import (
     GateRejected,
     GateTriggered,
     IssueState,
+    Tier,
 )
+
+_BEFORE_MERGE = (IssueState.IN_REVIEW, IssueState.MERGING)
 
 
 def fold_gate(state: State, issue: Issue, event: Envelope) -> bool:
@@ -29,18 +32,26 @@ def fold_gate(state: State, issue: Issue, event: Envelope) -> bool:
             answered = [
                 key for key in issue.open_gates if key[1] == answer.head_sha and answer.reason in (None, key[0])
             ]
-            if not answered or not may_approve(answer.by, repository, policy) or issue.state is not IssueState.GATED:
+            if isinstance(answer, GateApproved) and _driven(state, issue):
+                answered = [key for key in answered if key[0] is not GateReason.TIER]
+            if not answered or not may_approve(answer.by, repository, policy):
                 return False
             return _answered(state, issue, answered, answer, event.id)
         case _:
             return False
 
 
+def _driven(state: State, issue: Issue) -> bool:
+    """Whether a person drives such changes: no approval is enough for them."""
+    policy = state.policy or NO_POLICY
+    return tier_of(issue.role, kind_of(issue.changes, policy.tiers), state, policy) is Tier.T3
+
+
 def _opened(issue: Issue, key: GateKey, event: Envelope) -> bool:
     """Only where the issue still stands as it stood when this was decided."""
     if issue.state is not IssueState.GATED:
         before_work = key[1] is None and issue.wants_work
-        before_merge = key[1] is not None and key[1] == issue.head and issue.state is IssueState.IN_REVIEW
+        before_merge = key[1] is not None and key[1] == issue.head and issue.state in _BEFORE_MERGE
         if not before_work and not before_merge:
             return False
         enter(issue, IssueState.GATED)
@@ -57,7 +68,7 @@ def _answered(
     for key in keys:
         issue.gates[key].open = False
         _let_through(state, issue, key[0])
-    if isinstance(answer, GateBypassed) and issue.head is not None:
+    if isinstance(answer, GateBypassed) and answer.head_sha is not None:
         issue.bypassed = True
         subject = (issue.role, issue.kind)
         trust = state.trust.setdefault(subject, Trust())
@@ -81,8 +92,6 @@ def _let_through(state: State, issue: Issue, reason: GateReason) -> None:
 
 def _rejected(issue: Issue, keys: list[GateKey], answer: GateRejected) -> None:
     """Back to work with what the person wrote; work that may not begin goes to people for good."""
-    for key in issue.open_gates:
-        del issue.gates[key]
     issue.findings = f"{answer.by} did not let it through ({', '.join(key[0] for key in keys)}): {answer.note}"
     if keys[0][1] is None:
         issue.rejected = True

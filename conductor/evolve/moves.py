@@ -5,7 +5,10 @@ from schemas import IssueState
 
 
 def enter(issue: Issue, state: IssueState) -> None:
-    """Leaving a state voids its deadline."""
+    """Leaving a state voids its deadline; a gate that nobody answered is no gate once it is left."""
+    if state is not IssueState.GATED:
+        for key in issue.open_gates:
+            del issue.gates[key]
     issue.state, issue.deadline, issue.waited, issue.waiting, issue.told = state, None, 0, None, 0
 
 
@@ -16,10 +19,10 @@ def start_over(issue: Issue) -> None:
     issue.guarded = issue.rejected = issue.pull_request_closed = False
     issue.since_progress = 0
     if issue.merge_sha is not None:
-        issue.delivered = Delivered()
+        issue.delivered.failed_no_more()
         if not issue.reverted:
             enter(issue, IssueState.DEPLOYING)
             return
         issue.merge_sha, issue.head, issue.pull_request, issue.pull_request_head = None, None, None, None
-        issue.reverted = False
+        issue.delivered, issue.reverted = Delivered(), False
     enter(issue, IssueState.QUEUED)

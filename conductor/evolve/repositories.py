@@ -1,11 +1,10 @@
 """Repositories under the rig, and whether their base branches are well."""
 
-from conductor.awaits import awaits
-from conductor.evolve.index import NO_POLICY, index
+from conductor.awaits import lacks_review
+from conductor.evolve.index import index
 from conductor.evolve.moves import enter
 from conductor.state import Branch, Repository, State
 from schemas import (
-    DeadlineKind,
     Envelope,
     IssueState,
     MainChecksFailed,
@@ -48,18 +47,15 @@ def fold_repository(state: State, ref: RepoRef, event: Envelope) -> None:
 
 def _reconsider(state: State, ref: RepoRef) -> None:
     """What this means for the issues there."""
-    repository, policy = state.repositories.get(ref), state.policy or NO_POLICY
+    repository = state.repositories.get(ref)
     for issue in state.issues.values():
         if issue.ref.repository != ref:
             continue
         if issue.state is IssueState.REFUSED and not issue.cycle and repository is not None:
             enter(issue, IssueState.QUEUED)  # it was refused for want of this repository
-        if issue.state in (IssueState.MERGING, IssueState.GATED) and issue.head is not None:
-            before, issue.state = issue.state, IssueState.IN_REVIEW
-            lacks_review = awaits(issue, repository, policy) is DeadlineKind.REVIEW
-            issue.state = before
-            if lacks_review:
-                enter(issue, IssueState.IN_REVIEW)  # a reviewer was named after the merge was asked for
+        gated = issue.state is IssueState.GATED and all(head is not None for _, head in issue.open_gates)
+        if (gated or issue.state is IssueState.MERGING) and lacks_review(issue, repository):
+            enter(issue, IssueState.IN_REVIEW)  # a reviewer was named after everything else was there
         index(state, issue)
 
 

@@ -2,7 +2,9 @@
 
 from msgspec import UNSET
 
+from conductor.evolve.index import NO_POLICY
 from conductor.evolve.moves import enter, start_over
+from conductor.policy import blocking_labels
 from conductor.state import Issue, State
 from schemas import (
     AssignReason,
@@ -30,7 +32,7 @@ def fold_wish(state: State, issue: Issue, event: Envelope) -> bool:
         case IssueApproved() as approved:
             return _approved_again(issue, approved)
         case IssueRevised() as revised:
-            _revise(issue, revised)
+            _revise(state, issue, revised)
         case IssueWithdrawn() as withdrawn:
             issue.ownership.apply(withdrawn)
             merged = issue.merge_sha is not None and withdrawn.reason is Withdrawal.CLOSED  # by its merge
@@ -69,7 +71,7 @@ def _approved_again(issue: Issue, approved: IssueApproved) -> bool:
     return True
 
 
-def _revise(issue: Issue, revised: IssueRevised) -> None:
+def _revise(state: State, issue: Issue, revised: IssueRevised) -> None:
     if revised.priority is not UNSET:
         issue.priority = revised.priority
     if revised.depends_on is not UNSET:
@@ -80,13 +82,14 @@ def _revise(issue: Issue, revised: IssueRevised) -> None:
         issue.milestone = revised.milestone
     if revised.labels is not UNSET:
         issue.labels = revised.labels
-        _unlabelled(issue)
+        if not blocking_labels(issue, state.policy or NO_POLICY):
+            _unlabelled(issue)
     if issue.state is IssueState.REFUSED:
         enter(issue, IssueState.QUEUED)
 
 
 def _unlabelled(issue: Issue) -> None:
-    """A label may be what it was held for; whether one still holds it, the next round says."""
+    """No label holds it any more."""
     for key in issue.open_gates:
         if key[0] is GateReason.POLICY:
             del issue.gates[key]

@@ -70,7 +70,7 @@ def _pushed(issue: Issue, head: str) -> None:
     if head == issue.head:
         issue.checks.pop(head, None)  # pushed again as it was: the forge checks it again and says so
     else:
-        issue.since_progress = 0
+        issue.since_progress, issue.bypassed = 0, False
     issue.head, issue.unassignments, issue.failed_runs, issue.forge_retries, issue.base_moved = head, 0, 0, 0, None
     enter(issue, IssueState.IN_REVIEW)
     judge(issue)

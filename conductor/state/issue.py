@@ -10,6 +10,7 @@ from schemas import (
     AssignReason,
     Changes,
     DeadlineKind,
+    Event,
     GateReason,
     IssueRef,
     IssueState,
@@ -65,12 +66,20 @@ class Review(Struct):
 class Delivered(Struct):
     """What happened to the merge since."""
 
-    deployed: bool = False
+    deployed: set[str] = field(default_factory=set[str])
+    """The commits that are live. One may be before anybody knows that it is the merge."""
     smoke_passed: bool = False
     smoke_failures: set[int] = field(default_factory=set[int])
     """Attempts."""
     end_to_end: bool | None = None
+    tested: datetime | None = None
+    """When that was said, by the source's clock."""
     verified: bool = False
+
+    def failed_no_more(self) -> None:
+        """It is tried again: what passed has passed."""
+        self.smoke_failures.clear()
+        self.end_to_end = self.end_to_end or None
 
 
 class Issue(Struct):
@@ -156,6 +165,8 @@ class Issue(Struct):
     """When the forge last said that the base had moved: a verdict from before that is about another base."""
     answered: datetime | None = None
     """When the forge last answered a request to merge."""
+    answers: set[Event] = field(default_factory=set[Event])
+    """What it said then."""
     merge_refused: bool = False
     """Whether the forge refused the last request for a reason that a person must mend."""
     merge_sha: str | None = None
@@ -170,7 +181,7 @@ class Issue(Struct):
     rejected: bool = False
     """Whether a person did not let it through before it began."""
     bypassed: bool = False
-    """Whether a person let it through without having looked as they should."""
+    """Whether a person let this head through without having looked as they should, or merged it themselves."""
 
     accounts: dict[str, Account] = field(default_factory=dict[str, Account])
     """By run; `#<epoch>` for one that nobody has claimed yet."""

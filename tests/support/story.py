@@ -262,6 +262,10 @@ class Story:
         merged = Merged(head_sha=asked.head_sha, base_sha=asked.base_sha, merge_sha=sha(f"m{ref.number}"))
         self.say(Actor.LOCAL, ref, merged)
 
+    def merge_by_hand(self, ref: IssueRef, head: str, merge: str = "by-hand") -> None:
+        """A person merges this head, whatever the rig thinks of it."""
+        self.say(Actor.LOCAL, ref, Merged(head_sha=sha(head), base_sha=BASE, merge_sha=sha(merge)))
+
     def gate(
         self,
         answer: type[GateApproved | GateRejected | GateBypassed],
