@@ -1,5 +1,7 @@
 """What is due of one issue that is not being assigned in this round."""
 
+from datetime import timedelta
+
 from conductor.awaits import awaits, overtaken, reservation_due, review_due
 from conductor.decide.assignment import waiting_reasons
 from conductor.decide.delivery import delivery_due
@@ -89,15 +91,21 @@ def _wanting(this: Round, issue: Issue, repository: Repository | None) -> list[I
         guard = GateTriggered(reason=GateReason.GUARD, detail=issue.findings[-8_000:])
         return [guard, this.deadline(DeadlineKind.GATE, issue)]
     kind = DeadlineKind.BACKOFF if issue.backoff else DeadlineKind.WAITING
+    deadline = this.deadline(kind, issue)
     if issue.deadline is None or issue.deadline.kind is not kind:
-        return [this.deadline(kind, issue)]
+        long = kind is DeadlineKind.BACKOFF and deadline.at > this.now + timedelta(seconds=this.policy.waiting_seconds)
+        return [*_explained(this, issue), deadline] if long else [deadline]
     if not issue.deadline.passed:
         return []
+    return [*_explained(this, issue), *told(this, issue), deadline]
+
+
+def _explained(this: Round, issue: Issue) -> list[IssueEvent]:
+    """Why it waits, unless that was said already."""
     reasons, waits_for = waiting_reasons(this, issue), tuple(this.state.unmet(issue))
-    said: list[IssueEvent] = []
-    if issue.waiting != (reasons, waits_for):
-        said.append(IssueWaiting(reasons=reasons, since=issue.since, waits_for=waits_for))
-    return [*said, *told(this, issue), this.deadline(kind, issue)]
+    if issue.waiting == (reasons, waits_for):
+        return []
+    return [IssueWaiting(reasons=reasons, since=issue.since, waits_for=waits_for)]
 
 
 def told(this: Round, issue: Issue) -> list[IssueEvent]:

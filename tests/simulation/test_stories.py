@@ -1,7 +1,5 @@
 """The conductor's decisions, told as stories: the whole path, every loop, every way out."""
 
-from datetime import datetime, timedelta, timezone
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -13,9 +11,6 @@ from conductor.shell import compose
 from conductor.state import State
 from schemas import (
     Actor,
-    AgentCapacityChanged,
-    AgentLeft,
-    AgentRef,
     AssignReason,
     DeadlineKind,
     DeadlinePassed,
@@ -29,30 +24,21 @@ from schemas import (
     IssueDone,
     IssueEscalated,
     IssueRef,
-    IssueRefused,
     IssueRevised,
     IssueState,
     IssueUnassigned,
-    IssueWaiting,
     IssueWithdrawn,
-    LeaveReason,
     MergeConflicted,
     Merged,
     MergeRefusal,
     MergeRefused,
     MergeRequested,
-    Priority,
-    PriorityChanged,
-    Refusal,
-    RepoRef,
     RepositoryRemoved,
     RetryRequested,
     ReviewDisputed,
     ReviewPassed,
     Stopped,
     UnassignReason,
-    WaitingReason,
-    WorkFailed,
 )
 from tests.support.story import BASE, FREE, SHOP, Story, kinds, sha
 
@@ -126,91 +112,6 @@ def test_every_decision_names_its_cause() -> None:
     assert (story.log[-1].causationid, story.log[-1].correlationid) == (story.log[-3].id, approved.id)
 
 
-# ── who comes first ──────────────────────────────────────────────────────────
-
-
-def test_work_goes_by_priority_then_age_and_within_the_slots() -> None:
-    story = Story(slots=2)
-    normal, urgent, older = story.approve(3), story.approve(2, priority=Priority.CRITICAL), story.approve(1)
-    story.rounds()
-    assert [story.issue(ref).state for ref in (urgent, normal, older)] == [
-        IssueState.ASSIGNED,
-        IssueState.ASSIGNED,
-        IssueState.QUEUED,
-    ]
-
-
-def test_a_changed_priority_counts_from_then_on() -> None:
-    story = Story(slots=0)
-    first, second = story.approve(1), story.approve(2)
-    story.rounds()
-    story.say(Actor.CLI, second, PriorityChanged(priority=Priority.HIGH, by="ada"))
-    story.say(Actor.DEV_E, AgentRef("dev-e-1"), AgentCapacityChanged(boot="b1", slots=1))
-    story.rounds()
-    assert story.issue(second).state is IssueState.ASSIGNED
-    assert story.issue(first).state is IssueState.QUEUED
-
-
-def test_a_dependency_is_waited_for_even_before_anyone_knows_it() -> None:
-    story = Story(slots=5)
-    dependent = story.approve(1, depends_on=(IssueRef("demo", "shop", 2),))
-    story.rounds()
-    assert story.issue(dependent).state is IssueState.QUEUED
-    dependency = story.approve(2)
-    story.to_merging(dependency)
-    assert story.issue(dependent).state is IssueState.QUEUED
-    story.merge(dependency)
-    story.rounds()
-    assert story.issue(dependent).state is IssueState.ASSIGNED
-
-
-def test_a_cycle_refuses_the_issue_that_closes_it_until_it_is_revised() -> None:
-    story = Story(slots=0)
-    one, two, three = (IssueRef("demo", "shop", number) for number in (1, 2, 3))
-    story.approve(1, depends_on=(two,))
-    story.approve(2, depends_on=(three,))
-    story.approve(3)
-    story.rounds()
-    story.say(Actor.CLI, three, IssueRevised(depends_on=(one,)))
-    assert IssueRefused(reason=Refusal.CYCLE, cycle=(three, one, two)) in story.rounds()
-    assert [story.issue(ref).state.value for ref in (one, two, three)] == ["queued", "queued", "refused"]
-    story.say(Actor.CLI, three, IssueRevised(depends_on=()))
-    story.rounds()
-    assert story.issue(three).state is IssueState.QUEUED
-
-
-def test_an_issue_of_an_unknown_repository_is_refused_until_the_repository_comes() -> None:
-    story = Story()
-    ref = story.approve(1, repository=RepoRef("demo", "other"))
-    assert story.round() == [IssueRefused(reason=Refusal.NO_SUCH_REPOSITORY)]
-    story.add(RepoRef("demo", "other"))
-    assert kinds(story.round()) == ["IssueAssigned", "DeadlineSet"]
-    assert story.issue(ref).state is IssueState.ASSIGNED
-
-
-def test_waiting_is_explained_when_its_deadline_passes_and_not_at_every_change() -> None:
-    story = Story(slots=0)
-    dependency = IssueRef("demo", "shop", 9)
-    ref = story.approve(1, depends_on=(dependency,))
-    assert kinds(story.rounds()) == ["DeadlineSet"]
-    story.approve(2)
-    story.rounds()
-    story.deadline_passes(ref)
-    waiting, deadline = story.round()
-    assert isinstance(waiting, IssueWaiting)
-    assert (waiting.reasons, waiting.waits_for) == ((WaitingReason.DEPENDENCY,), (dependency,))
-    assert isinstance(deadline, DeadlineSet)
-    assert story.round() == []
-
-
-def test_the_slots_of_an_agent_that_left_are_gone() -> None:
-    story = Story(slots=1)
-    story.say(Actor.DEV_E, AgentRef("dev-e-1"), AgentLeft(boot="b1", reason=LeaveReason.STOPPED))
-    ref = story.approve(1)
-    story.rounds()
-    assert story.issue(ref).state is IssueState.QUEUED
-
-
 # ── loops ────────────────────────────────────────────────────────────────────
 
 
@@ -270,56 +171,6 @@ def test_a_dirty_checkout_is_asked_again_after_a_while_then_a_person_is() -> Non
 # ── time ─────────────────────────────────────────────────────────────────────
 
 
-def test_an_assignment_that_nobody_claims_is_taken_back_and_given_again() -> None:
-    story = Story()
-    ref = story.approve(1)
-    story.rounds()
-    story.deadline_passes(ref)
-    said = story.rounds()
-    assert said[0] == IssueUnassigned(epoch=1, reason=UnassignReason.STALE)
-    assert isinstance(said[1], IssueAssigned)
-    assert (said[1].epoch, said[1].attempt, story.issue(ref).attempts) == (2, 1, 0)
-
-
-def test_a_run_that_falls_silent_is_taken_back_and_its_late_push_counts_for_nothing() -> None:
-    story = Story()
-    ref = story.approve(1)
-    story.rounds()
-    story.start(ref, "r-1")
-    story.rounds()
-    story.deadline_passes(ref)
-    assert story.rounds()[0] == IssueUnassigned(epoch=1, reason=UnassignReason.STUCK)
-    story.start(ref, "r-2")
-    story.push(ref, "late", "r-1")
-    assert (story.issue(ref).head, story.issue(ref).state) == (None, IssueState.IN_PROGRESS)
-
-
-def test_a_second_claim_of_an_epoch_takes_it_over() -> None:
-    story = Story()
-    ref = story.approve(1)
-    story.rounds()
-    story.start(ref, "r-1")
-    story.rounds()
-    story.start(ref, "r-2")
-    assert [event.kind for event in story.rounds() if isinstance(event, DeadlineSet)] == [DeadlineKind.RUN]
-    story.push(ref, "by-the-dead", "r-1")
-    assert story.issue(ref).state is IssueState.IN_PROGRESS
-    story.push(ref, "by-the-owner", "r-2")
-    assert story.issue(ref).head == sha("by-the-owner")
-
-
-def test_an_assignment_whose_every_run_dies_ends_with_a_person() -> None:
-    story = Story(replace(FREE, unassignments_max=3))
-    ref = story.approve(1)
-    story.rounds()
-    for number in range(1, 4):
-        story.start(ref, f"r-{number}")
-        assert "IssueEscalated" not in kinds(story.rounds())
-    story.start(ref, "r-4")
-    assert kinds(story.rounds()) == ["IssueUnassigned", "IssueEscalated"]
-    assert story.issue(ref).attempts == 0
-
-
 def test_a_timer_early_late_or_twice_does_no_harm() -> None:
     story = Story()
     ref = story.approve(1)
@@ -332,19 +183,6 @@ def test_a_timer_early_late_or_twice_does_no_harm() -> None:
     story.say(Actor.CONDUCTOR, ref, DeadlinePassed(kind=claim.kind, at=claim.at))
     assert story.issue(ref).deadline == before
     assert story.rounds() == []
-
-
-def test_a_run_that_failed_for_no_fault_of_the_work_rests_and_is_no_attempt() -> None:
-    story = Story()
-    ref = story.approve(1)
-    story.rounds()
-    story.start(ref)
-    story.fail(ref, FailureKind.OVERLOADED)
-    assert [event.kind for event in story.rounds() if isinstance(event, DeadlineSet)] == [DeadlineKind.BACKOFF]
-    story.deadline_passes(ref)
-    assigned, *_ = story.rounds()
-    assert isinstance(assigned, IssueAssigned)
-    assert (assigned.epoch, assigned.attempt) == (2, 1)
 
 
 def test_a_forge_that_never_answers_ends_with_a_person() -> None:
@@ -361,20 +199,6 @@ def test_a_forge_that_never_answers_ends_with_a_person() -> None:
 
 
 # ── ways out ─────────────────────────────────────────────────────────────────
-
-
-def test_three_attempts_then_a_person_with_the_last_findings() -> None:
-    story = Story()
-    ref = story.approve(1)
-    for attempt in range(1, 4):
-        assert story.rounds()[0] is not None
-        story.start(ref, f"r-{attempt}")
-        story.fail(ref, FailureKind.CHECKS_FAILED, f"finding {attempt}", f"r-{attempt}")
-    assert story.rounds() == [IssueEscalated(reason=EscalationReason.ATTEMPTS, attempts=3, summary="finding 3")]
-    story.say(Actor.CLI, ref, RetryRequested(by="ada"))
-    assigned, *_ = story.rounds()
-    assert isinstance(assigned, IssueAssigned)
-    assert (assigned.reason, assigned.attempt, assigned.epoch) == (AssignReason.ASKED, 1, 4)
 
 
 def test_stopped_work_waits_for_the_person_who_stopped_it() -> None:
@@ -432,13 +256,6 @@ def test_a_round_of_many_issues_is_cut_at_whole_issues_and_the_rest_comes_next()
     assert story.replayed().differences == ()
 
 
-def test_slots_are_counted_within_the_round() -> None:
-    story = Story(slots=3)
-    for number in range(1, 51):
-        story.approve(number)
-    assert kinds(story.rounds()).count("IssueAssigned") == 3
-
-
 def test_no_clock_goes_back_over_the_last_decision() -> None:
     story = Story()
     story.approve(1)
@@ -488,34 +305,6 @@ def test_a_removed_repository_merges_nothing_and_its_issue_goes_to_a_person() ->
     (escalated,) = story.rounds()
     assert isinstance(escalated, IssueEscalated)
     assert escalated.reason is EscalationReason.REPOSITORY_REMOVED
-
-
-def test_why_it_waits_is_said_again_only_when_it_changes_and_looked_at_ever_more_rarely() -> None:
-    story = Story(slots=0)
-    ref = story.approve(1)
-    story.rounds()
-    pauses: list[float] = []
-    for _ in range(3):
-        story.deadline_passes(ref)
-        said = story.rounds()
-        deadline = said[-1]
-        assert isinstance(deadline, DeadlineSet)
-        pauses.append((deadline.at - story.now).total_seconds())
-        assert ("IssueWaiting" in kinds(said)) == (len(pauses) == 1)
-    assert pauses == [1_200, 2_400, 4_800]
-
-
-def test_a_far_reset_of_a_quota_does_not_park_an_issue_for_ever() -> None:
-    story = Story()
-    ref = story.approve(1)
-    story.rounds()
-    story.start(ref)
-    never = datetime(9999, 12, 31, 23, 59, tzinfo=timezone(timedelta(hours=-10)))
-    failed = WorkFailed(epoch=1, run="r-1", kind=FailureKind.QUOTA, detail="", retry_at=never)
-    story.say(Actor.DEV_E, ref, failed)
-    story.rounds()
-    (deadline,) = story.state.agents["dev-e-1"].deadlines.values()
-    assert deadline.at - story.now == timedelta(days=7)
 
 
 def test_a_merged_issue_is_done_and_not_assigned() -> None:
