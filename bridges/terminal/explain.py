@@ -13,7 +13,7 @@ from bridges.terminal import sense
 from bridges.terminal.chain import Missing
 from bridges.terminal.fleet import Fleet
 from bridges.terminal.show import clock, span
-from bridges.terminal.standing import OpenGate, Standing
+from bridges.terminal.standing import WANTS_WORK, OpenGate, Standing, may_be_tried_again
 from schemas import (
     BudgetExceeded,
     DeadlineKind,
@@ -24,9 +24,7 @@ from schemas import (
     IssueRefused,
     IssueState,
     IssueWaiting,
-    Overrides,
     Paused,
-    PolicyAdopted,
     QuestionAsked,
     Recorded,
     Refusal,
@@ -36,8 +34,6 @@ from schemas import (
     scopes,
     summary,
 )
-
-_WANTS_WORK: Final = (IssueState.QUEUED, IssueState.CHANGES_REQUESTED, IssueState.MERGE_CONFLICT)
 
 REASONS: Final = {
     WaitingReason.DEPENDENCY: "what it depends on is not done",
@@ -116,13 +112,12 @@ class Facts(Struct, kw_only=True):
     fleet: Fleet
     repository: bool
     """Whether the forge has looked at its repository, and serves it."""
-    overrides: Overrides | None = None
     depends_on: Mapping[IssueRef, Standing | None] = {}
 
 
 def explain(it: Standing, links: Sequence[Recorded], missing: Missing | None, facts: Facts, now: datetime) -> Why:
     """The whole answer, as of `now`."""
-    final = it.base.final
+    final = it.state.final
     return Why(
         issue=it.issue,
         title=it.title,
@@ -164,26 +159,21 @@ _ANSWERS: Final = ("deadline", "gate", "question", "policy", "halt")
 
 
 def _known(it: Standing, facts: Facts, now: datetime) -> Iterator[Wait]:
-    policy = facts.fleet.policy
-    if policy is None:
+    if facts.fleet.policy is None:
         yield Wait(what="policy", text="no policy is adopted, so nothing is decided: `rig policy adopt` or `rig up`")
     if not facts.repository:
         where = it.issue.repository
         yield Wait(what="repository", text=f"{where} is not under the rig, or the forge has not looked at it yet")
-    allowed = sense.approvers(
-        policy.event.data.policy if policy is not None and isinstance(policy.event.data, PolicyAdopted) else None,
-        facts.overrides,
-    )
     for gate in it.gates.values():
-        yield _gate(gate, allowed, now)
+        yield _gate(gate, it.house.approvers, now)
     if it.question is not None and isinstance(it.question.event.data, QuestionAsked):
         asked = it.question
         text = f"run {it.ownership.run} asks: {one_line(it.question.event.data.question, 300)}"
         yield Wait(what="question", text=text, since=asked.event.time)
-    if it.base is IssueState.IN_PROGRESS:
+    if it.state is IssueState.IN_PROGRESS:
         text = f"{it.agent} works on it: epoch {it.ownership.epoch}, run {it.ownership.run}"
         yield Wait(what="work", text=text, since=it.last.event.time)
-    if it.base in _WANTS_WORK:
+    if it.state in WANTS_WORK:
         yield from _before_work(it, facts, now)
     if it.deadline is not None and isinstance(it.deadline.event.data, DeadlineSet):
         yield _deadline(it.deadline.event.data, now)
@@ -205,7 +195,7 @@ def _before_work(it: Standing, facts: Facts, now: datetime) -> Iterator[Wait]:
     for ref, other in facts.depends_on.items():
         if other is None:
             yield Wait(what="dependency", text=f"{ref}: nobody has approved it yet")
-        elif other.base is not IssueState.DONE:
+        elif other.state is not IssueState.DONE:
             since = other.last.event.time
             yield Wait(what="dependency", text=f"{ref} is {other.words}, for {span(now - since)}", since=since)
     if it.waiting is not None and isinstance(it.waiting.event.data, IssueWaiting):
@@ -213,10 +203,8 @@ def _before_work(it: Standing, facts: Facts, now: datetime) -> Iterator[Wait]:
         reasons = "; ".join(REASONS[reason] for reason in said.reasons)
         text = f"{reasons} (as of {clock(it.waiting.event.time)}, position {it.waiting.position})"
         yield Wait(what="waiting", text=text, since=said.since)
-    policy = facts.fleet.policy
-    role = it.role or (
-        policy.event.data.policy.role if policy is not None and isinstance(policy.event.data, PolicyAdopted) else ""
-    )
+    policy = facts.fleet.policy_data
+    role = it.role or (policy.role if policy is not None else "")
     for scope in pause_scopes(it.issue, role):
         pause = facts.fleet.paused.get(scope)
         if pause is not None and isinstance(pause.event.data, Paused):
@@ -250,7 +238,9 @@ def _deadline(due: DeadlineSet, now: datetime) -> Wait:
 
 def _over(it: Standing) -> Iterator[Wait]:
     data = it.last.event.data
-    match it.base:
+    match it.state:
+        case IssueState.DONE if it.reverted:
+            yield Wait(what="person", text="what was merged for it was taken out again: should it be done anew?")
         case IssueState.DONE:
             yield Wait(what="nothing", text="it is done, and nothing more is due")
         case IssueState.ESCALATED:
@@ -267,15 +257,16 @@ def _over(it: Standing) -> Iterator[Wait]:
 def _next(it: Standing) -> Iterator[str]:
     """What a person can type."""
     issue, data = it.issue, it.last.event.data
-    if it.base in (IssueState.ESCALATED, IssueState.STOPPED):
+    if may_be_tried_again(it):
         yield f"rig issue retry {issue}"
-        yield f"rig issue withdraw {issue}"
-    if it.base is IssueState.REFUSED and isinstance(data, IssueRefused):
+        if it.state is not IssueState.DONE:
+            yield f"rig issue withdraw {issue}"
+    if it.state is IssueState.REFUSED and isinstance(data, IssueRefused):
         if data.reason is Refusal.CYCLE:
             yield f"rig publish IssueRevised issue={issue} depends_on=…"
         else:
             yield f"rig repo add PATH --name {issue.repository} --check COMMAND"
-    if it.base.final:
+    if it.state.final:
         return
     if it.gates:
         head = next((gate.head_sha for gate in it.gates.values() if gate.head_sha is not None), None)

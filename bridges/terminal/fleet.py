@@ -16,6 +16,7 @@ from schemas import (
     IncidentEscalated,
     IncidentOpened,
     Paused,
+    Policy,
     PolicyAdopted,
     Recorded,
     Resumed,
@@ -52,6 +53,12 @@ class Fleet(Struct):
     """By scope; each says itself until when."""
     switched: dict[str, Recorded] = field(default_factory=dict[str, Recorded])
     """By scope: the last word, of either kind, about whether it is paused."""
+
+    @property
+    def policy_data(self) -> Policy | None:
+        """The policy in force."""
+        data = self.policy.event.data if self.policy is not None else None
+        return data.policy if isinstance(data, PolicyAdopted) else None
 
 
 def fleet(history: Iterable[Recorded]) -> Fleet:

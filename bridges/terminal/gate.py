@@ -1,18 +1,18 @@
 """`rig gate`: what waits for a person; and that person's word, about exactly the head commit that was there to see."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 from msgspec import Struct
 
-from bridges.terminal import lookup, names, sense, show, spoken
+from bridges.terminal import fleet, lookup, names, sense, show, spoken
 from bridges.terminal.errors import BadInput, Failed
 from bridges.terminal.output import say, say_json
 from bridges.terminal.session import person, reported, run
 from bridges.terminal.spoken import Spoken, wish
-from bridges.terminal.standing import GATE_ANSWERS, GateAnswer, GateKey, OpenGate, Standing, answers, standing
+from bridges.terminal.standing import GATE_ANSWERS, GateAnswer, GateKey, OpenGate, Standing, answers
 from bridges.terminal.views import Json
 from schemas import (
     GateApproved,
@@ -21,10 +21,10 @@ from schemas import (
     GateRejected,
     GateTriggered,
     IssueRef,
+    PolicyAdopted,
     Recorded,
     RepoRef,
     escape,
-    everything_about,
     one_line,
 )
 
@@ -99,7 +99,7 @@ def approve(
 def reject(
     context: typer.Context, issue: Issue, *, note: Note, reason: Which = None, head: Head = None, json: Json = False
 ) -> None:
-    """Do not let it through: the issue waits for people."""
+    """Do not let it through: back to work with your note, or, before any work, to people."""
     _answer(context, issue, GateRejected, note, reason=reason, head=head, json=json)
 
 
@@ -130,17 +130,20 @@ def _answer(
         async def answering(bus: "Bus") -> list[Spoken]:
             ref = await names.issue(bus, issue)
             it = await lookup.issue_standing(bus, ref)
-            await _check_may(bus, ref)
+            _check_may(it)
             if (said := sense.answered_before(it, meant)) is not None:
                 return [spoken.before(said)]
-            return [await spoken.say(bus, ref, _at(meant, gate), gate.id) for gate in sense.open_gates(it, which, head)]
+            gates = sense.open_gates(it, which, head)
+            if kind is GateRejected:  # one no is enough
+                return [await spoken.say(bus, ref, _at(meant, gates[0], which), gates[0].id)]
+            return [await spoken.say(bus, ref, _at(meant, gate, gate.reason), gate.id) for gate in gates]
 
         said = run(context, answering)
         say_json(Answers(said=said)) if json else say(map(str, said))
 
 
-def _at(meant: GateAnswer, gate: OpenGate) -> GateAnswer:
-    return wish(type(meant), reason=gate.reason, head_sha=gate.head_sha, by=meant.by, note=meant.note)
+def _at(meant: GateAnswer, gate: OpenGate, reason: GateReason | None) -> GateAnswer:
+    return wish(type(meant), reason=reason, head_sha=gate.head_sha, by=meant.by, note=meant.note)
 
 
 def _reason(typed: str) -> GateReason:
@@ -150,37 +153,42 @@ def _reason(typed: str) -> GateReason:
         raise BadInput(f"--reason: {typed[:40]!r} is none of {', '.join(GateReason)}") from None
 
 
-async def _check_may(bus: "Bus", issue: IssueRef) -> None:
+def _check_may(it: Standing) -> None:
     """Raises Failed for who may not: the conductor would not listen to them."""
-    allowed = sense.approvers(await lookup.policy_in_force(bus), await lookup.overrides_of(bus, issue.repository))
+    allowed = it.house.approvers
     if allowed and person() not in allowed:
-        raise Failed(f"{person()} may not answer at the gates of {issue.repository}; {', '.join(allowed)} may")
+        raise Failed(f"{person()} may not answer at the gates of {it.issue.repository}; {', '.join(allowed)} may")
 
 
 async def _open(bus: "Bus", where: RepoRef | None) -> list[GateLine]:
-    """Every gate that is open. Whole issues are read only where no word at the gates has closed them all."""
+    """Every gate that is open. Issues are read whole only where no word at the gates has closed them all."""
     place = "*.*" if where is None else f"{escape(where.owner)}.{escape(where.repo)}"
-    words = await bus.log.history([f"rig.issue.{place}.*.*.{kind.name()}" for kind in (GateTriggered, *GATE_ANSWERS)])
-    refs = unanswered(words)
+    words = [f"rig.issue.{place}.*.*.{kind.name()}" for kind in (GateTriggered, *GATE_ANSWERS)]
+    repositories = [f"rig.repo.{place}.*.{kind.name()}" for kind in lookup.OF_REPOSITORY]
+    history = await bus.log.history([*words, *repositories, *fleet.filters((PolicyAdopted,))])
+    refs = unanswered(history)
     found: list[GateLine] = []
     for some in (refs[start : start + AT_ONCE] for start in range(0, len(refs), AT_ONCE)):
-        history = await bus.log.history([everything_about(ref) for ref in some])
-        for ref in some:
-            it = standing((said for said in history if said.event.about == ref), ref)
+        for it in (await lookup.standings(bus, some)).values():
             found += [] if it is None else gate_lines(it)
     return sorted(found, key=lambda line: line.since)
 
 
-def unanswered(words: Iterable[Recorded]) -> list[IssueRef]:
-    """The issues at whose gates something was not answered; it may be void all the same, by a newer head, say."""
+def unanswered(history: Sequence[Recorded]) -> list[IssueRef]:
+    """The issues at whose gates nobody who may has answered; they may be void all the same, by a newer head, say.
+
+    Of these events: those at the gates, and who may answer there.
+    """
+    houses = lookup.houses(history)
     waiting: dict[IssueRef, set[GateKey]] = {}
-    for said in words:
+    for said in history:
         match said.event.about, said.event.data:
             case IssueRef() as ref, GateTriggered() as opened:
                 waiting.setdefault(ref, set()).add((opened.reason, opened.head_sha))
             case IssueRef() as ref, (GateApproved() | GateRejected() | GateBypassed()) as answer:
-                answered = {key for key in waiting.get(ref, ()) if answers(answer, key)}
-                waiting[ref] = waiting.get(ref, set()) - answered
+                allowed = houses[ref.repository].approvers if ref.repository in houses else ()
+                if not allowed or answer.by in allowed:
+                    waiting[ref] = {key for key in waiting.get(ref, ()) if not answers(answer, key)}
             case _:
                 pass
     return [ref for ref, gates in waiting.items() if gates]

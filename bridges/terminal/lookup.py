@@ -2,14 +2,17 @@
 
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from bridges.terminal import fleet as fleet_
 from bridges.terminal.errors import BadInput, Failed
 from bridges.terminal.fleet import Fleet
-from bridges.terminal.standing import Standing, standing
+from bridges.terminal.standing import House, Standing, standing
 from schemas import (
     FLEET,
     Actor,
     AgentRef,
+    BudgetRaised,
     Event,
     IssueRef,
     Overrides,
@@ -26,16 +29,54 @@ from schemas import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from bus import Bus
 
 AGENT_ROLES = (Actor.DEV_E, Actor.REVIEW_E)
+OF_REPOSITORY = (RepositoryAdded, RepositoryConfigured, RepositoryRemoved)
 
 
 async def issue_standing(bus: "Bus", issue: IssueRef) -> Standing:
     """Where the issue stands. Raises Failed for one that nobody has approved."""
-    return must_stand(standing(await bus.log.history([everything_about(issue)]), issue), issue)
+    return must_stand((await standings(bus, [issue]))[issue], issue)
+
+
+async def standings(bus: "Bus", issues: "Sequence[IssueRef]") -> dict[IssueRef, Standing | None]:
+    """Where several issues stand, in one reading; None: nobody has approved it."""
+    if not issues:
+        return {}
+    repositories = dict.fromkeys(ref.repository for ref in issues)
+    filters = [everything_about(ref) for ref in issues]
+    filters += [name for ref in repositories for name in about_repository(ref)]
+    history = await bus.log.history([*filters, *fleet_.filters((PolicyAdopted, BudgetRaised))])
+    return standings_in(history, issues)
+
+
+def standings_in(history: "Sequence[Recorded]", issues: "Iterable[IssueRef]") -> dict[IssueRef, Standing | None]:
+    """The same, of events that were read: those of the issues, their repositories, policies and raised budgets."""
+    of, known = _by_what_they_are_about(history), houses(history)
+    raised = [said for said in of.get(FLEET, []) if isinstance(said.event.data, BudgetRaised)]
+    found: dict[IssueRef, Standing | None] = {}
+    for ref in issues:
+        words = sorted([*of.get(ref, []), *raised], key=lambda said: said.position)
+        found[ref] = standing(words, ref, known.get(ref.repository))
+    return found
+
+
+def houses(history: "Iterable[Recorded]") -> dict[RepoRef, House]:
+    """Whose word counts, of each repository that is spoken of."""
+    of = _by_what_they_are_about(history)
+    policy = fleet_.fleet(of.get(FLEET, [])).policy_data
+    refs = {ref if isinstance(ref, RepoRef) else ref.repository for ref in of if isinstance(ref, RepoRef | IssueRef)}
+    return {ref: served(of.get(ref, [])).house(policy) for ref in refs}
+
+
+def _by_what_they_are_about(history: "Iterable[Recorded]") -> dict[Ref, list[Recorded]]:
+    of: dict[Ref, list[Recorded]] = {}
+    for said in history:
+        of.setdefault(said.event.about, []).append(said)
+    return of
 
 
 def must_stand(found: Standing | None, issue: IssueRef) -> Standing:
@@ -57,31 +98,44 @@ async def policy_adopted(bus: "Bus") -> Recorded | None:
 
 async def policy_in_force(bus: "Bus") -> Policy | None:
     """The policy in force; None: there is none yet."""
-    said = await policy_adopted(bus)
-    return said.event.data.policy if said is not None and isinstance(said.event.data, PolicyAdopted) else None
+    return fleet_.Fleet(policy=await policy_adopted(bus)).policy_data
 
 
-async def overrides_of(bus: "Bus", repository: RepoRef) -> Overrides | None:
-    """Where the policy of a repository differs; None: nowhere."""
-    said = [await last_said(bus, repository, kind) for kind in (RepositoryAdded, RepositoryConfigured)]
-    words = sorted((word for word in said if word is not None), key=lambda word: word.position)
-    return repository_of(words, repository)[1]
+class Served(Struct):
+    """A repository, as its events tell it."""
+
+    configured: bool = False
+    """Whether the forge has looked at it, and serves it."""
+    overrides: Overrides | None = None
+    reviewers: tuple[str, ...] = ()
+
+    def house(self, policy: Policy | None) -> House:
+        """Whose word counts there."""
+        approvers = () if policy is None else policy.gates.approvers
+        if self.overrides is not None and self.overrides.approvers is not None:
+            approvers = self.overrides.approvers
+        return House(approvers=approvers, reviewers=self.reviewers)
 
 
-def repository_of(history: "Iterable[Recorded]", repository: RepoRef) -> tuple[bool, Overrides | None]:
-    """Whether the forge serves the repository, and where its policy differs, after these events, in order."""
-    configured, overrides = False, None
+def served(history: "Iterable[Recorded]") -> Served:
+    """What these events, in order, say of their repository."""
+    found = Served()
     for said in history:
-        match said.event.about, said.event.data:
-            case ref, RepositoryConfigured() as data if ref == repository:
-                configured, overrides = True, data.overrides
-            case ref, RepositoryAdded() as data if ref == repository:
-                overrides = data.overrides
-            case ref, RepositoryRemoved() if ref == repository:
-                configured, overrides = False, None
+        match said.event.data:
+            case RepositoryAdded() as data:
+                found.overrides, found.reviewers = data.overrides, data.reviewers
+            case RepositoryConfigured() as data:
+                found = Served(configured=True, overrides=data.overrides, reviewers=data.reviewers)
+            case RepositoryRemoved():
+                found = Served()
             case _:
                 pass
-    return configured, overrides
+    return found
+
+
+def about_repository(ref: RepoRef) -> list[str]:
+    """Where such events are said; what its workflows did is not among them."""
+    return [f"{branch(ref)}.*.{kind.name()}" for kind in OF_REPOSITORY]
 
 
 async def last_said(bus: "Bus", about: Ref, event: type[Event]) -> Recorded | None:

@@ -7,7 +7,7 @@ could change nothing is refused, with what to do instead.
 from typing import Final, NoReturn
 
 from bridges.terminal.errors import Failed
-from bridges.terminal.standing import GATE_ANSWERS, GateAnswer, GateKey, OpenGate, Standing
+from bridges.terminal.standing import GATE_ANSWERS, GateAnswer, GateKey, OpenGate, Standing, may_be_tried_again
 from schemas import (
     AssignRequested,
     Event,
@@ -15,8 +15,6 @@ from schemas import (
     IssueApproved,
     IssueState,
     IssueWithdrawn,
-    Overrides,
-    Policy,
     PriorityChanged,
     QuestionAnswered,
     QuestionAsked,
@@ -32,25 +30,25 @@ def holds(it: Standing, wish: Event) -> Recorded | None:
     """What was said already and holds; None: it should be said. Raises Failed where it would change nothing."""
     match wish:
         case Stopped():
-            if it.base is IssueState.STOPPED:
+            if it.state is IssueState.STOPPED:
                 return it.wishes.get(Stopped)
-            if it.base.final:
+            if it.state.final:
                 raise Failed(f"{it.issue} is {it.words}: there is nothing to stop")
         case RetryRequested():
-            if it.base not in (IssueState.ESCALATED, IssueState.STOPPED):
+            if not may_be_tried_again(it):
                 return _latest(it, wish) or _refuse(it, "it is tried again when it is escalated or stopped")
         case IssueWithdrawn():
-            if it.base is IssueState.WITHDRAWN:
+            if it.state is IssueState.WITHDRAWN:
                 return it.wishes.get(IssueWithdrawn)
-            if it.base is IssueState.DONE:
+            if it.state is IssueState.DONE:
                 _refuse(it, "what is merged is taken out again by a revert")
         case PriorityChanged(priority=priority):
-            if it.base in _OVER:
+            if it.state in _OVER:
                 _refuse(it, "how urgent it is no longer matters")
             if it.priority is priority:
                 return it.wishes.get(PriorityChanged) or it.wishes[IssueApproved]
         case AssignRequested():
-            if it.base in _OVER:
+            if it.state in _OVER and not may_be_tried_again(it):
                 _refuse(it, "nobody works on it any more")
             return _latest(it, wish)
         case _:
@@ -98,13 +96,6 @@ def answered_before(it: Standing, answer: GateAnswer) -> Recorded | None:
     if isinstance(data, GATE_ANSWERS) and (data.by, data.note) == (answer.by, answer.note):
         return said
     return None
-
-
-def approvers(policy: Policy | None, overrides: Overrides | None) -> tuple[str, ...]:
-    """Who may answer at the gates of a repository; empty: whoever may speak to the rig."""
-    if overrides is not None and overrides.approvers is not None:
-        return overrides.approvers
-    return () if policy is None else policy.gates.approvers
 
 
 def name(gate: GateKey) -> str:

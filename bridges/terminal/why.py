@@ -16,17 +16,13 @@ from bridges.terminal.chain import Known, Missing, chain
 from bridges.terminal.explain import Facts, Why, explain
 from bridges.terminal.output import say, say_json
 from bridges.terminal.session import reported, run
-from bridges.terminal.standing import Standing, standing
+from bridges.terminal.standing import Standing
 from bridges.terminal.views import Json
 from schemas import (
     AgentRef,
     IssueRef,
     Recorded,
-    RepositoryAdded,
-    RepositoryConfigured,
-    RepositoryRemoved,
     WorkStarted,
-    branch,
     everything_about,
     one_line,
 )
@@ -60,22 +56,13 @@ def why(
 
 async def of(bus: "Bus", issue: IssueRef, now: datetime) -> Why:
     """The answer about one issue. Raises Failed for one that nobody has approved, or BusError."""
-    repository = [
-        f"{branch(issue.repository)}.*.{kind.name()}"
-        for kind in (RepositoryAdded, RepositoryConfigured, RepositoryRemoved)
-    ]
-    history = await bus.log.history([everything_about(issue), *repository, *fleet.filters()])
-    it = lookup.must_stand(standing(history, issue), issue)
-    first = it.depends_on[:DEPENDENCIES_MAX]
-    others = await bus.log.history([everything_about(ref) for ref in first]) if first else []
-    configured, overrides = lookup.repository_of(history, issue.repository)
-    facts = Facts(
-        fleet=fleet.fleet(history),
-        repository=configured,
-        overrides=overrides,
-        depends_on={ref: standing((said for said in others if said.event.about == ref), ref) for ref in first},
-    )
-    links, missing = await _causes(bus, it, Known([*history, *others]), history)
+    filters = [everything_about(issue), *lookup.about_repository(issue.repository), *fleet.filters()]
+    history = await bus.log.history(filters)
+    it = lookup.must_stand(lookup.standings_in(history, [issue])[issue], issue)
+    others = await lookup.standings(bus, it.depends_on[:DEPENDENCIES_MAX])
+    repository = lookup.served(said for said in history if said.event.about == issue.repository)
+    facts = Facts(fleet=fleet.fleet(history), repository=repository.configured, depends_on=others)
+    links, missing = await _causes(bus, it, Known(history), history)
     return explain(it, links, missing, facts, now)
 
 

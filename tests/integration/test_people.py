@@ -216,9 +216,13 @@ async def test_a_person_lets_through_what_was_there_to_see(rig: Terminal, cli: B
 async def test_one_gate_may_be_answered_and_the_others_stay(rig: Terminal, cli: Bus, others: Others) -> None:
     await others(pushed(head=HEAD), by="agent")
     await others(SENSITIVE, SIZE)
-    said = await rig("gate", "reject", "shop#1", "--reason", "size", "--note", "split it")
-    assert said.out == f"demo/shop#1: not let through (size), says {person()}: split it (position 8)\n"
+    said = await rig("gate", "bypass", "shop#1", "--reason", "size", "--note", "no time")
+    assert said.out == f"demo/shop#1: gate bypassed (size) by {person()}: no time (position 8)\n"
     assert len((await rig("gate", "list", "--json")).json()["gates"]) == 1
+    said = await rig("gate", "reject", "shop#1", "--note", "split it", "--json")
+    assert [word["position"] for word in said.json()["said"]] == [9]
+    assert (await last(cli)).head_sha == HEAD
+    assert (await rig("why", "shop#1", "--json")).json()["state"] == "changes_requested"
 
 
 async def test_who_may_not_approve_is_told_who_may(rig: Terminal, cli: Bus, others: Others) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bridges.terminal import Failed, sense
+from bridges.terminal import Failed, lookup, sense
 from bridges.terminal.standing import standing
 from schemas import (
     AssignRequested,
@@ -141,8 +141,11 @@ class TestGates:
 
     def test_who_may(self) -> None:
         policy = Policy(gates=Gates(approvers=("ann",)))
-        assert sense.approvers(None, None) == ()
-        assert sense.approvers(policy, None) == ("ann",)
-        assert sense.approvers(policy, Overrides()) == ("ann",)
-        assert sense.approvers(policy, Overrides(approvers=("bob",))) == ("bob",)
-        assert sense.approvers(policy, Overrides(approvers=())) == ()
+        for overrides, allowed in (
+            (None, ("ann",)),
+            (Overrides(), ("ann",)),
+            (Overrides(approvers=("bob",)), ("bob",)),
+            (Overrides(approvers=()), ()),
+        ):
+            assert lookup.Served(overrides=overrides).house(policy).approvers == allowed
+        assert lookup.Served().house(None).approvers == ()

@@ -4,8 +4,10 @@ from datetime import timedelta
 
 import pytest
 
-from bridges.terminal.standing import Standing, standing
+from bridges.terminal.standing import House, Standing, standing
 from schemas import (
+    AssignRequested,
+    BudgetRaised,
     ChecksFailed,
     ChecksPassed,
     Conclusion,
@@ -34,14 +36,18 @@ from schemas import (
     IssueWithdrawn,
     MergeConflicted,
     Merged,
+    MergeRefusal,
+    MergeRefused,
     MergeRequested,
     Priority,
     PriorityChanged,
+    PullRequestClosed,
     PullRequestOpened,
     QuestionAnswered,
     QuestionAsked,
     Refusal,
     RetryRequested,
+    Reverted,
     ReviewDisputed,
     Stopped,
     UnassignReason,
@@ -59,16 +65,20 @@ FAILED = ChecksFailed(head_sha=HEAD, base_sha=BASE, failed=(FailedCheck(name="te
 MERGE = MergeRequested(epoch=1, pull_request=1, head_sha=HEAD, base_sha=BASE)
 MERGED = Merged(head_sha=HEAD, base_sha=BASE, merge_sha="d" * 40)
 DONE = IssueDone(duration_minutes=1, attempts=1, merge_sha="d" * 40)
+REVERTED = Reverted(merge_sha="d" * 40, revert_sha="e" * 40, by="ann")
 ESCALATED = IssueEscalated(reason=EscalationReason.ATTEMPTS, attempts=3)
 REVIEWED = (APPROVED, assigned(), started(), pushed(head=HEAD), OPENED)
 SENSITIVE = GateTriggered(reason=GateReason.SENSITIVE_PATH, head_sha=HEAD, paths=("auth/login.py",))
+
+
+HOUSE = House(approvers=("ann",), reviewers=("bob",))
 
 
 def after(*events: Event) -> Standing:
     told = Told()
     for event in events:
         told.say(event)
-    found = standing(told.log, ISSUE)
+    found = standing(told.log, ISSUE, HOUSE)
     assert found is not None
     return found
 
@@ -94,8 +104,19 @@ def after(*events: Event) -> Standing:
         ((*REVIEWED, PASSED, SENSITIVE), "gated"),
         ((*REVIEWED, PASSED, MERGE), "merging"),
         ((*REVIEWED, PASSED, MERGE, MergeConflicted(head_sha=HEAD, base_sha=BASE)), "merge_conflict"),
-        ((*REVIEWED, PASSED, MERGE, MERGED), "merging"),
-        ((*REVIEWED, PASSED, MERGE, MERGED, DeadlineSet(kind=DeadlineKind.DEPLOY, at=BEGAN)), "deploying"),
+        (
+            (*REVIEWED, PASSED, MERGE, MergeRefused(head_sha=HEAD, base_sha=BASE, reason=MergeRefusal.BASE_MOVED)),
+            "in_review",
+        ),
+        (
+            (*REVIEWED, PASSED, MERGE, MergeRefused(head_sha=HEAD, base_sha=BASE, reason=MergeRefusal.PROTECTED)),
+            "merging",
+        ),
+        ((*REVIEWED, PASSED, MERGE, PullRequestClosed(pull_request=1, superseded_by=2)), "in_review"),
+        ((*REVIEWED, PASSED, MERGE, MERGED), "deploying"),
+        ((*REVIEWED, PASSED, SENSITIVE, MERGED), "deploying"),
+        ((*REVIEWED, PASSED, MERGE, MERGED, ESCALATED, RetryRequested(by="ann")), "deploying"),
+        ((*REVIEWED, PASSED, MERGE, MERGED, DONE, REVERTED, RetryRequested(by="ann")), "queued"),
         ((*REVIEWED, PASSED, MERGE, MERGED, DONE), "done"),
         ((APPROVED, ESCALATED), "escalated"),
         ((APPROVED, ESCALATED, RetryRequested(by="ann")), "queued"),
@@ -103,6 +124,7 @@ def after(*events: Event) -> Standing:
         ((APPROVED, IssueRefused(reason=Refusal.CYCLE), IssueRevised(depends_on=())), "queued"),
         ((APPROVED, assigned(), Stopped(by="ann")), "stopped"),
         ((APPROVED, Stopped(by="ann"), RetryRequested(by="ann")), "queued"),
+        ((APPROVED, Stopped(by="ann"), AssignRequested(to="dev-e-2", by="ann")), "queued"),
         ((APPROVED, IssueWithdrawn(by="ann")), "withdrawn"),
         ((APPROVED, IssueWithdrawn(by="ann"), APPROVED), "queued"),
         ((*REVIEWED, PASSED, MERGE, MERGED, DONE, IssueWithdrawn(by="ann")), "done"),
@@ -124,6 +146,7 @@ def test_what_does_not_count_moves_nothing() -> None:
     for event in (
         ChecksPassed(head_sha=NEXT, base_sha=BASE, checks=()),
         ReviewDisputed(pull_request=1, head_sha=NEXT, reviewer="bob", summary="no"),
+        ReviewDisputed(pull_request=1, head_sha=HEAD, reviewer="stranger", summary="no"),
         pushed(epoch=1, run="r-9", head=NEXT),
         RetryRequested(by="ann"),
         PriorityChanged(priority=Priority.LOW, by="ann"),
@@ -174,29 +197,50 @@ class TestGates:
         assert self.reasons(SENSITIVE, self.SIZE, approved) == ["sensitive_path"]
         assert after(*REVIEWED, PASSED, SENSITIVE, self.SIZE, approved).state == "gated"
 
-    @pytest.mark.parametrize("answer", [GateApproved, GateBypassed, GateRejected])
+    @pytest.mark.parametrize("answer", [GateApproved, GateBypassed])
     def test_a_word_without_a_reason_answers_every_gate_of_that_head(self, answer: type[GateApproved]) -> None:
-        assert self.reasons(SENSITIVE, self.SIZE, answer(head_sha=HEAD, by="ann", note="read")) == []
+        it = after(*REVIEWED, PASSED, SENSITIVE, self.SIZE, answer(head_sha=HEAD, by="ann", note="read"))
+        assert (it.state, it.gates) == ("in_review", {})
 
-    def test_a_word_about_another_head_answers_nothing(self) -> None:
+    def test_one_that_is_rejected_goes_back_to_work_whatever_else_is_open(self) -> None:
+        it = after(
+            *REVIEWED,
+            PASSED,
+            SENSITIVE,
+            self.SIZE,
+            GateRejected(reason=GateReason.SIZE, head_sha=HEAD, by="ann", note="no"),
+        )
+        assert (it.state, it.gates) == ("changes_requested", {})
+
+    def test_a_word_about_another_head_or_of_somebody_who_may_not_answers_nothing(self) -> None:
         assert self.reasons(SENSITIVE, GateApproved(head_sha=NEXT, by="ann", note="read")) == ["sensitive_path"]
         assert self.reasons(SENSITIVE, GateApproved(by="ann", note="read")) == ["sensitive_path"]
+        assert self.reasons(SENSITIVE, GateApproved(head_sha=HEAD, by="bob", note="read")) == ["sensitive_path"]
 
     def test_a_gate_that_is_triggered_twice_is_one_and_keeps_its_beginning(self) -> None:
         it = after(*REVIEWED, PASSED, SENSITIVE, SENSITIVE)
         assert [gate.id for gate in it.gates.values()] == ["id-7"]
 
-    def test_a_new_head_leaves_the_gates_of_the_old_one_behind(self) -> None:
-        again = (assigned(2, 2), started(2, "r-2"), pushed(2, "r-2", NEXT))
-        assert self.reasons(SENSITIVE, FAILED) == ["sensitive_path"], "the same head may come back to it"
-        assert after(*REVIEWED, PASSED, SENSITIVE, FAILED).state == "changes_requested"
-        assert self.reasons(SENSITIVE, FAILED, *again) == []
+    def test_whatever_else_happens_leaves_the_gates_behind(self) -> None:
+        assert self.reasons(SENSITIVE, FAILED) == []
+        assert after(*REVIEWED, PASSED, GateTriggered(reason=GateReason.SIZE, head_sha=NEXT)).gates == {}
+        assert after(APPROVED, assigned(), started(), self.SIZE).gates == {}
 
-    def test_a_gate_before_there_is_a_head_outlasts_no_end(self) -> None:
+    def test_a_gate_before_there_is_a_head(self) -> None:
         budget = GateTriggered(reason=GateReason.BUDGET, detail="$10 since its last progress")
+        raised = BudgetRaised(scope="issue:demo/shop#1", limit_usd=9, until=BEGAN, by="ann")
+        other = BudgetRaised(scope="issue:demo/shop#2", limit_usd=9, until=BEGAN, by="ann")
         assert after(APPROVED, budget).state == "gated"
         assert after(APPROVED, budget, GateApproved(by="ann", note="go on")).state == "queued"
+        assert after(APPROVED, budget, GateRejected(by="ann", note="no")).state == "queued"
+        assert after(APPROVED, budget, raised).state == "queued"
+        assert after(APPROVED, budget, other).state == "gated"
         assert after(APPROVED, budget, Stopped(by="ann")).gates == {}
+
+    def test_a_label_may_have_been_what_it_was_held_for(self) -> None:
+        held = GateTriggered(reason=GateReason.POLICY, head_sha=HEAD)
+        assert after(*REVIEWED, PASSED, held, IssueRevised(labels=())).state == "in_review"
+        assert after(*REVIEWED, PASSED, held, self.SIZE, IssueRevised(labels=())).state == "gated"
 
 
 class TestQuestions:

@@ -8,7 +8,7 @@ from bridges.terminal import why
 from bridges.terminal.chain import Known, Missing, chain
 from bridges.terminal.explain import REASONS, Facts, Why, explain
 from bridges.terminal.fleet import fleet
-from bridges.terminal.standing import standing
+from bridges.terminal.standing import House, standing
 from schemas import (
     Actor,
     BudgetExceeded,
@@ -30,7 +30,6 @@ from schemas import (
     IssueUnassigned,
     IssueWaiting,
     IssueWithdrawn,
-    Overrides,
     Paused,
     Policy,
     PolicyAdopted,
@@ -50,9 +49,9 @@ APPROVED = IssueApproved(title="Fix total", author="ann")
 ADOPTED = PolicyAdopted(policy=Policy(), hash="p", by="ann")
 
 
-def asked(told: Told, *, hours: float = 0, **facts: object) -> Why:
+def asked(told: Told, *, hours: float = 0, approvers: tuple[str, ...] = (), **facts: object) -> Why:
     """The answer so many hours after the last word."""
-    it = standing(told.log, ISSUE)
+    it = standing(told.log, ISSUE, House(approvers=approvers))
     assert it is not None
     links, missing = chain(it.last, Known(told.log))
     now = told.time(len(told.log)) + timedelta(hours=hours)
@@ -121,7 +120,7 @@ class TestWaits:
     def test_a_gate_says_since_when_why_and_who_may(self) -> None:
         gate = GateTriggered(reason=GateReason.SENSITIVE_PATH, head_sha=HEAD, paths=("auth/a.py", "auth/b.py"))
         told = of(APPROVED, assigned(), started(), pushed(head=HEAD), gate)
-        answer = asked(told, hours=2, overrides=Overrides(approvers=("eve", "zoe")))
+        answer = asked(told, hours=2, approvers=("eve", "zoe"))
         assert answer.state == "gated"
         assert waits(answer)["gate"] == (
             "sensitive path at aaaaaaaaa, for 2 h (auth/a.py, auth/b.py); eve, zoe may let it through"

@@ -1,0 +1,227 @@
+"""The terminal's fold of one issue says what the conductor's says, wherever whatever may be said leads.
+
+The two share no code but the ownership of work: what `rig why` tells, and what a person may approve, is what the
+conductor will act on.
+"""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bridges.terminal import lookup
+from schemas import (
+    FLEET,
+    Actor,
+    AssignRequested,
+    BudgetRaised,
+    Changes,
+    Delivery,
+    Environment,
+    Event,
+    FailureKind,
+    GateApproved,
+    GateBypassed,
+    GateReason,
+    GateRejected,
+    Gates,
+    IssueRef,
+    IssueRevised,
+    IssueWithdrawn,
+    MergeConflicted,
+    Merged,
+    MergeRefusal,
+    MergeRefused,
+    Policy,
+    PullRequestClosed,
+    QuestionAnswered,
+    QuestionAsked,
+    Recorded,
+    RetryRequested,
+    Reverted,
+    Stopped,
+    Verified,
+)
+from tests.support.story import BASE, Story, sha
+
+SENSITIVE = Changes(files=1, lines=1, paths=("auth/login.py",))
+POLICY = Policy(
+    gates=Gates(approvers=("ada",)), delivery=Delivery(environment=Environment.STAGING, verified=True), attempts_max=2
+)
+HEADS = ("h1", "h2")
+
+
+def recorded(story: Story) -> list[Recorded]:
+    return [Recorded(position, said.time, said) for position, said in enumerate(story.log, start=1)]
+
+
+def agree(story: Story, ref: IssueRef, *, decided: bool = True) -> None:
+    """`decided`: the conductor has said what it has to say to that, so that a deadline is set wherever one is due."""
+    theirs, ours = story.issue(ref), lookup.standings_in(recorded(story), [ref])[ref]
+    assert ours is not None
+    assert ours.state == theirs.state
+    assert (ours.ownership, ours.head, ours.merge_sha) == (theirs.ownership, theirs.head, theirs.merge_sha)
+    assert sorted(ours.gates) == sorted(theirs.open_gates)
+    assert (ours.question is not None) == (theirs.question is not None and theirs.state == "in_progress")
+    if not decided:
+        return
+    live = theirs.deadline if theirs.deadline is not None and not theirs.deadline.passed else None
+    known = ours.deadline.event.data if ours.deadline is not None else None
+    assert (live is None) == (known is None)
+    if live is not None:
+        assert (known.kind, known.at) == (live.kind, live.at)  # type: ignore[union-attr]
+
+
+def words(ref: IssueRef, epoch: int, head: str, by: str, reason: GateReason | None) -> dict[str, tuple[Actor, Event]]:
+    """What may be said besides what a Story has words for, sensible or not."""
+    at = sha(head)
+    return {
+        "stop": (Actor.CLI, Stopped(by=by)),
+        "retry": (Actor.CLI, RetryRequested(by=by)),
+        "assign": (Actor.CLI, AssignRequested(to="dev-e", by=by)),
+        "withdraw": (Actor.CLI, IssueWithdrawn(by=by)),
+        "unlabel": (Actor.CLI, IssueRevised(labels=())),
+        "label": (Actor.CLI, IssueRevised(labels=("wip",))),
+        "approve": (Actor.CLI, GateApproved(reason=reason, head_sha=at, by=by, note="n")),
+        "bypass": (Actor.CLI, GateBypassed(reason=reason, head_sha=at, by=by, note="n")),
+        "reject": (Actor.CLI, GateRejected(reason=reason, head_sha=at, by=by, note="n")),
+        "approve early": (Actor.CLI, GateApproved(reason=reason, by=by, note="n")),
+        "reject early": (Actor.CLI, GateRejected(reason=reason, by=by, note="n")),
+        "ask": (Actor.DEV_E, QuestionAsked(epoch=epoch, run="r-1", question="?")),
+        "answer": (Actor.CLI, QuestionAnswered(epoch=epoch, run="r-1", answer="!", by=by)),
+        "conflict": (Actor.LOCAL, MergeConflicted(head_sha=at, base_sha=BASE)),
+        "base moved": (Actor.LOCAL, MergeRefused(head_sha=at, base_sha=BASE, reason=MergeRefusal.BASE_MOVED)),
+        "protected": (Actor.LOCAL, MergeRefused(head_sha=at, base_sha=BASE, reason=MergeRefusal.PROTECTED)),
+        "merged": (Actor.LOCAL, Merged(head_sha=at, base_sha=BASE, merge_sha=sha(f"m{head}"))),
+        "revert": (Actor.LOCAL, Reverted(merge_sha=sha(f"m{head}"), revert_sha=sha("r"), by=by)),
+        "superseded": (Actor.LOCAL, PullRequestClosed(pull_request=1, superseded_by=2)),
+        "closed": (Actor.LOCAL, PullRequestClosed(pull_request=1)),
+        "verified": (Actor.CLI, Verified(environment=Environment.STAGING, by=by)),
+    }
+
+
+STEPS = st.tuples(
+    st.sampled_from(
+        [*words(IssueRef("a", "b", 1), 1, "h1", "ada", None), "raise", "again"]
+        + ["start", "push", "fail", "guard", "open", "pass", "break", "agree", "dispute", "wait"]
+        + ["on"] * 40
+    ),
+    st.sampled_from(HEADS),
+    st.sampled_from(["ada", "ada", "eve"]),
+    st.sampled_from([None, GateReason.SENSITIVE_PATH]),
+)
+
+
+ON = {
+    "queued": "wait",
+    "changes_requested": "wait",
+    "merge_conflict": "wait",
+    "assigned": "start",
+    "in_progress": "push, shown and checked",
+    "in_review": "pass",
+    "gated": "approve",
+    "merging": "merged",
+    "deploying": "verified",
+}
+"""How it goes on where nothing is in the way."""
+
+
+def act(story: Story, ref: IssueRef, step: tuple[str, str, str, Any]) -> None:
+    what, head, by, reason = step
+    match ON.get(story.issue(ref).state, "retry") if what == "on" else what:
+        case "push, shown and checked":
+            story.push(ref, head)
+            story.open(ref, head, SENSITIVE)
+            story.check(ref, head)
+            story.review(ref, head)
+        case "start":
+            story.start(ref)
+        case "push":
+            story.push(ref, head)
+        case "fail":
+            story.fail(ref, FailureKind.CHECKS_FAILED)
+        case "guard":
+            story.fail(ref, FailureKind.GUARD)
+        case "open":
+            story.open(ref, head, SENSITIVE)
+        case "pass" | "break":
+            story.check(ref, head, passed=what == "pass")
+        case "agree" | "dispute":
+            story.review(ref, head, passed=what == "agree")
+        case "raise":
+            raised = BudgetRaised(scope=f"issue:{ref}", limit_usd=99, until=story.now + timedelta(days=1), by=by)
+            story.say(Actor.CLI, FLEET, raised)
+        case "again":
+            story.approve()
+        case "wait":
+            if story.issue(ref).deadline is not None:
+                story.deadline_passes(ref)
+        case other:
+            epoch = max(story.issue(ref).ownership.epoch, 1)
+            story.say(*_placed(ref, words(ref, epoch, head, by, reason)[other]))
+
+
+def _placed(ref: IssueRef, said: tuple[Actor, Event]) -> tuple[Actor, IssueRef, Event]:
+    return said[0], ref, said[1]
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(st.lists(STEPS, max_size=25), st.booleans())
+def test_whatever_is_said(steps: list[tuple[str, str, str, Any]], reviewed: bool) -> None:
+    story = Story(POLICY, reviewers=("review-e",) if reviewed else ())
+    ref = story.approve()
+    story.rounds()
+    for step in steps:
+        story.later(1)
+        act(story, ref, step)
+        agree(story, ref, decided=False)
+        story.rounds()
+        agree(story, ref)
+
+
+@pytest.mark.parametrize("again", ["the same head", "another head", "another pull request"])
+def test_a_gate_that_was_left_is_opened_anew_for_what_comes_back(again: str) -> None:
+    """Nobody has looked yet: it is not merged; and what was seen last is all that must be let through."""
+    story = Story(POLICY)
+    ref = story.approve()
+    story.to_review(ref, "h1", changes=SENSITIVE)
+    story.check(ref, "h1")
+    story.rounds()
+    story.later(1)
+    head = "h2" if again == "another head" else "h1"
+    if again == "another pull request":
+        story.say(Actor.LOCAL, ref, PullRequestClosed(pull_request=1, superseded_by=2))
+        story.rounds()
+        story.later(1)
+        story.open(ref, head, SENSITIVE)
+    else:
+        story.check(ref, "h1", passed=False)
+        story.to_review(ref, head, "r-2", changes=SENSITIVE)
+        story.later(1)
+        story.check(ref, head)
+    story.rounds()
+    assert (story.issue(ref).state, story.issue(ref).open_gates) == ("gated", [(GateReason.SENSITIVE_PATH, sha(head))])
+    agree(story, ref)
+    story.gate(GateApproved, ref, head)
+    story.rounds()
+    assert story.issue(ref).state == "merging"
+
+
+def test_the_way_to_a_gate_and_through_it() -> None:
+    """So that the walk above cannot agree by never coming anywhere."""
+    story = Story(POLICY)
+    ref = story.approve()
+    for step in ("start", "push", "open", "pass"):
+        story.rounds()
+        story.later(1)
+        act(story, ref, (step, "h1", "ada", None))
+    story.rounds()
+    assert [key[0] for key in story.issue(ref).open_gates] == [GateReason.SENSITIVE_PATH]
+    agree(story, ref)
+    for by, state in (("eve", "gated"), ("ada", "merging")):
+        act(story, ref, ("approve", "h1", by, None))
+        story.rounds()
+        assert story.issue(ref).state == state
+        agree(story, ref)
