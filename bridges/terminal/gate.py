@@ -12,7 +12,7 @@ from bridges.terminal.errors import BadInput, Failed
 from bridges.terminal.output import say, say_json
 from bridges.terminal.session import person, reported, run
 from bridges.terminal.spoken import Spoken, wish
-from bridges.terminal.standing import GATE_ANSWERS, GateAnswer, GateKey, OpenGate, Standing, answers
+from bridges.terminal.standing import GATE_ANSWERS, GateAnswer, GateKey, OpenGate, Standing, opens
 from bridges.terminal.views import Json
 from schemas import (
     GateApproved,
@@ -35,6 +35,7 @@ AnswerType: TypeAlias = type[GateApproved] | type[GateRejected] | type[GateBypas
 AT_ONCE = 50
 """Issues that are looked at together."""
 HEAD_MIN = 7
+DRIVEN = "for changes that a person drives (T3 in `rig policy show`) that is not enough: `rig gate bypass` is"
 
 
 class GateLine(Struct, frozen=True, kw_only=True):
@@ -59,6 +60,8 @@ class Answers(Struct, frozen=True, kw_only=True):
     """`rig gate approve --json` and its like: one event for each gate."""
 
     said: list[Spoken]
+    hint: str | None = None
+    """What may stand in the way nevertheless."""
 
 
 Issue = Annotated[str, typer.Argument(metavar="REPO#N", help="Like acme/web#42.")]
@@ -127,19 +130,21 @@ def _answer(
             raise BadInput(f"--head: {head[:80]!r} is not how a commit id begins: at least {HEAD_MIN} digits of it")
         meant = wish(kind, note=note, by=person())
 
-        async def answering(bus: "Bus") -> list[Spoken]:
+        async def answering(bus: "Bus") -> Answers:
             ref = await names.issue(bus, issue)
             it = await lookup.issue_standing(bus, ref)
             _check_may(it)
             if (said := sense.answered_before(it, meant)) is not None:
-                return [spoken.before(said)]
+                return Answers(said=[spoken.before(said)])
             gates = sense.open_gates(it, which, head)
             if kind is GateRejected:  # one no is enough
-                return [await spoken.say(bus, ref, _at(meant, gates[0], which), gates[0].id)]
-            return [await spoken.say(bus, ref, _at(meant, gate, gate.reason), gate.id) for gate in gates]
+                return Answers(said=[await spoken.say(bus, ref, _at(meant, gates[0], which), gates[0].id)])
+            words = [await spoken.say(bus, ref, _at(meant, gate, gate.reason), gate.id) for gate in gates]
+            drives = it.house.driven and kind is GateApproved and any(gate.reason is GateReason.TIER for gate in gates)
+            return Answers(said=words, hint=DRIVEN if drives else None)
 
-        said = run(context, answering)
-        say_json(Answers(said=said)) if json else say(map(str, said))
+        done = run(context, answering)
+        say_json(done) if json else say([*map(str, done.said), *([done.hint] if done.hint else [])])
 
 
 def _at(meant: GateAnswer, gate: OpenGate, reason: GateReason | None) -> GateAnswer:
@@ -186,9 +191,9 @@ def unanswered(history: Sequence[Recorded]) -> list[IssueRef]:
             case IssueRef() as ref, GateTriggered() as opened:
                 waiting.setdefault(ref, set()).add((opened.reason, opened.head_sha))
             case IssueRef() as ref, (GateApproved() | GateRejected() | GateBypassed()) as answer:
-                allowed = houses[ref.repository].approvers if ref.repository in houses else ()
-                if not allowed or answer.by in allowed:
-                    waiting[ref] = {key for key in waiting.get(ref, ()) if not answers(answer, key)}
+                house = houses[ref.repository]
+                if not house.approvers or answer.by in house.approvers:
+                    waiting[ref] = {key for key in waiting.get(ref, ()) if not opens(answer, key, house)}
             case _:
                 pass
     return [ref for ref, gates in waiting.items() if gates]

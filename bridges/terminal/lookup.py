@@ -24,6 +24,7 @@ from schemas import (
     RepositoryAdded,
     RepositoryConfigured,
     RepositoryRemoved,
+    Tier,
     branch,
     everything_about,
 )
@@ -114,7 +115,8 @@ class Served(Struct):
         approvers = () if policy is None else policy.gates.approvers
         if self.overrides is not None and self.overrides.approvers is not None:
             approvers = self.overrides.approvers
-        return House(approvers=approvers, reviewers=self.reviewers)
+        tiers = () if policy is None else (policy.tiers.otherwise, *policy.tiers.begin.values())
+        return House(approvers=approvers, reviewers=self.reviewers, driven=Tier.T3 in tiers)
 
 
 def served(history: "Iterable[Recorded]") -> Served:

@@ -86,6 +86,7 @@ _WISHES: Final = (
 )
 CHECKS: Final = "#checks"
 """Of the verdicts, the forge's; the others go by their reviewers' names."""
+_BEFORE_MERGE: Final = (IssueState.IN_REVIEW, IssueState.MERGING)
 _JUDGED: Final = (IssueState.IN_REVIEW, IssueState.GATED, IssueState.MERGING)
 
 
@@ -95,6 +96,9 @@ class House(Struct, frozen=True, kw_only=True):
     approvers: tuple[str, ...] = ()
     """At gates; empty: whoever may speak to the rig."""
     reviewers: tuple[str, ...] = ()
+    driven: bool = False
+    """Whether there are changes that a person drives (T3): nobody but the conductor can tell which, and it does not
+    take an approval as enough for them."""
 
 
 class OpenGate(Struct, frozen=True, kw_only=True):
@@ -134,6 +138,8 @@ class Standing(Struct, kw_only=True):
     """When the pull request was last shown, or closed."""
     author: str = ""
     """Of the pull request."""
+    workers: set[str] = field(default_factory=set[str])
+    """Whoever has worked on it: nobody reviews his own."""
     verdicts: dict[str, dict[str, tuple[bool, datetime]]] = field(
         default_factory=dict[str, dict[str, tuple[bool, datetime]]]
     )
@@ -141,6 +147,8 @@ class Standing(Struct, kw_only=True):
     base_moved: datetime | None = None
     answered: datetime | None = None
     """When the forge last said that it did not merge."""
+    answers: list[Event] = field(default_factory=list[Event])
+    """What it said then."""
     merge_sha: str | None = None
     merges: set[str] = field(default_factory=set[str])
     reverted: bool = False
@@ -213,9 +221,11 @@ def _apply(it: Standing, said: Recorded, data: Event) -> bool:
             it.question, it.deadline = None, None
         case IssueRefused() if it.state in WANTS_WORK:
             _enter(it, IssueState.REFUSED)
-        case IssueEscalated() if not it.state.final:
+        case IssueEscalated(reason=reason) if not it.state.final:
+            if reason.of_a_merge != (it.merge_sha is not None):
+                return False  # somebody merged it, or wants it done again, since this was decided
             _enter(it, IssueState.ESCALATED)
-        case IssueDone() if it.state is not IssueState.DONE:
+        case IssueDone() if it.merge_sha is not None and it.state is not IssueState.DONE:
             _enter(it, IssueState.DONE)
         case _:
             return _wish(it, data) or _forge(it, said, data) or _delivery(it, data)
@@ -308,13 +318,13 @@ def _gate(it: Standing, said: Recorded, data: GateTriggered | GateAnswer | Budge
                 _enter(it, IssueState.QUEUED if answered[0][1] is None else IssueState.CHANGES_REQUESTED)
             return bool(answered)
         case GateApproved() | GateBypassed():
-            return _opened(it, [key for key in it.gates if answers(data, key)])
+            return _opened(it, [key for key in it.gates if opens(data, key, it.house)])
 
 
 def _triggered(it: Standing, said: Recorded, data: GateTriggered) -> bool:
     """Only where the issue still stands as it stood when this was decided."""
     before_work = data.head_sha is None and it.state in WANTS_WORK
-    before_merge = data.head_sha is not None and data.head_sha == it.head and it.state is IssueState.IN_REVIEW
+    before_merge = data.head_sha is not None and data.head_sha == it.head and it.state in _BEFORE_MERGE
     key = data.reason, data.head_sha
     if key in it.gates or not (it.state is IssueState.GATED or before_work or before_merge):
         return False
@@ -347,6 +357,12 @@ def answers(data: GateAnswer, gate: GateKey) -> bool:
     return head == data.head_sha and data.reason in (None, reason)
 
 
+def opens(data: GateAnswer, gate: GateKey, house: House) -> bool:
+    """Whether this word, of somebody who may, surely ends that gate."""
+    drives = house.driven and gate[0] is GateReason.TIER and isinstance(data, GateApproved)
+    return answers(data, gate) and not drives
+
+
 # ── work ─────────────────────────────────────────────────────────────────────
 
 
@@ -360,6 +376,7 @@ def _work(it: Standing, data: IssueAssigned | WorkStarted | WorkPushed | WorkFai
         return False  # a decision that a person's word, or a merge, overtook
     if isinstance(data, WorkStarted):
         it.agent = data.agent
+        it.workers |= {data.agent, it.role or ""}
     _enter(it, _AFTER[type(data)])
     if isinstance(data, WorkPushed):
         if data.head_sha == it.head:
@@ -406,21 +423,17 @@ def _heard(it: Standing, said: Recorded, data: Event) -> bool:
                 _enter(it, IssueState.IN_REVIEW)
             return it.state in _JUDGED
         case ChecksPassed(head_sha=head) | ChecksFailed(head_sha=head):
-            passed = isinstance(data, ChecksPassed)
-            late = passed and head == it.head and it.base_moved is not None and time < it.base_moved
-            return not late and _verdict(it, head, CHECKS, passed, time)
+            late = head == it.head and it.base_moved is not None and time < it.base_moved
+            return not late and _verdict(it, head, CHECKS, isinstance(data, ChecksPassed), time)
         case ReviewPassed(head_sha=head, reviewer=by) | ReviewDisputed(head_sha=head, reviewer=by):
-            counts = by in it.house.reviewers and by not in (it.agent, it.role, it.author)
+            counts = by in it.house.reviewers and by not in it.workers and by != it.author
             return counts and _verdict(it, head, by, isinstance(data, ReviewPassed), time)
         case ReviewRequested(head_sha=head):
             it.deadline = None
             return head == it.head and it.state in _JUDGED
         case ReviewAbstained(head_sha=head):
             return head == it.head and it.state in _JUDGED
-        case MergeRequested(head_sha=head) if head == it.head and it.state in (
-            IssueState.IN_REVIEW,
-            IssueState.MERGING,
-        ):
+        case MergeRequested(head_sha=head) if head == it.head and it.state in _JUDGED:
             _enter(it, IssueState.MERGING)
         case MergeRefused() | MergeConflicted():
             return _not_merged(it, data, time)
@@ -452,9 +465,13 @@ def _judge(it: Standing) -> None:
 
 def _not_merged(it: Standing, data: MergeRefused | MergeConflicted, time: datetime) -> bool:
     asked = it.state in _JUDGED if isinstance(data, MergeConflicted) else it.state is IssueState.MERGING
-    if data.head_sha != it.head or not asked or (it.answered is not None and time <= it.answered):
+    if data.head_sha != it.head or not asked or (it.answered is not None and time < it.answered):
         return False
-    it.answered = time
+    if time != it.answered:
+        it.answered, it.answers = time, []
+    if data in it.answers:
+        return False
+    it.answers.append(data)
     if isinstance(data, MergeConflicted):
         _enter(it, IssueState.MERGE_CONFLICT)
     elif data.reason is MergeRefusal.BASE_MOVED:

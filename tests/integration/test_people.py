@@ -30,8 +30,9 @@ from schemas import (
     Ref,
     RepositoryAdded,
     Stopped,
+    Tier,
 )
-from schemas.policy import Gates
+from schemas.policy import Gates, Tiers
 from tests.support.readside import ISSUE, SHOP
 from tests.support.saying import assigned, pushed, started
 from tests.support.terminal import Terminal
@@ -223,6 +224,18 @@ async def test_one_gate_may_be_answered_and_the_others_stay(rig: Terminal, cli: 
     assert [word["position"] for word in said.json()["said"]] == [9]
     assert (await last(cli)).head_sha == HEAD
     assert (await rig("why", "shop#1", "--json")).json()["state"] == "changes_requested"
+
+
+async def test_of_what_a_person_drives_no_approval_is_enough(rig: Terminal, cli: Bus, others: Others) -> None:
+    policy = Policy(tiers=Tiers(otherwise=Tier.T3))
+    await others(PolicyAdopted(policy=policy, hash=policy.digest(), by="eve"), by="cli")
+    await others(pushed(head=HEAD), by="agent")
+    await others(GateTriggered(reason=GateReason.TIER, head_sha=HEAD, detail="dev-e, code: T3"))
+    approved = await rig("gate", "approve", "shop#1", "--note", "read it")
+    assert approved.out.splitlines()[1].startswith("for changes that a person drives (T3 in `rig policy show`) that")
+    assert len((await rig("gate", "list", "--json")).json()["gates"]) == 1, "nobody knows, until the conductor goes on"
+    assert (await rig("gate", "bypass", "shop#1", "--note", "mine")).code == 0
+    assert (await rig("gate", "list")).out == "no gate is open\n"
 
 
 async def test_who_may_not_approve_is_told_who_may(rig: Terminal, cli: Bus, others: Others) -> None:

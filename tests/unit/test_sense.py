@@ -15,6 +15,7 @@ from schemas import (
     IssueDone,
     IssueEscalated,
     IssueWithdrawn,
+    Merged,
     Overrides,
     Policy,
     Priority,
@@ -31,6 +32,7 @@ from tests.support.told import ISSUE, Told
 APPROVED = IssueApproved(title="Fix total", author="ann")
 HEAD, OTHER = "a" * 40, "c" * 40
 DONE = IssueDone(duration_minutes=1, attempts=1, merge_sha="d" * 40)
+MERGED = Merged(head_sha=HEAD, base_sha="b" * 40, merge_sha="d" * 40)
 ESCALATED = IssueEscalated(reason=EscalationReason.ATTEMPTS, attempts=3)
 GATES = (
     GateTriggered(reason=GateReason.SIZE, head_sha=HEAD),
@@ -51,10 +53,14 @@ def of(*events: Event):
 @pytest.mark.parametrize(
     ("before", "wish", "said"),
     [
-        ((APPROVED, DONE), Stopped(by="ann"), "demo/shop#1 is done: there is nothing to stop"),
+        ((APPROVED, MERGED, DONE), Stopped(by="ann"), "demo/shop#1 is done: there is nothing to stop"),
         ((APPROVED,), RetryRequested(by="ann"), "demo/shop#1 is queued: it is tried again when it is escalated or"),
-        ((APPROVED, DONE), IssueWithdrawn(by="ann"), "demo/shop#1 is done: what is merged is taken out again by"),
-        ((APPROVED, DONE), PriorityChanged(priority=Priority.LOW, by="ann"), "demo/shop#1 is done: how urgent"),
+        (
+            (APPROVED, MERGED, DONE),
+            IssueWithdrawn(by="ann"),
+            "demo/shop#1 is done: what is merged is taken out again by",
+        ),
+        ((APPROVED, MERGED, DONE), PriorityChanged(priority=Priority.LOW, by="ann"), "demo/shop#1 is done: how urgent"),
         ((APPROVED, IssueWithdrawn(by="b")), AssignRequested(to="dev-e", by="ann"), "demo/shop#1 is withdrawn: nobody"),
     ],
 )

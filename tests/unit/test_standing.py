@@ -65,6 +65,7 @@ FAILED = ChecksFailed(head_sha=HEAD, base_sha=BASE, failed=(FailedCheck(name="te
 MERGE = MergeRequested(epoch=1, pull_request=1, head_sha=HEAD, base_sha=BASE)
 MERGED = Merged(head_sha=HEAD, base_sha=BASE, merge_sha="d" * 40)
 DONE = IssueDone(duration_minutes=1, attempts=1, merge_sha="d" * 40)
+SMOKE = IssueEscalated(reason=EscalationReason.SMOKE_FAILED, attempts=3)
 REVERTED = Reverted(merge_sha="d" * 40, revert_sha="e" * 40, by="ann")
 ESCALATED = IssueEscalated(reason=EscalationReason.ATTEMPTS, attempts=3)
 REVIEWED = (APPROVED, assigned(), started(), pushed(head=HEAD), OPENED)
@@ -115,7 +116,7 @@ def after(*events: Event) -> Standing:
         ((*REVIEWED, PASSED, MERGE, PullRequestClosed(pull_request=1, superseded_by=2)), "in_review"),
         ((*REVIEWED, PASSED, MERGE, MERGED), "deploying"),
         ((*REVIEWED, PASSED, SENSITIVE, MERGED), "deploying"),
-        ((*REVIEWED, PASSED, MERGE, MERGED, ESCALATED, RetryRequested(by="ann")), "deploying"),
+        ((*REVIEWED, PASSED, MERGE, MERGED, SMOKE, RetryRequested(by="ann")), "deploying"),
         ((*REVIEWED, PASSED, MERGE, MERGED, DONE, REVERTED, RetryRequested(by="ann")), "queued"),
         ((*REVIEWED, PASSED, MERGE, MERGED, DONE), "done"),
         ((APPROVED, ESCALATED), "escalated"),

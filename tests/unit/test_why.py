@@ -30,6 +30,7 @@ from schemas import (
     IssueUnassigned,
     IssueWaiting,
     IssueWithdrawn,
+    Merged,
     Paused,
     Policy,
     PolicyAdopted,
@@ -46,6 +47,7 @@ from tests.support.told import BEGAN, ISSUE, Told
 OTHER = IssueRef("demo", "shop", 2)
 HEAD = "a" * 40
 APPROVED = IssueApproved(title="Fix total", author="ann")
+MERGED = Merged(head_sha=HEAD, base_sha="b" * 40, merge_sha=HEAD)
 ADOPTED = PolicyAdopted(policy=Policy(), hash="p", by="ann")
 
 
@@ -152,6 +154,7 @@ class TestWaits:
         other = standing(told.log, OTHER)
         answer = asked(told, hours=3, depends_on={OTHER: other})
         assert waits(answer)["dependency"] == "demo/shop#2 is stopped, for 3 h"
+        told.say(MERGED, about=OTHER)
         told.say(IssueDone(duration_minutes=1, attempts=1, merge_sha=HEAD), about=OTHER)
         assert "dependency" not in waits(asked(told, depends_on={OTHER: standing(told.log, OTHER)}))
 
@@ -221,7 +224,7 @@ class TestTheEnd:
     def test_it_says_that_it_is_final_and_what_a_person_can_do(
         self, last: Event, text: str, commands: list[str]
     ) -> None:
-        answer = asked(of(APPROVED, last))
+        answer = asked(of(APPROVED, *((MERGED,) if isinstance(last, IssueDone) else ()), last))
         assert answer.final
         assert [wait.text for wait in answer.now] == [text]
         assert list(answer.next) == commands
