@@ -8,18 +8,18 @@ from schemas import DeadlineKind, Delivery, EscalationReason, IssueState, Policy
 def awaits(issue: Issue, repository: Repository | None, policy: Policy) -> DeadlineKind | None:
     """What an issue waits for in its state; None: for nothing (it is final, or ready for the next word)."""
     match issue.state:
+        case IssueState.IN_REVIEW:
+            return _of_the_forge(issue, repository)
+        case IssueState.IN_PROGRESS:
+            return DeadlineKind.RUN if issue.question is None else DeadlineKind.QUESTION
         case IssueState.QUEUED | IssueState.CHANGES_REQUESTED | IssueState.MERGE_CONFLICT:
             return DeadlineKind.BACKOFF if issue.backoff else DeadlineKind.WAITING
         case IssueState.ASSIGNED:
             return DeadlineKind.CLAIM
-        case IssueState.IN_PROGRESS:
-            return DeadlineKind.RUN if issue.question is None else DeadlineKind.QUESTION
-        case IssueState.IN_REVIEW:
-            return _of_the_forge(issue, repository)
-        case IssueState.GATED:
-            return DeadlineKind.GATE
         case IssueState.MERGING:
             return DeadlineKind.MERGE
+        case IssueState.GATED:
+            return DeadlineKind.GATE
         case IssueState.DEPLOYING:
             return _of_the_delivery(issue, delivery_of(repository, policy))
         case _:
@@ -63,9 +63,12 @@ def review_due(issue: Issue, repository: Repository | None) -> bool:
 
 def closed_accounts(issue: Issue) -> list[tuple[str, Account]]:
     """Money that is set aside for what is over."""
+    unsettled = [(key, account) for key, account in issue.accounts.items() if account.settled is None]
     owner = issue.ownership
-    current = (owner.run or unclaimed(owner.epoch)) if owner.open else None
-    return [(key, account) for key, account in issue.accounts.items() if account.settled is None and key != current]
+    if not unsettled or not owner.open:
+        return unsettled
+    current = owner.run or unclaimed(owner.epoch)
+    return [(key, account) for key, account in unsettled if key != current]
 
 
 def reservation_due(issue: Issue, policy: Policy) -> bool:
@@ -79,21 +82,19 @@ def reservation_due(issue: Issue, policy: Policy) -> bool:
 
 def settled(issue: Issue, repository: Repository | None, policy: Policy) -> bool:
     """Whether nothing can be due of this issue until the log says more (an assignment aside)."""
-    if closed_accounts(issue) or reservation_due(issue, policy):
-        return False
-    if overtaken(issue):
-        return False
     if issue.state.final:
-        return True
-    if repository is None or issue.pull_request_closed:
+        return not overtaken(issue) and not closed_accounts(issue)
+    deadline = issue.deadline
+    if deadline is None or deadline.passed or repository is None or issue.pull_request_closed:
+        return False
+    if overtaken(issue) or reservation_due(issue, policy) or closed_accounts(issue):
         return False
     if issue.wants_work and (issue.cycle or issue.guarded or issue.rejected or enough(issue, policy) is not None):
         return False
-    kind = awaits(issue, repository, policy)
-    if kind is None or issue.deadline is None or issue.deadline.passed or issue.deadline.kind is not kind:
+    if awaits(issue, repository, policy) is not deadline.kind:
         return False
     if issue.state is IssueState.DEPLOYING:
-        return delivery_failed(issue, kind, delivery_of(repository, policy)) is None
+        return delivery_failed(issue, deadline.kind, delivery_of(repository, policy)) is None
     return not review_due(issue, repository)
 
 

@@ -126,6 +126,7 @@ from schemas.money import (
     BudgetReserved,
     BudgetSettled,
     Scope,
+    day_scopes,
     is_scope,
     scopes,
 )
@@ -381,6 +382,7 @@ __all__ = [
     "by_type",
     "check_may_say",
     "contradictions",
+    "day_scopes",
     "decode",
     "encode",
     "envelope",

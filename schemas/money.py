@@ -1,13 +1,14 @@
 """Events about money: reserved before a run begins, settled after it, released when it never began."""
 
 import re
+from functools import lru_cache
 from typing import Annotated, Final, TypeAlias
 
 from msgspec import Meta
 
 from schemas.event import FleetEvent, IssueEvent
 from schemas.fields import Epoch, Instant, Line, Run, Text, Usd
-from schemas.refs import NAME, IssueRef
+from schemas.refs import NAME, IssueRef, RepoRef
 
 _REPOSITORY: Final = rf"{NAME.pattern}/{NAME.pattern}"
 _SCOPE: Final = rf"day|role:{NAME.pattern}|repository:{_REPOSITORY}|issue:{_REPOSITORY}#[1-9][0-9]{{0,8}}"
@@ -25,7 +26,13 @@ DAY: Final = "day"
 
 def scopes(issue: IssueRef, role: str) -> tuple[Scope, ...]:
     """Every budget that work on the issue counts against."""
-    return f"issue:{issue}", f"repository:{issue.repository}", f"role:{role}", DAY
+    return f"issue:{issue}", *day_scopes(issue.repository, role)
+
+
+@lru_cache(maxsize=4_096)
+def day_scopes(repository: RepoRef, role: str) -> tuple[Scope, ...]:
+    """The budgets of a day among them."""
+    return f"repository:{repository}", f"role:{role}", DAY
 
 
 def is_scope(text: str) -> bool:
@@ -84,6 +91,7 @@ __all__ = [
     "BudgetReserved",
     "BudgetSettled",
     "Scope",
+    "day_scopes",
     "is_scope",
     "scopes",
 ]

@@ -24,6 +24,7 @@ from schemas.fleet import FleetDeadlinePassed
 
 __all__ = ["evolve"]
 
+_CONDUCTOR = Actor.CONDUCTOR
 _ALONE = (DeadlinePassed, AgentDeadlinePassed, FleetDeadlinePassed)
 """What a conductor says outside its batches."""
 
@@ -40,13 +41,14 @@ def evolve(state: State, event: Envelope | None, position: int) -> State:
         return state
     subject = event.subject
     data = event.data
-    if subject.actor == Actor.CONDUCTOR and not isinstance(data, _ALONE):
+    if subject.actor == _CONDUCTOR:
         if isinstance(data, Decided):
             if data.through >= state.decided + state.decided_count:
                 state.decided, state.decided_count, state.decided_now = position, data.count, data.now
                 state.rules = max(state.rules, data.rules)
             return state
-        if position > state.decided + state.decided_count or not state.decided:
+        in_a_batch = state.decided and position <= state.decided + state.decided_count
+        if not in_a_batch and not isinstance(data, _ALONE):
             return state  # a decision counts in its batch, and nowhere else
     match subject.about:
         case IssueRef() as ref:

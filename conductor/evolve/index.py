@@ -16,8 +16,10 @@ def index(state: State, issue: Issue) -> None:
     """Puts the issue where it belongs now."""
     repository = state.repositories.get(issue.ref.repository)
     policy = state.policy or NO_POLICY
-    _line_up(state, issue, repository, policy)
-    _hold_slot(state, issue)
+    if issue.lane is not None or issue.wants_work:
+        _line_up(state, issue, repository, policy)
+    if issue.slot is not None or issue.ownership.open:
+        _hold_slot(state, issue)
     if settled(issue, repository, policy):
         state.unsettled.take(issue.ref)
     else:
@@ -100,15 +102,21 @@ def _slot(state: State, issue: Issue, slot: tuple[str, str | None], by: int) -> 
 def index_agent(state: State, name: str) -> None:
     """What the replica offers now, which of its deadlines live, and whether something is due of it."""
     agent = state.agents[name]
-    withdraw(state, agent)
     if agent.silent_since is None or not agent.busy:
         agent.deadlines.pop(AgentDeadlineKind.SILENT, None)
     if agent.suspension is None or agent.suspension.reason is not SuspensionReason.QUOTA:
         agent.deadlines.pop(AgentDeadlineKind.QUOTA, None)
     free = max(0, agent.slots - len(agent.busy)) if agent.usable else 0
     there = agent.slots if agent.silent_since is None else 0
-    agent.offered = ((agent.role, agent.capabilities), free, there, agent.slots)
-    _offer(state, agent.offered, 1)
+    before, offered = agent.offered, ((agent.role, agent.capabilities), free, there, agent.slots)
+    if before is not None and before[0] == offered[0]:
+        _count(state.offers, offered[0], free - before[1])
+        _count(state.there, agent.role, there - before[2])
+        _count(state.joined, agent.role, agent.slots - before[3])
+    else:
+        withdraw(state, agent)
+        _offer(state, offered, 1)
+    agent.offered = offered
     _member(state.unsettled_agents, name, belongs=agent_due(agent))
 
 
@@ -167,8 +175,10 @@ def _member(index: set[K], key: K, *, belongs: bool) -> None:
 
 
 def _count(counts: dict[K, int], key: K, by: int) -> None:
+    if not by:
+        return
     total = counts.get(key, 0) + by
     if total:
         counts[key] = total
     else:
-        counts.pop(key, None)
+        del counts[key]

@@ -119,16 +119,20 @@ _FOLDS: dict[type[Event], Fold] = {
 }
 
 
+_DESCRIBED = (IssueApproved, IssueRevised)
+
+
 def fold_issue(state: State, ref: IssueRef, event: Envelope, position: int) -> None:
     """What is not about deciding (a command that was blocked, an effect) changes nothing."""
-    fold = _FOLDS.get(type(event.data))
+    data = event.data
+    fold = _FOLDS.get(type(data))
     if fold is None:
         return
     issue = state.issues.get(ref)
     if issue is None:
-        if not isinstance(event.data, IssueApproved):
+        if not isinstance(data, IssueApproved):
             return  # a word about an issue that nobody approved
-        issue = state.issues[ref] = _approved(ref, event, event.data, position)
+        issue = state.issues[ref] = _approved(ref, event, data, position)
         _depend(state, issue, ())
     else:
         before, was_met, depended, milestone = issue.state, issue.met, issue.depends_on, issue.milestone
@@ -136,15 +140,12 @@ def fold_issue(state: State, ref: IssueRef, event: Envelope, position: int) -> N
             issue.cause = event.id
         if issue.state is not before:
             issue.since = event.time
-        if (
-            issue.depends_on != depended
-            or issue.met is not was_met
-            or isinstance(event.data, IssueApproved | IssueRevised)
-        ):
+        turned = issue.met is not was_met
+        if turned or issue.depends_on is not depended or isinstance(data, _DESCRIBED):
             _depend(state, issue, depended)
         if issue.milestone != milestone:
             _leave(state, issue, milestone)
-        if issue.met is not was_met:
+        if turned:
             _unblock(state, issue)
     close_accounts(state, issue)
     index(state, issue)

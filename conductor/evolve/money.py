@@ -2,7 +2,7 @@
 
 from conductor.awaits import closed_accounts
 from conductor.state import Account, Issue, Micros, State, micros, unclaimed
-from schemas import BudgetReleased, BudgetReserved, BudgetSettled, Envelope, TokensUsed, scopes
+from schemas import BudgetReleased, BudgetReserved, BudgetSettled, Envelope, TokensUsed, day_scopes
 
 
 def fold_money(state: State, issue: Issue, event: Envelope) -> bool:
@@ -49,7 +49,8 @@ def claim(state: State, issue: Issue, epoch: int, run: str) -> None:
 def close_accounts(state: State, issue: Issue) -> None:
     """What a run did not spend is free once it is over: the next decision counts on it."""
     for _, account in closed_accounts(issue):
-        _change(state, issue, account, over=True)
+        if not account.over:
+            _change(state, issue, account, over=True)
 
 
 def _account(issue: Issue, run: str | None, epoch: int) -> Account:
@@ -80,7 +81,9 @@ def _change(
     if settled is not None:
         account.settled = settled
     after = account.counts
-    _, *of_the_day = scopes(issue.ref, account.role or "none")
+    if after == before and settled is None:
+        return
+    of_the_day = day_scopes(issue.ref.repository, account.role or "none")
     issue.committed += after - before
     if account.settled is None:
         state.ledger.move(of_the_day, reserved=after - before)

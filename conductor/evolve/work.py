@@ -112,8 +112,8 @@ def judge(issue: Issue) -> None:
     """Sends the issue back to work when a verdict on its current head is against it."""
     if issue.head is None:
         return
-    checks = issue.checks.get(issue.head)
-    disputes = [verdict for verdict in issue.review().verdicts.values() if not verdict.passed]
+    checks, review = issue.checks.get(issue.head), issue.reviews.get(issue.head)
+    disputes = [verdict for verdict in review.verdicts.values() if not verdict.passed] if review is not None else []
     if checks is not None and not checks.passed:
         issue.attempts += 1
         issue.findings, issue.reason = checks.findings, AssignReason.CHECKS_FAILED

@@ -205,7 +205,7 @@ class Issue(Struct):
     @property
     def met(self) -> bool:
         """Whether others can build on it: it is done, and was not taken out again."""
-        return self.state is IssueState.DONE and not self.reverted
+        return self.state is _DONE and not self.reverted
 
     @property
     def open_gates(self) -> list[GateKey]:
@@ -217,6 +217,7 @@ class Issue(Struct):
         return self.reviews.get(self.head or "") or Review()
 
 
+_DONE = IssueState.DONE
 _WANTS_WORK = (IssueState.QUEUED, IssueState.CHANGES_REQUESTED, IssueState.MERGE_CONFLICT)
 
 

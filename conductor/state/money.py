@@ -1,6 +1,6 @@
 """What was spent and what is set aside, in millionths of a US dollar: sums of whole numbers do not drift."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TypeAlias
 
@@ -78,16 +78,13 @@ class Ledger(Struct):
         """All that counts against a budget now."""
         return self.reserved.get(scope, 0) + self.spent.get(scope, 0)
 
-    def move(self, scopes: Iterable[Scope], *, reserved: Micros = 0, spent: Micros = 0) -> None:
+    def move(self, scopes: Sequence[Scope], *, reserved: Micros = 0, spent: Micros = 0) -> None:
         """Adds to what is reserved and to what is spent, in each of the budgets."""
-        for scope in scopes:
-            _add(self.reserved, scope, reserved)
-            _add(self.spent, scope, spent)
-
-
-def _add(sums: dict[Scope, Micros], scope: Scope, amount: Micros) -> None:
-    total = sums.get(scope, 0) + amount
-    if total:
-        sums[scope] = total
-    else:
-        sums.pop(scope, None)
+        for sums, amount in ((self.reserved, reserved), (self.spent, spent)):
+            if amount:
+                for scope in scopes:
+                    total = sums.get(scope, 0) + amount
+                    if total:
+                        sums[scope] = total
+                    else:
+                        del sums[scope]
