@@ -55,7 +55,7 @@ def test_a_pull_request_is_reviewed_while_its_checks_run_and_merged_when_both_ha
     assert "MergeRequested" not in kinds(story.rounds()), "the checks have not come"
     story.check(ref, "h1")
     assert "MergeRequested" in kinds(story.rounds())
-    assert story.replayed().differences == ()
+    story.ends()
 
 
 def test_a_green_pull_request_waits_for_its_reviewer() -> None:
@@ -67,7 +67,7 @@ def test_a_green_pull_request_waits_for_its_reviewer() -> None:
     assert "MergeRequested" not in kinds(story.rounds()), "nobody asked that reviewer"
     story.review(ref, "h1")
     assert "MergeRequested" in kinds(story.rounds())
-    assert story.replayed().differences == ()
+    story.ends()
 
 
 def test_a_verdict_on_an_older_head_counts_for_nothing() -> None:
@@ -84,7 +84,7 @@ def test_a_verdict_on_an_older_head_counts_for_nothing() -> None:
     assert "MergeRequested" not in kinds(story.rounds())
     story.review(ref, "h2")
     assert [event.head_sha for event in story.rounds() if isinstance(event, MergeRequested)] == [sha("h2")]
-    assert story.replayed().differences == ()
+    story.ends()
 
 
 def test_verdicts_may_come_before_their_push_and_their_pull_request() -> None:
@@ -98,7 +98,7 @@ def test_verdicts_may_come_before_their_push_and_their_pull_request() -> None:
     assert "MergeRequested" not in kinds(story.rounds()), "nobody knows its pull request"
     story.open(ref, "h1")
     assert "MergeRequested" in kinds(story.rounds())
-    assert story.replayed().differences == ()
+    story.ends()
 
 
 @pytest.mark.parametrize("facet", ["checks", "review"])
@@ -116,7 +116,7 @@ def test_a_later_verdict_of_the_source_wins_whatever_order_it_comes_in(facet: st
         story.review(ref, "h1", passed=False)
     assert "MergeRequested" in kinds(story.rounds())
     story.later(5)
-    assert story.replayed().differences == ()
+    story.ends()
 
 
 def test_of_two_verdicts_at_one_time_the_later_word_wins() -> None:
@@ -126,7 +126,8 @@ def test_of_two_verdicts_at_one_time_the_later_word_wins() -> None:
     story.review(ref, "h1")
     story.review(ref, "h1", passed=False, text="names")
     assert story.issue(ref).state is IssueState.CHANGES_REQUESTED
-    assert story.replayed().differences == ()
+    story.rounds()
+    story.ends()
 
 
 def test_of_two_reviewers_one_that_disputes_counts_whoever_passes_later() -> None:
@@ -137,7 +138,7 @@ def test_of_two_reviewers_one_that_disputes_counts_whoever_passes_later() -> Non
     story.later(1)
     story.review(ref, "h1", by="alice")
     assert "MergeRequested" not in kinds(story.rounds())
-    assert story.replayed().differences == ()
+    story.ends()
 
 
 def test_a_reviewer_named_while_a_merge_is_asked_for_is_heard_before_it_is_asked_for_again() -> None:
@@ -149,7 +150,7 @@ def test_a_reviewer_named_while_a_merge_is_asked_for_is_heard_before_it_is_asked
     story.review(ref, "h1", passed=False, text="names")
     assert story.issue(ref).state is IssueState.CHANGES_REQUESTED
     assert "MergeRequested" not in kinds(story.rounds())
-    assert story.replayed().differences == ()
+    story.ends()
 
 
 def test_a_head_that_the_owner_did_not_push_is_not_merged() -> None:
@@ -161,7 +162,7 @@ def test_a_head_that_the_owner_did_not_push_is_not_merged() -> None:
     story.check(ref, "by-hand")
     story.review(ref, "by-hand")
     assert "MergeRequested" not in kinds(story.rounds())
-    assert story.replayed().differences == ()
+    story.ends()
 
 
 # ── disputes ─────────────────────────────────────────────────────────────────
@@ -185,7 +186,7 @@ def test_a_dispute_goes_back_to_the_same_session_with_what_the_reviewer_found() 
     assert (requested.head_sha, requested.iteration) == (sha("h2"), 2)
     story.review(ref, "h2")
     assert "MergeRequested" in kinds(story.rounds())
-    assert story.replayed().differences == ()
+    story.ends()
 
 
 def test_after_five_rounds_of_review_a_person_decides() -> None:
@@ -200,7 +201,7 @@ def test_after_five_rounds_of_review_a_person_decides() -> None:
     ]
     story.say(Actor.CLI, ref, RetryRequested(by="ada"))
     assert "IssueAssigned" in kinds(story.rounds())
-    assert story.replayed().differences == ()
+    story.ends()
 
 
 # ── never the author ─────────────────────────────────────────────────────────
@@ -223,14 +224,14 @@ def test_nobody_reviews_his_own_work(author: str) -> None:
     story.check(ref, "h1")
     story.review(ref, "h1", by=author)
     assert to_people(story.rounds()) == [EscalationReason.NO_REVIEWER]
-    assert story.replayed().differences == ()
+    story.ends()
 
 
 def test_the_other_reviewer_is_asked_about_the_work_of_the_first() -> None:
     story = Story(reviewers=("dev-e-1", "review-e"))
     _, said = checked(story)
     assert asked(said) == ["review-e"]
-    assert story.replayed().differences == ()
+    story.ends()
 
 
 def test_whoever_has_worked_on_it_does_not_review_it_when_somebody_else_is_to_go_on() -> None:
@@ -240,7 +241,7 @@ def test_whoever_has_worked_on_it_does_not_review_it_when_somebody_else_is_to_go
     story.say(Actor.DEV_E, AgentRef("dev-e-2"), AgentJoined(boot="b", role="dev-e", provider="", slots=1, version="0"))
     story.say(Actor.CLI, ref, AssignRequested(to="dev-e-2", by="ada"))
     assert to_people(story.rounds()) == [EscalationReason.NO_REVIEWER]
-    assert story.replayed().differences == ()
+    story.ends()
 
 
 # ── the one with the most quota left ─────────────────────────────────────────
@@ -252,7 +253,7 @@ def test_the_reviewer_with_the_most_quota_left_is_asked() -> None:
     story.quota("bob", 10)
     story.quota("carol", 60)
     assert asked(checked(story)[1]) == ["bob"]
-    assert story.replayed().differences == ()
+    story.ends()
 
 
 def test_of_two_quotas_the_one_that_is_used_up_more_counts() -> None:
@@ -260,7 +261,7 @@ def test_of_two_quotas_the_one_that_is_used_up_more_counts() -> None:
     story.quota("alice", 10, weekly=90)
     story.quota("bob", 50)
     assert asked(checked(story)[1]) == ["bob"]
-    assert story.replayed().differences == ()
+    story.ends()
 
 
 @pytest.mark.parametrize(("seconds", "first"), [(120, "bob"), (121, "alice")])
@@ -271,7 +272,7 @@ def test_what_a_reviewer_said_of_his_quota_counts_for_two_minutes(seconds: float
     story.quota("bob", 10)
     story.later(seconds)
     assert asked(checked(story)[1]) == [first]
-    assert story.replayed().differences == ()
+    story.ends()
 
 
 @pytest.mark.parametrize("known", [0, 99])
@@ -281,14 +282,14 @@ def test_somebody_who_is_known_to_have_quota_comes_before_somebody_of_whom_nobod
     story.later(121)
     story.quota("fresh", known)
     assert asked(checked(story)[1]) == ["fresh"]
-    assert story.replayed().differences == ()
+    story.ends()
 
 
 def test_somebody_of_whom_nobody_knows_comes_before_somebody_whose_quota_is_used_up() -> None:
     story = Story(reviewers=("spent", "silent"))
     story.quota("spent", 100)
     assert asked(checked(story)[1]) == ["silent"]
-    assert story.replayed().differences == ()
+    story.ends()
 
 
 def test_reviewers_of_whom_nobody_knows_take_turns() -> None:
@@ -296,7 +297,7 @@ def test_reviewers_of_whom_nobody_knows_take_turns() -> None:
     ref, said = checked(story)
     story.review(ref, "h1", by="alice", passed=False, text="names")
     assert (asked(said), asked(story.to_merging(ref, "h2", "r-2"))) == (["alice"], ["bob"])
-    assert story.replayed().differences == ()
+    story.ends()
 
 
 def test_a_role_that_reviews_has_the_quota_of_its_replicas() -> None:
@@ -307,7 +308,7 @@ def test_a_role_that_reviews_has_the_quota_of_its_replicas() -> None:
         story.quota(name, percent)
     story.quota("alice", 50)
     assert asked(checked(story)[1]) == ["review-e"], "one of its replicas has 80 % left"
-    assert story.replayed().differences == ()
+    story.ends()
 
 
 def test_a_role_is_not_out_of_quota_while_one_of_its_replicas_may_have_some() -> None:
@@ -318,7 +319,7 @@ def test_a_role_is_not_out_of_quota_while_one_of_its_replicas_may_have_some() ->
         story.quota(name, percent)
         story.later(100)
     assert asked(checked(story)[1]) == ["review-e"]
-    assert story.replayed().differences == ()
+    story.ends()
 
 
 def test_a_reviewer_without_quota_is_asked_when_it_resets() -> None:
@@ -330,7 +331,7 @@ def test_a_reviewer_without_quota_is_asked_when_it_resets() -> None:
     assert said[-1] == DeadlineSet(kind=DeadlineKind.REVIEW, at=reset)
     story.deadline_passes(ref)
     assert asked(story.rounds()) == ["review-e"]
-    assert story.replayed().differences == ()
+    story.ends()
 
 
 def test_the_clock_of_a_conductor_may_be_behind_that_of_the_timer() -> None:
@@ -340,7 +341,7 @@ def test_the_clock_of_a_conductor_may_be_behind_that_of_the_timer() -> None:
     story.deadline_passes(ref)
     story.later(-5)
     assert asked(story.rounds()) == ["review-e"]
-    assert story.replayed().differences == ()
+    story.ends()
 
 
 def test_a_reviewer_that_has_quota_again_is_asked_at_once() -> None:
@@ -350,7 +351,7 @@ def test_a_reviewer_that_has_quota_again_is_asked_at_once() -> None:
     story.later(60)
     story.quota("review-e", 5)
     assert asked(story.rounds()) == ["review-e"]
-    assert story.replayed().differences == ()
+    story.ends()
 
 
 def test_nobody_waits_for_a_quota_longer_than_for_a_review() -> None:
@@ -360,7 +361,7 @@ def test_nobody_waits_for_a_quota_longer_than_for_a_review() -> None:
     assert said[-1] == DeadlineSet(kind=DeadlineKind.REVIEW, at=story.now + timedelta(days=1))
     story.deadline_passes(ref)
     assert to_people(story.rounds()) == [EscalationReason.NO_REVIEWER]
-    assert story.replayed().differences == ()
+    story.ends()
 
 
 def test_while_nobody_can_be_asked_the_checks_are_still_waited_for() -> None:
@@ -372,7 +373,7 @@ def test_while_nobody_can_be_asked_the_checks_are_still_waited_for() -> None:
     deadline = story.issue(ref).deadline
     assert deadline is not None
     assert deadline.kind is DeadlineKind.CHECKS
-    assert story.replayed().differences == ()
+    story.ends()
 
 
 # ── no verdict ───────────────────────────────────────────────────────────────
@@ -388,7 +389,7 @@ def test_an_abstention_is_no_verdict_and_another_is_asked_until_nobody_is_left()
     assert "MergeRequested" not in kinds(said)
     story.abstain(ref, "h1", "bob")
     assert to_people(story.rounds()) == [EscalationReason.NO_REVIEWER]
-    assert story.replayed().differences == ()
+    story.ends()
 
 
 def test_an_abstention_of_somebody_who_was_not_asked_asks_nobody_twice() -> None:
@@ -398,7 +399,7 @@ def test_an_abstention_of_somebody_who_was_not_asked_asks_nobody_twice() -> None
     assert story.rounds() == []
     story.abstain(ref, "h1", "alice")
     assert to_people(story.rounds()) == [EscalationReason.NO_REVIEWER]
-    assert story.replayed().differences == ()
+    story.ends()
 
 
 def test_who_abstained_from_one_head_may_be_asked_about_the_next() -> None:
@@ -408,7 +409,7 @@ def test_who_abstained_from_one_head_may_be_asked_about_the_next() -> None:
     story.abstain(ref, "h1", "alice")
     story.check(ref, "h1", passed=False)
     assert asked(story.to_merging(ref, "h2", "r-2")) == ["alice"]
-    assert story.replayed().differences == ()
+    story.ends()
 
 
 def test_silence_asks_the_next_and_then_a_person() -> None:
@@ -421,7 +422,7 @@ def test_silence_asks_the_next_and_then_a_person() -> None:
     assert asked(story.rounds()) == ["bob"]
     story.deadline_passes(ref)
     assert to_people(story.rounds()) == [EscalationReason.REVIEW_SILENT]
-    assert story.replayed().differences == ()
+    story.ends()
 
 
 def test_a_reviewer_who_was_silent_is_not_asked_again_when_the_next_abstains() -> None:
@@ -431,7 +432,7 @@ def test_a_reviewer_who_was_silent_is_not_asked_again_when_the_next_abstains() -
     story.rounds()
     story.abstain(ref, "h1", "bob")
     assert to_people(story.rounds()) == [EscalationReason.REVIEW_SILENT]
-    assert story.replayed().differences == ()
+    story.ends()
 
 
 def test_whoever_was_silent_may_still_speak() -> None:
@@ -441,7 +442,7 @@ def test_whoever_was_silent_may_still_speak() -> None:
     story.rounds()
     story.review(ref, "h1", by="alice")
     assert "MergeRequested" in kinds(story.rounds())
-    assert story.replayed().differences == ()
+    story.ends()
 
 
 def test_a_reviewers_silence_counts_from_when_the_checks_have_passed() -> None:
@@ -452,4 +453,4 @@ def test_a_reviewers_silence_counts_from_when_the_checks_have_passed() -> None:
     story.later(900)
     story.check(ref, "h1")
     assert story.rounds() == [DeadlineSet(kind=DeadlineKind.REVIEW, at=story.now + timedelta(seconds=1_000))]
-    assert story.replayed().differences == ()
+    story.ends()
