@@ -17,12 +17,10 @@ from schemas import (
     DeadlineSet,
     Decided,
     Envelope,
-    EscalationReason,
     FailureKind,
     IssueApproved,
     IssueAssigned,
     IssueDone,
-    IssueEscalated,
     IssueRef,
     IssueRevised,
     IssueState,
@@ -124,48 +122,6 @@ def test_checks_that_fail_on_the_forge_send_it_back_with_the_findings() -> None:
     assert isinstance(assigned, IssueAssigned)
     assert (assigned.reason, assigned.attempt) == (AssignReason.CHECKS_FAILED, 2)
     assert "expected 3, got 4" in story.issue(ref).findings
-
-
-def test_a_moved_base_is_checked_again_and_asked_for_again() -> None:
-    story = Story()
-    ref = story.approve(1)
-    story.to_merging(ref)
-    story.say(Actor.LOCAL, ref, MergeRefused(head_sha=sha("h1"), base_sha=BASE, reason=MergeRefusal.BASE_MOVED))
-    assert [event.kind for event in story.rounds() if isinstance(event, DeadlineSet)] == [DeadlineKind.CHECKS]
-    story.check(ref, "h1", base=sha("newer"))
-    assert MergeRequested(epoch=1, pull_request=1, head_sha=sha("h1"), base_sha=sha("newer")) in story.rounds()
-
-
-def test_a_conflict_goes_back_to_the_agent() -> None:
-    story = Story()
-    ref = story.approve(1)
-    story.to_merging(ref)
-    story.say(Actor.LOCAL, ref, MergeConflicted(head_sha=sha("h1"), base_sha=BASE, paths=("shop.py",)))
-    assigned, *_ = story.rounds()
-    assert isinstance(assigned, IssueAssigned)
-    assert (assigned.reason, assigned.attempt) == (AssignReason.MERGE_CONFLICTED, 1)
-    assert "shop.py" in story.issue(ref).findings
-
-
-def test_a_dirty_checkout_is_asked_again_after_a_while_then_a_person_is() -> None:
-    story = Story(replace(FREE, forge_retries_max=2))
-    ref = story.approve(1)
-    story.to_merging(ref)
-    for _ in range(2):
-        refused = MergeRefused(
-            head_sha=sha("h1"), base_sha=BASE, reason=MergeRefusal.DIRTY_CHECKOUT, detail="shop: total.py is changed"
-        )
-        story.say(Actor.LOCAL, ref, refused)
-        assert kinds(story.rounds()) == ["DeadlineSet"]
-        story.deadline_passes(ref)
-        assert kinds(story.rounds()) == ["MergeRequested", "DeadlineSet"]
-    story.say(Actor.LOCAL, ref, refused)
-    story.rounds()
-    story.deadline_passes(ref)
-    (escalated,) = story.rounds()
-    assert isinstance(escalated, IssueEscalated)
-    assert escalated.reason is EscalationReason.FORGE_SILENT
-    assert "total.py is changed" in escalated.summary
 
 
 # ── time ─────────────────────────────────────────────────────────────────────
@@ -294,26 +250,6 @@ def test_a_replay_stops_exactly_at_through_whatever_cannot_be_read() -> None:
     assert story.replayed() == Replayed(2, 0, ())
     unreadable: list[tuple[int, Envelope | None]] = [(1, None)]
     assert replay(unreadable + [(position + 1, event) for position, event in enumerate(story.log, 1)]).rounds == 2
-
-
-def test_a_removed_repository_merges_nothing_and_its_issue_goes_to_a_person() -> None:
-    story = Story(reviewers=("review-e",))
-    ref = story.approve(1)
-    story.to_review(ref)
-    story.check(ref, "h1")
-    story.say(Actor.CLI, SHOP, RepositoryRemoved(by="ada"))
-    (escalated,) = story.rounds()
-    assert isinstance(escalated, IssueEscalated)
-    assert escalated.reason is EscalationReason.REPOSITORY_REMOVED
-
-
-def test_a_merged_issue_is_done_and_not_assigned() -> None:
-    story = Story(slots=2)
-    ref = story.approve(1)
-    story.to_merging(ref)
-    story.say(Actor.LOCAL, ref, MergeConflicted(head_sha=sha("h1"), base_sha=BASE))
-    story.merge(ref)
-    assert kinds(story.rounds()) == ["IssueDone"]
 
 
 STEPS = st.lists(
