@@ -1,7 +1,7 @@
 """A log in memory and a conductor on it, for tests that read like a story. Time is what the story says it is."""
 
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 from conductor.decide import decide, may_decide, moment
 from conductor.evolve import evolve
@@ -76,7 +76,12 @@ def kinds(events: list[IssueEvent]) -> list[str]:
 class Story:
     """Everybody's words, in order. Every event goes through the codec, as it would on the bus."""
 
+    told: ClassVar[list["Story"] | None] = None
+    """Where every story that begins is kept, while somebody records them."""
+
     def __init__(self, policy: Policy | None = None, *, slots: int = 1, reviewers: tuple[str, ...] = ()) -> None:
+        if self.told is not None:
+            self.told.append(self)
         self.log: list[Envelope] = []
         self.state = State()
         self.now = datetime(2026, 1, 1, 9, 0, tzinfo=UTC)

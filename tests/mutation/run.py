@@ -1,0 +1,143 @@
+"""Breaks the conductor's decisions on purpose, one condition or comparison at a time: do the stories notice?
+
+    .ci/mutants [--workers N] [--only PART OF A PATH]
+
+Every condition is negated, every `and` and `or` swapped, every comparison turned and moved by one, in evolve, decide,
+policy and what they stand on. A change that no story notices is a survivor: it is named in survivors.toml with the
+reason why nobody could notice, or a story is missing. Exit 1 when there is one without a reason, or more than 5 %.
+"""
+
+import argparse
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import tomllib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+SURVIVORS = Path(__file__).with_name("survivors.toml")
+UNDER_TEST = ("conductor/evolve", "conductor/decide", "conductor/policy.py", "conductor/awaits.py")
+OPERATORS = (
+    "AddNot",
+    "ReplaceAndWithOr",
+    "ReplaceOrWithAnd",
+    "ReplaceContinueWithBreak",
+    "ReplaceBreakWithContinue",
+    *(
+        f"ReplaceComparisonOperator_{was}_{becomes}"
+        for was, instead in {
+            "Eq": ("NotEq",),
+            "NotEq": ("Eq",),
+            "Is": ("IsNot",),
+            "IsNot": ("Is",),
+            "Lt": ("LtE", "GtE"),
+            "LtE": ("Lt", "Gt"),
+            "Gt": ("GtE", "LtE"),
+            "GtE": ("Gt", "Lt"),
+        }.items()
+        for becomes in instead
+    ),
+)
+SURVIVORS_MAX = 0.05
+TESTS = "-m pytest -x -q -p no:cacheprovider -p no:randomly -o addopts=--import-mode=importlib tests/simulation"
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One change: where, and what became of the line."""
+
+    file: str
+    line: str
+    """As it stands, without blanks around it."""
+    operator: str
+    occurrence: int
+    where: int
+    outcome: str
+
+    @property
+    def name(self) -> str:
+        """Stable while the line stays as it is."""
+        return f"{self.file}: {self.line} [{self.operator.removeprefix('core/')}]"
+
+
+def run(files: list[str], python: str, tool: Path) -> list[Mutant]:
+    """Mutates these files in a copy of the tree, one after another."""
+    with tempfile.TemporaryDirectory(prefix="rig-mutants-") as directory:
+        tree = Path(directory) / "tree"
+        listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True)
+        for name in filter(None, listed.stdout.split("\0")):
+            if (ROOT / name).is_file():
+                (tree / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(ROOT / name, tree / name)
+        settings, session = Path(directory) / "settings.toml", Path(directory) / "session.sqlite"
+        settings.write_text(
+            f"[cosmic-ray]\nmodule-path = {files!r}\ntimeout = 120.0\nexcluded-modules = []\n"
+            f'test-command = "{python} {TESTS}"\n\n[cosmic-ray.distributor]\nname = "local"\n'
+        )
+        subprocess.run([tool, "init", settings, session], cwd=tree, check=True, capture_output=True)
+        wanted = tuple(f"core/{operator}" for operator in OPERATORS)
+        with sqlite3.connect(session) as database:
+            marks = ", ".join("?" * len(wanted))
+            unwanted = f"select job_id from mutation_specs where operator_name not in ({marks})"  # noqa: S608 - marks
+            database.execute(f"delete from work_items where job_id in ({unwanted})", wanted)  # noqa: S608 - marks
+            database.execute(f"delete from mutation_specs where operator_name not in ({marks})", wanted)  # noqa: S608
+        database.close()
+        subprocess.run([tool, "exec", settings, session], cwd=tree, check=True, capture_output=True)
+        database = sqlite3.connect(session)
+        rows = database.execute(
+            "select module_path, start_pos_row, operator_name, occurrence, test_outcome, worker_outcome"
+            " from mutation_specs left join work_results using (job_id)"
+        ).fetchall()
+        database.close()
+        return [
+            Mutant(
+                file,
+                (ROOT / file).read_text().splitlines()[where - 1].strip(),
+                operator,
+                occurrence,
+                where,
+                outcome if worker == "NORMAL" else f"{worker}",
+            )
+            for file, where, operator, occurrence, outcome, worker in rows
+        ]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--workers", type=int, default=2, help="how many at once (2)")
+    parser.add_argument("--only", default="", help="only files with this in their path")
+    parser.add_argument("--python", default=str(ROOT / ".venv" / "bin" / "python"), help="runs the stories")
+    chosen = parser.parse_args()
+    files = sorted(
+        str(file.relative_to(ROOT))
+        for part in UNDER_TEST
+        for file in ([ROOT / part] if part.endswith(".py") else (ROOT / part).glob("*.py"))
+        if chosen.only in str(file.relative_to(ROOT))
+    )
+    tool = Path(sys.executable).with_name("cosmic-ray")
+    with ThreadPoolExecutor(chosen.workers) as pool:
+        found = pool.map(lambda file: run([file], chosen.python, tool), files)
+    return report([mutant for of_file in found for mutant in of_file], whole=not chosen.only)
+
+
+def report(mutants: list[Mutant], *, whole: bool) -> int:
+    reasons: dict[str, str] = tomllib.loads(SURVIVORS.read_text()).get("survivors", {})
+    survivors = [mutant for mutant in mutants if "KILLED" not in mutant.outcome.upper()]
+    unexplained = [mutant for mutant in survivors if mutant.name not in reasons]
+    share = len(survivors) / max(1, len(mutants))
+    for mutant in survivors:
+        print(f"{mutant.file}:{mutant.where} {mutant.operator} ({mutant.outcome})\n    {mutant.line}")
+        print(f"    {reasons.get(mutant.name, 'NO REASON: a story is missing')}")
+    print(f"{len(mutants)} mutants, {len(survivors)} survivors ({share:.1%}), {len(unexplained)} without a reason")
+    stale = sorted(set(reasons) - {mutant.name for mutant in survivors}) if whole else []
+    for name in stale:
+        print(f"survivors.toml names what does not survive: {name}")
+    return 1 if unexplained or stale or share > SURVIVORS_MAX else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
