@@ -1,7 +1,7 @@
 """What an issue waits for where it stands, and whether anything is due of it. Pure; the indexes follow from it."""
 
 from conductor.policy import delivery_of, enough
-from conductor.state import Account, Issue, Repository, unclaimed
+from conductor.state import Account, Issue, Repository, micros, unclaimed
 from schemas import DeadlineKind, Delivery, EscalationReason, IssueState, Policy
 
 
@@ -74,7 +74,7 @@ def closed_accounts(issue: Issue) -> list[tuple[str, Account]]:
 def reservation_due(issue: Issue, policy: Policy) -> bool:
     """Whether a run has taken the work over for which nothing is set aside yet."""
     owner = issue.ownership
-    if not owner.open or owner.run is None or not policy.budget.run_usd:
+    if not owner.open or owner.run is None or not micros(policy.budget.run_usd):
         return False
     account = issue.accounts.get(owner.run)
     return account is None or not account.reserved
@@ -100,7 +100,7 @@ def settled(issue: Issue, repository: Repository | None, policy: Policy) -> bool
 
 def overtaken(issue: Issue) -> bool:
     """Whether it is given to somebody although nobody shall work on it."""
-    return issue.ownership.open and (issue.state.final or issue.merge_sha is not None)
+    return issue.ownership.open and not issue.working
 
 
 def delivery_failed(issue: Issue, kind: DeadlineKind | None, delivery: Delivery) -> EscalationReason | None:

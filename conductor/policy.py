@@ -6,7 +6,7 @@ of its arguments.
 
 import re
 from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from fnmatch import translate
 from functools import lru_cache
 from typing import Final
@@ -44,9 +44,17 @@ def deadline_at(kind: DeadlineKind, issue: Issue, now: datetime, policy: Policy,
         return min(issue.retry_at, now + LONGEST_REST)
     at = now + timedelta(seconds=_seconds(kind, issue, policy, delivery))
     if kind is DeadlineKind.WAITING:
-        told = (issue.since + timedelta(seconds=seconds) for seconds in _people_after(policy))
+        told = (after(issue.since, seconds) for seconds in _people_after(policy))
         at = min((moment for moment in told if now < moment < at), default=at)
     return at
+
+
+def after(moment: datetime, seconds: float) -> datetime:
+    """So much later; as late as can be said, where somebody's clock is that far ahead."""
+    try:
+        return moment + timedelta(seconds=seconds)
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC)
 
 
 def _seconds(kind: DeadlineKind, issue: Issue, policy: Policy, delivery: Delivery) -> float:

@@ -1,9 +1,9 @@
 """What is due of replicas: that they get no work for now, and that work is taken from those that have fallen silent."""
 
 from collections.abc import Iterator
-from datetime import timedelta
 
 from conductor.decide.round import Round
+from conductor.policy import after
 from conductor.state import Agent
 from schemas import (
     AgentDeadlineKind,
@@ -46,7 +46,7 @@ def _silent(this: Round, agent: Agent) -> list[AgentEvent]:
     """It may come back; if it does not, what it works on is taken from it."""
     if agent.silent_since is None or not agent.busy or AgentDeadlineKind.SILENT in agent.deadlines:
         return []
-    at = agent.silent_since + timedelta(seconds=this.policy.silent_seconds)
+    at = after(agent.silent_since, this.policy.silent_seconds)
     return [AgentDeadlineSet(kind=AgentDeadlineKind.SILENT, at=max(at, this.now))]
 
 

@@ -1,10 +1,15 @@
 """Money of one issue: what is over is settled, what never began is released, a run that takes over is paid for."""
 
+from typing import Final
+
 from conductor.awaits import closed_accounts
 from conductor.decide.round import Round
 from conductor.policy import too_dear
 from conductor.state import Issue, dollars
 from schemas import BudgetReleased, BudgetSettled, IssueEvent, IssueUnassigned, UnassignReason
+
+SETTLED_MAX: Final = 100
+"""Of one issue in one round: what is due of it always fits into one."""
 
 
 def settlements(issue: Issue) -> list[IssueEvent]:
@@ -13,7 +18,7 @@ def settlements(issue: Issue) -> list[IssueEvent]:
         BudgetReleased(epoch=account.epoch, amount_usd=dollars(account.reserved))
         if not account.claimed
         else BudgetSettled(epoch=account.epoch, run=key, amount_usd=dollars(account.charge))
-        for key, account in closed_accounts(issue)
+        for key, account in closed_accounts(issue)[:SETTLED_MAX]
     ]
 
 

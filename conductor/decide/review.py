@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from conductor.decide.round import Round
 from conductor.evolve.forge import authors
-from conductor.policy import EXHAUSTED
+from conductor.policy import EXHAUSTED, after
 from conductor.state import Deadline, Issue, Quota, Repository
 from schemas import DeadlineKind, DeadlineSet, EscalationReason, IssueEvent, ReviewRequested
 
@@ -56,7 +56,7 @@ def _routed(this: Round, issue: Issue, candidates: list[str], now: datetime) -> 
     for place, name in enumerate(candidates):
         quotas = _quotas(this, name)
         usable = [quota for quota in quotas if quota.percent < EXHAUSTED]
-        left = [EXHAUSTED - quota.percent for quota in usable if quota.heard + _fresh(this) >= now]
+        left = [EXHAUSTED - quota.percent for quota in usable if now - quota.heard <= _fresh(this)]
         turn = (place - issue.review_rounds) % len(candidates)
         if left:
             ranked.append((0, -max(left), turn, name))
@@ -71,7 +71,7 @@ def _fresh(this: Round) -> timedelta:
 
 def _resets(this: Round, quota: Quota) -> datetime:
     """When one that is used up counts as unknown again."""
-    return quota.resets_at or quota.heard + timedelta(seconds=this.policy.quota_rest_seconds)
+    return quota.resets_at or after(quota.heard, this.policy.quota_rest_seconds)
 
 
 def _quotas(this: Round, name: str) -> list[Quota]:

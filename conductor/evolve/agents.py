@@ -1,9 +1,9 @@
 """Replicas: who has joined, what they can, whether they are there, how much of their quota is left."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from conductor.evolve.index import NO_POLICY, index_agent, withdraw
-from conductor.policy import EXHAUSTED, LONGEST_REST
+from conductor.policy import EXHAUSTED, LONGEST_REST, after
 from conductor.state import Agent, Due, Quota, State, Suspension
 from schemas import (
     AgentBack,
@@ -28,7 +28,7 @@ def fold_agent(state: State, name: str, event: Envelope) -> None:
     if isinstance(data, QuotaReported):
         _quota(state, name, data, event)
         return
-    if not isinstance(data, AgentDeadlineSet | AgentDeadlinePassed | AgentSuspended):
+    if not isinstance(data, AgentDeadlineSet | AgentSuspended):
         if event.id in state.heard:
             return
         state.heard.add(event.id)
@@ -75,7 +75,7 @@ def _joined(state: State, name: str, data: AgentJoined, time: datetime) -> None:
         agent.busy = {ref for ref in state.working if (slot := state.issues[ref].slot) is not None and slot[1] == name}
     quota = state.quotas.get(name)
     if quota is not None and quota.percent >= EXHAUSTED:
-        until = quota.resets_at or quota.heard + _rest(state)
+        until = quota.resets_at or _rested(state, quota.heard)
         if until > time:  # a restart gives nobody more quota
             agent.suspension = Suspension(SuspensionReason.QUOTA, until, quota.cause)
     state.agents[name] = agent
@@ -116,11 +116,11 @@ def _until(state: State, known: Suspension | None, said: datetime | None, time: 
     """When the quota resets: as was said, as was said before, or after a while; never too far away."""
     if said is None and known is not None and known.until is not None and known.until > time:
         return known.until
-    return min(said or time + _rest(state), time + LONGEST_REST)
+    return min(said or _rested(state, time), after(time, LONGEST_REST.total_seconds()))
 
 
-def _rest(state: State) -> timedelta:
-    return timedelta(seconds=(state.policy or NO_POLICY).quota_rest_seconds)
+def _rested(state: State, time: datetime) -> datetime:
+    return after(time, (state.policy or NO_POLICY).quota_rest_seconds)
 
 
 def _passed(agent: Agent, kind: AgentDeadlineKind, at: datetime) -> None:

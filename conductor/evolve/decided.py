@@ -57,7 +57,7 @@ def fold_decided(state: State, issue: Issue, event: Envelope) -> bool:
 
 def _clean_merge(state: State, issue: Issue, cause: str) -> None:
     """Done, and nobody had to bypass anything: the role has earned a little trust."""
-    if issue.kind and not issue.bypassed and not issue.reverted:
+    if issue.role and issue.kind and not issue.bypassed and not issue.reverted:
         trust = state.trust.setdefault((issue.role, issue.kind), Trust())
         trust.clean.append(issue.ref)
         trust.cause = cause
@@ -73,8 +73,11 @@ def fold_deadline(_: State, issue: Issue, event: Envelope) -> bool:
                 issue.forge_retries += 1
             issue.deadline = Deadline(kind, at, event.id)
             return False
-        case DeadlinePassed(kind=kind, at=at) if live is not None and (live.kind, live.at) == (kind, at):
-            if live.passed:
+        case DeadlinePassed(kind=kind, at=at):
+            if event.id in issue.heard:
+                return False
+            issue.heard.add(event.id)
+            if live is None or (live.kind, live.at) != (kind, at) or live.passed:
                 return False
             issue.deadline = Deadline(live.kind, live.at, live.id, passed=True)
             if kind is DeadlineKind.BACKOFF:

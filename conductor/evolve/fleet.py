@@ -1,5 +1,7 @@
 """What is said of the rig as a whole: policy, pauses, budgets, trust, incidents, milestones, schedules."""
 
+from datetime import datetime
+
 from conductor.evolve.index import NO_POLICY, index, index_everything, index_milestone
 from conductor.evolve.moves import enter
 from conductor.evolve.repositories import index_branch
@@ -34,9 +36,12 @@ def fold_fleet(state: State, event: Envelope) -> None:
                 state.heard.add(event.id)
                 _said(state, event)
         case FleetDeadlineSet(kind=kind, key=key, at=at):
-            state.deadlines[kind, key] = Due(at, event.id)
+            if kind is not FleetDeadlineKind.BUDGET or _still_ends(state, key, at):
+                state.deadlines[kind, key] = Due(at, event.id)
         case FleetDeadlinePassed() as passed:
-            _passed(state, passed)
+            if event.id not in state.heard:
+                state.heard.add(event.id)
+                _passed(state, passed)
         case _:
             _decided(state, event)
 
@@ -82,6 +87,12 @@ def _raised(state: State, scope: Scope, event: Envelope) -> None:
     index(state, issue)
 
 
+def _still_ends(state: State, scope: Scope, at: datetime) -> bool:
+    """Whether what people have allowed ends then: they may have said something else since that was decided."""
+    raised = state.ledger.raised.get(scope)
+    return raised is not None and at == max(raised.until, state.decided_now or raised.until)
+
+
 def _passed(state: State, passed: FleetDeadlinePassed) -> None:
     due = state.deadlines.get((passed.kind, passed.key))
     if due is None or due.at != passed.at or due.passed:
@@ -105,7 +116,7 @@ def _decided(state: State, event: Envelope) -> None:
         case BudgetExceeded(scope=scope, limit_usd=usd):
             state.ledger.exceeded[scope] = micros(usd)
         case MilestoneCompleted(milestone=name) if name in state.milestones:
-            state.milestones[name].completed = True
+            state.milestones[name].completed = not state.milestones[name].open
             index_milestone(state, name)
         case TierChanged(role=role, kind=kind, before=before, after=after):
             subject = (role, kind)

@@ -30,13 +30,15 @@ from schemas import (
     ReviewPassed,
 )
 
-_JUDGED = (IssueState.IN_REVIEW, IssueState.GATED, IssueState.MERGING)
-
 
 def fold_forge(state: State, issue: Issue, event: Envelope) -> bool:
+    """Known by its id; what is told again under another id, by the source's own time."""
+    if event.id in issue.heard:
+        return False
+    issue.heard.add(event.id)
     if not _heard(state, issue, event):
         return False
-    if issue.state in _JUDGED:
+    if issue.judged:
         judge(issue)
     return True
 
@@ -85,9 +87,9 @@ def _closed(issue: Issue, number: int, superseded_by: int | None, time: datetime
     if number != issue.pull_request or issue.merge_sha is not None or (issue.shown is not None and time < issue.shown):
         return False
     issue.pull_request, issue.pull_request_head, issue.changes, issue.shown = superseded_by, None, None, time
-    if superseded_by is None and issue.state in _JUDGED:
+    if superseded_by is None and issue.judged:
         issue.pull_request_closed = True
-    elif issue.state in (IssueState.GATED, IssueState.MERGING):
+    elif issue.judged and issue.state is not IssueState.IN_REVIEW:
         enter(issue, IssueState.IN_REVIEW)
     return True
 
@@ -135,7 +137,7 @@ def authors(issue: Issue) -> frozenset[str]:
 
 
 def _conflicted(issue: Issue, said: MergeConflicted, time: datetime) -> bool:
-    if said.head_sha != issue.head or issue.state not in _JUDGED or not _answers(issue, said, time):
+    if said.head_sha != issue.head or not issue.judged or not _answers(issue, said, time):
         return False
     issue.conflicts += 1
     issue.findings = "the work conflicts with the base branch" + (f" in {', '.join(said.paths)}" if said.paths else "")
@@ -191,6 +193,8 @@ def _reverted(state: State, issue: Issue, reverted: Reverted, known_as: str) -> 
     if reverted.merge_sha != issue.merge_sha or issue.reverted:
         return False
     issue.reverted = True
+    if not issue.role:
+        return True  # nobody of the rig's made it
     subject = (issue.role, issue.kind or CODE)
     trust = state.trust.setdefault(subject, Trust())
     trust.lost.append((issue.ref, f"{reverted.by} took {reverted.merge_sha[:9]} out again", known_as))

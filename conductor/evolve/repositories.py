@@ -42,20 +42,22 @@ def fold_repository(state: State, ref: RepoRef, event: Envelope) -> None:
             state.repositories.pop(ref, None)
         case _:
             return
-    _reconsider(state, ref)
+    _reconsider(state, ref, event)
 
 
-def _reconsider(state: State, ref: RepoRef) -> None:
+def _reconsider(state: State, ref: RepoRef, event: Envelope) -> None:
     """What this means for the issues there."""
     repository = state.repositories.get(ref)
     for issue in state.issues.values():
         if issue.ref.repository != ref:
             continue
-        if issue.state is IssueState.REFUSED and not issue.cycle and repository is not None:
+        stood = issue.state
+        if stood is IssueState.REFUSED and not issue.cycle and repository is not None:
             enter(issue, IssueState.QUEUED)  # it was refused for want of this repository
-        gated = issue.state is IssueState.GATED and all(head is not None for _, head in issue.open_gates)
-        if (gated or issue.state is IssueState.MERGING) and lacks_review(issue, repository):
+        if issue.judged and issue.state is not IssueState.IN_REVIEW and lacks_review(issue, repository):
             enter(issue, IssueState.IN_REVIEW)  # a reviewer was named after everything else was there
+        if issue.state is not stood:
+            issue.cause, issue.since = event.id, event.time
         index(state, issue)
 
 

@@ -30,26 +30,29 @@ def fold_work(state: State, issue: Issue, event: Envelope) -> bool:
     claimed_before = issue.ownership.run is not None
     if not issue.ownership.apply(data):
         return False
-    if isinstance(data, IssueAssigned):
-        issue.role = data.role
+    match data:
+        case IssueAssigned(role=role):
+            issue.role = role
+        case WorkStarted(run=run, agent=agent, session=session):
+            issue.agent, issue.session, issue.wanted_agent, issue.question = agent, session, None, None
+            issue.workers |= {agent, issue.role}
+            if not claimed_before:
+                claim(state, issue, issue.ownership.epoch, run)
+        case _:
+            pass
     if issue.state.final or issue.merge_sha is not None:
         return True  # a decision that a withdrawal or a merge overtook; the next round takes it back
     match data:
         case IssueAssigned():
             enter(issue, IssueState.ASSIGNED)
-        case WorkStarted(agent=agent, session=session):
-            if claimed_before:
-                issue.unassignments += 1  # a takeover: the run before this one died
-            else:
-                claim(state, issue, issue.ownership.epoch, issue.ownership.run or "")
-            issue.agent, issue.session, issue.wanted_agent, issue.question = agent, session, None, None
-            issue.workers |= {agent, issue.role}
+        case WorkStarted():
+            issue.unassignments += claimed_before  # a takeover: the run before this one died
             enter(issue, IssueState.IN_PROGRESS)
         case WorkPushed(head_sha=head):
             _pushed(issue, head)
         case WorkFailed() as failed:
             _failed(state, issue, failed, event)
-        case IssueUnassigned():
+        case IssueUnassigned() if issue.working:
             issue.unassignments += 1
             _untouched(issue)
             enter(issue, IssueState.QUEUED)

@@ -208,6 +208,18 @@ class Issue(Struct):
         return self.state is _DONE and not self.reverted
 
     @property
+    def judged(self) -> bool:
+        """Whether a verdict on its head may send it back: it is on its way to a merge, a gate before that included."""
+        if self.state is IssueState.GATED:
+            return any(head is not None for _, head in self.open_gates)
+        return self.state in (IssueState.IN_REVIEW, IssueState.MERGING)
+
+    @property
+    def working(self) -> bool:
+        """Whether it stands where an open epoch belongs."""
+        return self.state in (IssueState.ASSIGNED, IssueState.IN_PROGRESS)
+
+    @property
     def open_gates(self) -> list[GateKey]:
         """The gates that a person has not yet answered, in the order in which they were opened."""
         return [key for key, gate in self.gates.items() if gate.open]

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from msgspec import Struct, field
 
 from schemas import Scope
 
 Micros: TypeAlias = int
+MOST_USD: Final = 1_000_000.0
 
 
 def micros(usd: float) -> Micros:
@@ -17,8 +18,8 @@ def micros(usd: float) -> Micros:
 
 
 def dollars(amount: Micros) -> float:
-    """Millionths → US dollars."""
-    return amount / 1_000_000
+    """Millionths → US dollars, as many as an event can say."""
+    return min(amount / 1_000_000, MOST_USD)
 
 
 class Account(Struct):
