@@ -43,7 +43,8 @@ OPERATORS = (
     ),
 )
 SURVIVORS_MAX = 0.05
-TESTS = "-m pytest -x -q -p no:cacheprovider -p no:randomly -o addopts=--import-mode=importlib tests/simulation"
+STORIES = Path("tests/simulation")
+PYTEST = "-m pytest -x -q -p no:cacheprovider -o addopts=--import-mode=importlib"
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,15 @@ class Mutant:
         return f"{self.file}: {self.line} [{self.operator.removeprefix('core/')}]"
 
 
-def run(files: list[str], python: str, tool: Path) -> list[Mutant]:
-    """Mutates these files in a copy of the tree, one after another."""
+def stories(file: str) -> str:
+    """All of them, those about the file's own subject first: most changes are noticed at once. Nothing made up."""
+    told = sorted(path.name for path in (ROOT / STORIES).glob("test_*.py") if path.name != "test_properties.py")
+    first = [name for name in told if name.removeprefix("test_").removesuffix(".py") == Path(file).stem]
+    return " ".join(str(STORIES / name) for name in dict.fromkeys([*first, *told]))
+
+
+def run(file: str, python: str, tool: Path) -> list[Mutant]:
+    """Mutates one file in a copy of the tree."""
     with tempfile.TemporaryDirectory(prefix="rig-mutants-") as directory:
         tree = Path(directory) / "tree"
         listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True)
@@ -75,8 +83,8 @@ def run(files: list[str], python: str, tool: Path) -> list[Mutant]:
                 shutil.copyfile(ROOT / name, tree / name)
         settings, session = Path(directory) / "settings.toml", Path(directory) / "session.sqlite"
         settings.write_text(
-            f"[cosmic-ray]\nmodule-path = {files!r}\ntimeout = 120.0\nexcluded-modules = []\n"
-            f'test-command = "{python} {TESTS}"\n\n[cosmic-ray.distributor]\nname = "local"\n'
+            f"[cosmic-ray]\nmodule-path = {[file]!r}\ntimeout = 120.0\nexcluded-modules = []\n"
+            f'test-command = "{python} {PYTEST} {stories(file)}"\n\n[cosmic-ray.distributor]\nname = "local"\n'
         )
         subprocess.run([tool, "init", settings, session], cwd=tree, check=True, capture_output=True)
         wanted = tuple(f"core/{operator}" for operator in OPERATORS)
@@ -95,14 +103,14 @@ def run(files: list[str], python: str, tool: Path) -> list[Mutant]:
         database.close()
         return [
             Mutant(
-                file,
-                (ROOT / file).read_text().splitlines()[where - 1].strip(),
+                path,
+                (ROOT / path).read_text().splitlines()[where - 1].strip(),
                 operator,
                 occurrence,
                 where,
                 outcome if worker == "NORMAL" else f"{worker}",
             )
-            for file, where, operator, occurrence, outcome, worker in rows
+            for path, where, operator, occurrence, outcome, worker in rows
         ]
 
 
@@ -120,7 +128,7 @@ def main() -> int:
     )
     tool = Path(sys.executable).with_name("cosmic-ray")
     with ThreadPoolExecutor(chosen.workers) as pool:
-        found = pool.map(lambda file: run([file], chosen.python, tool), files)
+        found = pool.map(lambda file: run(file, chosen.python, tool), files)
     return report([mutant for of_file in found for mutant in of_file], whole=not chosen.only)
 
 
