@@ -260,6 +260,22 @@ def test_a_forge_that_does_not_answer_is_asked_again_and_in_the_end_a_person_is(
     story.ends()
 
 
+@pytest.mark.parametrize("shown", [False, True])
+def test_a_forge_that_shows_no_pull_request_or_checks_nothing_ends_with_a_person(shown: bool) -> None:
+    story = Story(replace(FREE, forge_retries_max=2))
+    ref = story.approve(1)
+    story.rounds()
+    story.start(ref)
+    story.push(ref, "h1")
+    if shown:
+        story.open(ref, "h1")
+    for _ in range(3):
+        assert to_people(story.rounds()) == []
+        story.deadline_passes(ref)
+    assert to_people(story.rounds()) == [EscalationReason.FORGE_SILENT]
+    story.ends()
+
+
 def test_checks_that_turn_red_while_it_is_merged_take_it_back() -> None:
     story = Story()
     ref = merging(story)

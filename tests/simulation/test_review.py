@@ -165,6 +165,18 @@ def test_a_head_that_the_owner_did_not_push_is_not_merged() -> None:
     story.ends()
 
 
+def test_checks_that_fail_on_the_forge_send_it_back_with_the_findings() -> None:
+    story = Story()
+    ref = story.approve(1)
+    story.to_review(ref)
+    story.check(ref, "h1", passed=False, log="expected 3, got 4")
+    assigned, *_ = story.rounds()
+    assert isinstance(assigned, IssueAssigned)
+    assert (assigned.reason, assigned.attempt) == (AssignReason.CHECKS_FAILED, 2)
+    assert "expected 3, got 4" in story.issue(ref).findings
+    story.ends()
+
+
 # ── disputes ─────────────────────────────────────────────────────────────────
 
 

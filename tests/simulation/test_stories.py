@@ -2,7 +2,6 @@
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from msgspec.structs import replace
 
 from conductor.decide import ROUND_MAX, RULES, decide, may_decide
 from conductor.evolve import evolve
@@ -38,7 +37,7 @@ from schemas import (
     Stopped,
     UnassignReason,
 )
-from tests.support.story import BASE, FREE, SHOP, Story, kinds, sha
+from tests.support.story import BASE, SHOP, Story, kinds, sha
 
 # ── the path ─────────────────────────────────────────────────────────────────
 
@@ -110,20 +109,6 @@ def test_every_decision_names_its_cause() -> None:
     assert (story.log[-1].causationid, story.log[-1].correlationid) == (story.log[-3].id, approved.id)
 
 
-# ── loops ────────────────────────────────────────────────────────────────────
-
-
-def test_checks_that_fail_on_the_forge_send_it_back_with_the_findings() -> None:
-    story = Story()
-    ref = story.approve(1)
-    story.to_review(ref)
-    story.check(ref, "h1", passed=False, log="expected 3, got 4")
-    assigned, *_ = story.rounds()
-    assert isinstance(assigned, IssueAssigned)
-    assert (assigned.reason, assigned.attempt) == (AssignReason.CHECKS_FAILED, 2)
-    assert "expected 3, got 4" in story.issue(ref).findings
-
-
 # ── time ─────────────────────────────────────────────────────────────────────
 
 
@@ -139,19 +124,6 @@ def test_a_timer_early_late_or_twice_does_no_harm() -> None:
     story.say(Actor.CONDUCTOR, ref, DeadlinePassed(kind=claim.kind, at=claim.at))
     assert story.issue(ref).deadline == before
     assert story.rounds() == []
-
-
-def test_a_forge_that_never_answers_ends_with_a_person() -> None:
-    story = Story(replace(FREE, forge_retries_max=2))
-    ref = story.approve(1)
-    story.rounds()
-    story.start(ref)
-    story.push(ref, "h1")
-    story.rounds()
-    for _ in range(3):
-        story.deadline_passes(ref)
-        said = story.rounds()
-    assert kinds(said) == ["IssueEscalated"]
 
 
 # ── ways out ─────────────────────────────────────────────────────────────────
