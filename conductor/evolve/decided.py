@@ -1,5 +1,6 @@
 """The conductor's own words that move an issue, and its deadlines. They come in batches, each folded once."""
 
+from conductor.awaits import lacks_review
 from conductor.evolve.moves import enter
 from conductor.state import Deadline, Issue, Review, State, Trust
 from schemas import (
@@ -38,6 +39,8 @@ def fold_decided(state: State, issue: Issue, event: Envelope) -> bool:
             issue.reviews.setdefault(head, Review()).asked.append(reviewer)
             issue.deadline = None
         case MergeRequested(head_sha=head) if head == issue.head and issue.state is IssueState.IN_REVIEW:
+            if lacks_review(issue, state.repositories.get(issue.ref.repository)):
+                return False  # a reviewer was named since; should the forge merge it all the same, it is merged
             issue.merge_refused = False
             enter(issue, IssueState.MERGING)
         case MergeRequested(head_sha=head) if head == issue.head and issue.state is IssueState.MERGING:

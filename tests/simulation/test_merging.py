@@ -540,10 +540,11 @@ def test_a_pull_request_that_is_closed_by_its_merge_is_merged() -> None:
     story.ends()
 
 
-def test_a_removed_repository_merges_nothing_and_its_issue_goes_to_a_person() -> None:
-    story = Story(reviewers=("review-e",))
+@pytest.mark.parametrize("state", [IssueState.IN_REVIEW, IssueState.GATED, IssueState.MERGING])
+def test_a_removed_repository_merges_nothing_and_its_issue_goes_to_a_person(state: IssueState) -> None:
+    story = Story()
     ref = story.approve(1)
-    story.to_review(ref)
+    UNTIL[state](story, ref)
     story.check(ref, "h1")
     story.say(Actor.CLI, SHOP, RepositoryRemoved(by="ada"))
     assert to_people(story.rounds()) == [EscalationReason.REPOSITORY_REMOVED]

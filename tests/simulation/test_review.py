@@ -153,6 +153,21 @@ def test_a_reviewer_named_while_a_merge_is_asked_for_is_heard_before_it_is_asked
     story.ends()
 
 
+def test_a_reviewer_named_just_before_a_merge_is_asked_for_is_heard_before_it_is_asked_for_again() -> None:
+    story = Story()
+    ref = story.approve(1)
+    story.to_review(ref)
+    story.check(ref, "h1")
+    _, batch = story.decision()
+    story.add(SHOP, ("review-e",))  # lands between `through` and the batch
+    for event in batch:
+        story.append(event)
+    assert asked(story.rounds()) == ["review-e"]
+    story.review(ref, "h1")
+    assert "MergeRequested" in kinds(story.rounds())
+    story.ends()
+
+
 def test_a_head_that_the_owner_did_not_push_is_not_merged() -> None:
     story = Story(reviewers=("review-e",))
     ref = story.approve(1)
