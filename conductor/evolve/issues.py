@@ -119,9 +119,6 @@ _FOLDS: dict[type[Event], Fold] = {
 }
 
 
-_DESCRIBED = (IssueApproved, IssueRevised)
-
-
 def fold_issue(state: State, ref: IssueRef, event: Envelope, position: int) -> None:
     """What is not about deciding (a command that was blocked, an effect) changes nothing."""
     data = event.data
@@ -136,12 +133,13 @@ def fold_issue(state: State, ref: IssueRef, event: Envelope, position: int) -> N
         _depend(state, issue, ())
     else:
         before, was_met, depended, milestone = issue.state, issue.met, issue.depends_on, issue.milestone
-        if fold(state, issue, event):
+        moved = fold(state, issue, event)
+        if moved:
             issue.cause = event.id
         if issue.state is not before:
             issue.since = event.time
         turned = issue.met is not was_met
-        if turned or issue.depends_on is not depended or isinstance(data, _DESCRIBED):
+        if turned or issue.depends_on != depended or (moved and issue.cycle):
             _depend(state, issue, depended)
         if issue.milestone != milestone:
             _leave(state, issue, milestone)

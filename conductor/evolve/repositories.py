@@ -80,9 +80,7 @@ def _checked(state: State, ref: RepoRef, data: MainChecksFailed | MainChecksPass
         if was_red:
             return
     if known is None:
-        if not red:
-            return
-        known = state.branches[key] = Branch(ref, data.workflow, event.time, True, data.sha, data.url, event.id)
+        known = state.branches[key] = Branch(ref, data.workflow, event.time, red, data.sha, data.url, event.id)
     elif known.red != red:
         known.sha, known.url, known.cause = data.sha, data.url, event.id
     known.time, known.red = event.time, red

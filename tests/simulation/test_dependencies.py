@@ -113,6 +113,16 @@ def test_an_approval_may_close_a_cycle_too_and_so_may_an_issue_by_itself() -> No
     story.ends()
 
 
+def test_whoever_is_in_a_cycle_that_another_closed_may_be_revised_and_stays() -> None:
+    story = Story(slots=0)
+    story.approve(1, depends_on=(TWO,))
+    story.approve(2, depends_on=(ONE,))
+    story.say(Actor.CLI, ONE, IssueRevised(title="Another title"))
+    story.rounds()
+    assert story.states(ONE, TWO) == ["queued", "refused"]
+    story.ends()
+
+
 def test_once_another_leaves_the_cycle_a_revision_of_the_refused_one_is_enough() -> None:
     story = Story(slots=0)
     story.approve(1, depends_on=(TWO,))

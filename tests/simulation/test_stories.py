@@ -3,16 +3,14 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conductor.decide import ROUND_MAX, RULES, decide, may_decide
+from conductor.decide import ROUND_MAX, RULES, may_decide
 from conductor.evolve import evolve
 from conductor.replay import Replayed, replay
-from conductor.shell import compose
 from conductor.state import State
 from schemas import (
     Actor,
     AssignReason,
     DeadlineKind,
-    DeadlinePassed,
     DeadlineSet,
     Decided,
     Envelope,
@@ -23,7 +21,6 @@ from schemas import (
     IssueRef,
     IssueRevised,
     IssueState,
-    IssueUnassigned,
     IssueWithdrawn,
     MergeConflicted,
     Merged,
@@ -35,7 +32,6 @@ from schemas import (
     ReviewDisputed,
     ReviewPassed,
     Stopped,
-    UnassignReason,
 )
 from tests.support.story import BASE, SHOP, Story, kinds, sha
 
@@ -107,66 +103,6 @@ def test_every_decision_names_its_cause() -> None:
     story.start(issue)
     story.rounds()
     assert (story.log[-1].causationid, story.log[-1].correlationid) == (story.log[-3].id, approved.id)
-
-
-# ── time ─────────────────────────────────────────────────────────────────────
-
-
-def test_a_timer_early_late_or_twice_does_no_harm() -> None:
-    story = Story()
-    ref = story.approve(1)
-    story.rounds()
-    claim = story.issue(ref).deadline
-    assert claim is not None
-    story.start(ref)
-    story.rounds()
-    before = story.issue(ref).deadline
-    story.say(Actor.CONDUCTOR, ref, DeadlinePassed(kind=claim.kind, at=claim.at))
-    assert story.issue(ref).deadline == before
-    assert story.rounds() == []
-
-
-# ── ways out ─────────────────────────────────────────────────────────────────
-
-
-def test_stopped_work_waits_for_the_person_who_stopped_it() -> None:
-    story = Story()
-    ref = story.approve(1)
-    story.rounds()
-    story.start(ref)
-    story.say(Actor.CLI, ref, Stopped(by="ada"))
-    assert story.rounds() == []
-    story.push(ref, "h1")
-    assert story.issue(ref).state is IssueState.STOPPED
-    story.say(Actor.CLI, ref, RetryRequested(by="ada"))
-    assert kinds(story.rounds()) == ["IssueAssigned", "DeadlineSet"]
-
-
-def test_an_assignment_that_a_withdrawal_overtook_is_taken_back() -> None:
-    story = Story()
-    ref = story.approve(1)
-    policy = story.state.policy
-    assert policy is not None
-    drafts = decide(story.state, story.now, policy)
-    batch = compose(drafts, story.state, story.now, "conductor")
-    story.say(Actor.CLI, ref, IssueWithdrawn(by="ada"))  # lands between `through` and the batch
-    for event in batch:
-        story.append(event)
-    assert story.rounds() == [IssueUnassigned(epoch=1, reason=UnassignReason.WITHDRAWN)]
-    assert story.issue(ref).state is IssueState.WITHDRAWN
-    assert story.replayed().differences == ()
-
-
-def test_a_withdrawn_issue_that_is_approved_again_begins_again() -> None:
-    story = Story()
-    ref = story.approve(1)
-    story.rounds()
-    story.say(Actor.CLI, ref, IssueWithdrawn(by="ada"))
-    assert story.rounds() == []
-    story.say(Actor.LOCAL, ref, IssueApproved(title="Again", author="ada"))
-    assigned, *_ = story.rounds()
-    assert isinstance(assigned, IssueAssigned)
-    assert assigned.epoch == 2
 
 
 # ── the loop itself ──────────────────────────────────────────────────────────
