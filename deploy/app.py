@@ -144,7 +144,7 @@ def cluster(json: Json = False) -> None:
 
 @app.command("run")
 def run_role(
-    role: Annotated[str, typer.Argument(metavar="ROLE", help="conductor, projector, query, local or dev-e.")],
+    role: Annotated[str, typer.Argument(metavar="ROLE", help="conductor, projector, query, local, watch or dev-e.")],
 ) -> None:
     """Run one role by itself, until Ctrl-C.
 

@@ -24,6 +24,8 @@ from bridges.terminal.session import person
 from bus import Bus, BusError, NoStream, TopologyDrift, Unavailable, make_streams
 from bus.permissions import ADMIN
 from conductor.postgres import PostgresAway, server_version
+from conductor.watch.fold import Fold
+from conductor.watch.shell import LEASE
 from deploy.embedded.nats import embedded_nats
 from deploy.embedded.postgres import embedded_postgres
 from deploy.embedded.servers import key_for
@@ -34,7 +36,7 @@ from deploy.redact import redacted
 from deploy.settings import Settings
 from deploy.tools import GET_GIT, git_version
 from machine.lifecycle import Misconfigured
-from schemas import Actor, Invalid, Status, StatusRequest, printable
+from schemas import FLEET, Actor, Invalid, Status, StatusRequest, branch, printable
 
 __all__ = ["Finding", "Report", "Verdict", "examine"]
 
@@ -42,6 +44,8 @@ DISTRIBUTION = "rig-choreography"
 ROOMS = ("schemas", "machine", "bus", "conductor", "agents", "bridges", "deploy")
 FREE_BYTES = 1024**3
 ANSWER_SECONDS = 3.0
+SHOWN = 5
+"""Pieces of a halt's evidence."""
 
 
 class Verdict(StrEnum):
@@ -205,7 +209,7 @@ async def _servers(settings: Settings) -> list[Finding]:
     postgres_url = settings.postgres_url or (running.postgres_url if running else None)
     findings += await asyncio.gather(_nats(nats_url, settings), _postgres(postgres_url))
     if running is not None:
-        findings.append(await _read_side(running, settings.home))
+        findings += [await _read_side(running, settings.home), await _watch(running, settings.home)]
     return findings
 
 
@@ -264,6 +268,27 @@ async def _read_side(running: Running, home: Home) -> Finding:
         return Finding("read side", Verdict.PROBLEM, str(error), f"see query.log and projector.log in {home.logs}")
     seen = f"position {status.position} of the log, {status.behind} behind, {status.skipped} unreadable"
     return Finding("read side", Verdict.OK, seen)
+
+
+async def _watch(running: Running, home: Home) -> Finding:
+    """Whether somebody watches, and what he has found."""
+    fold = Fold()
+    try:
+        async with await _connected(running.nats_url, key_for(home, running.nats_url, Actor.CLI)) as bus:
+            held = await bus.leases.look(LEASE, role=Actor.WATCH)
+            for said in await bus.log.history([f"{branch(FLEET)}.{Actor.WATCH}.>"]):
+                fold.apply(said)
+    except BusError as error:
+        return Finding("watch", Verdict.PROBLEM, str(error), f"see watch.log in {home.logs}")
+    if fold.halts:
+        halts = [
+            f"{invariant.replace('_', ' ')} since {halt.since:%F %T} UTC: {', '.join(sorted(halt.keys)[:SHOWN])}"
+            for invariant, halt in fold.halts.items()
+        ]
+        return Finding("watch", Verdict.PROBLEM, "\n".join(halts), f"see conductor.log and watch.log in {home.logs}")
+    if held is None:
+        return Finding("watch", Verdict.PROBLEM, "nobody watches", f"see watch.log in {home.logs}")
+    return Finding("watch", Verdict.OK, f"{held.holder} watches since {held.since:%F %T} UTC: nothing stands still")
 
 
 async def _connected(url: str, key: Path | None) -> Bus:

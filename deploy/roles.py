@@ -40,6 +40,7 @@ class Role(StrEnum):
     PROJECTOR = "projector"
     QUERY = "query"
     LOCAL = "local"
+    WATCH = "watch"
     DEV_E = "dev-e"
 
 
@@ -50,7 +51,7 @@ def needs(role: Role) -> tuple[str, ...]:
             return ("RIG_NATS_URL", "RIG_POSTGRES_URL")
         case Role.DEV_E:
             return ("RIG_NATS_URL", "RIG_CODER")
-        case Role.CONDUCTOR | Role.LOCAL:
+        case Role.CONDUCTOR | Role.LOCAL | Role.WATCH:
             return ("RIG_NATS_URL",)
 
 
@@ -132,6 +133,10 @@ def _start(role: Role, settings: Settings) -> Callable[[Bus, Lifecycle], Awaitab
             from bridges.local import shell
 
             return lambda bus, life: shell.run(bus, life, scratch=settings.home.forge)
+        case Role.WATCH:
+            from conductor.watch import run_watch
+
+            return run_watch
         case Role.DEV_E:
             return lambda bus, life: _dev_e(bus, life, settings)
 
@@ -159,6 +164,8 @@ async def _connected(role: Role, settings: Settings) -> Bus:
     match role:
         case Role.LOCAL:
             actor, source = Actor.LOCAL, "local"
+        case Role.WATCH:
+            actor, source = Actor.WATCH, "watch"
         case Role.DEV_E:
             actor, source = Actor.DEV_E, f"dev-e/{settings.agent}"
         case Role.CONDUCTOR | Role.PROJECTOR | Role.QUERY:

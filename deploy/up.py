@@ -173,6 +173,7 @@ def _roles(home: Home, both: Servers, agents: Sequence[str], of_agents: dict[str
         *(_role(name, "dev-e", nats("dev-e") | place | of_agents | {"RIG_AGENT": name}) for name in agents),
         _role("projector", "projector", nats("projector") | postgres),
         _role("query", "query", nats("query") | postgres),
+        _role("watch", "watch", nats("watch")),
     ]
 
 

@@ -16,6 +16,7 @@ from schemas import (
     RepoRef,
 )
 from tests.support.shop import CHECK, git, new_repository, shop
+from tests.support.watched import alarms
 
 SHOP, STORE = RepoRef("demo", "shop"), RepoRef("demo", "store")
 
@@ -35,6 +36,7 @@ async def test_work_that_can_never_pass_ends_with_a_person_and_the_last_findings
     assert seen.state is IssueState.ESCALATED
     assert "the finding of right" in seen.findings
     assert git(path, "rev-parse", "main") == before
+    assert alarms(log) == []
 
 
 async def test_twenty_issues_with_dependencies_over_two_repositories_and_two_replicas(tmp_path: Path) -> None:
@@ -72,6 +74,7 @@ step = [{{ do = "write", path = "done-{number}.txt", content = "yes\\n" }}]
     assert sum(isinstance(item.event.data, Merged) for item in log) == 20
     assert sum(len(list(path.glob("done-*.txt"))) for path in paths.values()) == 20
     assert replay(history_of(log)).differences == ()
+    assert alarms(log) == [], "the watch was content all the time"
 
 
 async def test_with_postgres_stopped_issues_still_get_done_and_the_projector_catches_up(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ class TestUp:
             assert first.stop() == 0
             assert time.monotonic() - began < STOP_SECONDS
         assert [said["state"] for said in first.said][-1] == "stopped"
-        assert len(first.processes()) == 4  # conductor, local, projector, query
+        assert len(first.processes()) == 5  # conductor, local, projector, query, watch
         assert not any(sessions.command_line(pid) for pid in first.processes())
         assert at_work_on(home) == []
 

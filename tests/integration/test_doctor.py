@@ -3,18 +3,20 @@
 import json
 import os
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from bus import Bus
 from bus.client import NatsConnection
 from deploy import doctor
 from deploy.doctor import Finding, Report, Verdict, examine
 from deploy.embedded.nats import NatsServer
 from deploy.failures import ServerFailed
-from deploy.home import Home
+from deploy.home import Home, Running
 from deploy.up import running_rig
-from schemas import Actor
+from schemas import FLEET, Actor, Draft, HaltDetected, Invariant
 from tests.conftest import Connect
 from tests.support.rig import at_work_on, rig
 from tests.support.servers import reaching
@@ -57,6 +59,7 @@ class TestWell:
         assert report.well, problems(report)
         assert f"process {os.getpid()}" in about(report, "rig").seen
         assert about(report, "read side").verdict is Verdict.OK
+        assert about(report, "watch").seen.startswith("watch watches since ")
         assert about(report, "data directory").seen.endswith("closed to others")
 
     async def test_it_is_honest_about_what_passwords_are_worth_under_one_user(
@@ -113,6 +116,30 @@ class TestNotWell:
         await root.api("$JS.API.STREAM.DELETE.RIG")
         await root.api("$JS.API.STREAM.CREATE.RIG", {"name": "RIG", "subjects": ["rig.>"]})
         assert "RIG.deny_purge" in problems(await examine(environ))["nats-server"].seen
+
+    async def test_a_rig_that_nobody_watches_and_one_in_which_something_stands_still(
+        self, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        async def connected(url: str, key: Path | None) -> Bus:
+            return await connect(Actor.CLI)
+
+        monkeypatch.setattr(doctor, "_connected", connected)
+        running = Running("nats://127.0.0.1:1", "", os.getpid(), datetime.now(UTC))
+        look = doctor._watch  # pyright: ignore[reportPrivateUsage]
+        assert (await look(running, Home(tmp_path))).seen == "nobody watches"
+        watch = await connect(Actor.WATCH)
+        async with watch.leases.hold("watch", ttl_seconds=30):
+            assert (await look(running, Home(tmp_path))).verdict is Verdict.OK
+            evidence = ("demo/shop#1, approved at position 5: no decision follows",)
+            halt = HaltDetected(
+                invariant=Invariant.FACT_WITHOUT_CONSEQUENCE, evidence=evidence, since=datetime(2026, 1, 1, tzinfo=UTC)
+            )
+            await watch.log.publish(Draft(about=FLEET, data=halt), "halt-1")
+            found = await look(running, Home(tmp_path))
+        assert found.verdict is Verdict.PROBLEM
+        assert found.seen == (
+            "fact without consequence since 2026-01-01 00:00:00 UTC: demo/shop#1, approved at position 5"
+        )
 
     async def test_programs_that_are_missing_are_named(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         def missing() -> Path:

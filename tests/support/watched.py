@@ -1,0 +1,81 @@
+"""A watch on a story's log: it looks every ten seconds of the story's time, and says what it finds in the log."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from conductor.watch.check import check
+from conductor.watch.fold import Fold
+from schemas import Actor, Decided, Draft, Event, HaltDetected, Recorded
+from tests.support.story import Story
+
+STEP_SECONDS = 10
+
+
+class Watched:
+    """One watch. Its read side keeps up until a test says otherwise."""
+
+    def __init__(self, story: Story, *, keeps_up: bool = True) -> None:
+        self.story = story
+        self.fold = Fold()
+        self.keeps_up = keeps_up
+        self.goes_on = False
+        """Whether the conductor decides before every look, and its timers fire."""
+        self.look()
+
+    @property
+    def now(self) -> datetime:
+        return self.story.now
+
+    def look(self) -> list[Event]:
+        """Reads on, looks once, and says what is to be said; that."""
+        if self.goes_on:
+            self._go_on()
+        self.read()
+        self.fold.look(self.now)
+        if self.keeps_up:
+            self.fold.read_to(self.fold.position, self.now)
+        found = self.found()
+        for draft in found:
+            self.story.say(Actor.WATCH, draft.about, draft.data)
+        return [draft.data for draft in found]
+
+    def wait(self, seconds: float) -> list[Event]:
+        """Looks on for so long; everything that it says meanwhile."""
+        said = self.look()
+        while seconds > 0:
+            self.story.later(min(seconds, STEP_SECONDS))
+            seconds -= STEP_SECONDS
+            said += self.look()
+        return said
+
+    def _go_on(self) -> None:
+        self.story.rounds()
+        for ref, issue in self.story.state.issues.items():
+            if issue.deadline is not None and not issue.deadline.passed and issue.deadline.at <= self.now:
+                self.story.deadline_passes(ref)
+        self.story.rounds()
+
+    def read(self) -> None:
+        for position, event in enumerate(self.story.log[self.fold.position :], start=self.fold.position + 1):
+            self.fold.apply(Recorded(position, event.time, event))
+
+    def found(self) -> list[Draft]:
+        policy = self.fold.policy
+        assert policy is not None
+        return check(self.fold, self.now, policy)
+
+
+def alarms(log: Sequence[Recorded]) -> list[str]:
+    """What a watch says of a log on which all went well: what no round has answered that was made on it, and halts."""
+    fold, through, end, found = Fold(), 0, 0, list[str]()
+    for item in log:
+        fold.apply(item)
+        data = item.event.data
+        if isinstance(data, HaltDetected):
+            found += data.evidence
+        if isinstance(data, Decided):
+            through, end = data.through, item.position + data.count
+        if item.position == end:
+            owed = [(issue.ref, issue.owed) for issue in fold.issues.values() if issue.owed is not None]
+            found += [f"{ref}, {each.what} at {each.position}" for ref, each in owed if each.position <= through]
+    return found
