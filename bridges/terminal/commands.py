@@ -2,7 +2,7 @@
 
 import typer
 
-from bridges.terminal import dead, events, gate, issue, pause, policy, publish, repo, tail, views, why, wishes
+from bridges.terminal import budget, dead, events, gate, issue, pause, policy, publish, repo, tail, views, why, wishes
 from bridges.terminal.session import FindServer
 
 
@@ -41,6 +41,12 @@ def add_commands(app: typer.Typer, find_server: FindServer) -> None:
     of_repo.callback()(_group)
     of_repo.command("add")(repo.add)
     app.add_typer(of_repo, name="repo")
+    of_budget = typer.Typer(
+        context_settings=settings, help="What may be spent and what was; allowing more.", invoke_without_command=True
+    )
+    of_budget.callback()(budget.budget)
+    of_budget.command("raise")(budget.raise_)
+    app.add_typer(of_budget, name="budget")
     of_policy = typer.Typer(
         context_settings=settings,
         help="The rig's numbers: how often, how long, how much, and who.",

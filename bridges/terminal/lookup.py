@@ -135,6 +135,11 @@ def served(history: "Iterable[Recorded]") -> Served:
     return found
 
 
+async def house_words(bus: "Bus", ref: RepoRef) -> Served:
+    """What holds of a repository now."""
+    return served(await bus.log.history(about_repository(ref)))
+
+
 def about_repository(ref: RepoRef) -> list[str]:
     """Where such events are said; what its workflows did is not among them."""
     return [f"{branch(ref)}.*.{kind.name()}" for kind in OF_REPOSITORY]

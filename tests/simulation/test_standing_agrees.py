@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridges.terminal import lookup
+from bridges.terminal.ledger import Ledger, Sum
 from schemas import (
     FLEET,
     Actor,
@@ -42,6 +43,7 @@ from schemas import (
     RetryRequested,
     Reverted,
     Stopped,
+    TokensUsed,
     Verified,
 )
 from tests.support.story import BASE, Story, sha
@@ -67,6 +69,8 @@ def agree(story: Story, ref: IssueRef, *, decided: bool = True) -> None:
     assert (ours.question is not None) == (theirs.question is not None and theirs.state == "in_progress")
     if not decided:
         return
+    money = Ledger(recorded(story)).sums(story.now.date()).get(f"issue:{ref}", Sum())
+    assert money.spent + money.reserved == theirs.committed
     live = theirs.deadline if theirs.deadline is not None and not theirs.deadline.passed else None
     known = ours.deadline.event.data if ours.deadline is not None else None
     assert (live is None) == (known is None)
@@ -98,6 +102,8 @@ def words(ref: IssueRef, epoch: int, head: str, by: str, reason: GateReason | No
         "revert": (Actor.LOCAL, Reverted(merge_sha=sha(f"m{head}"), revert_sha=sha("r"), by=by)),
         "superseded": (Actor.LOCAL, PullRequestClosed(pull_request=1, superseded_by=2)),
         "closed": (Actor.LOCAL, PullRequestClosed(pull_request=1)),
+        "spend": (Actor.DEV_E, TokensUsed(epoch=epoch, run="r-1", provider="p", cost_usd=0.5)),
+        "spend much": (Actor.DEV_E, TokensUsed(epoch=epoch, run="r-1", provider="p", cost_usd=3)),
         "verified": (Actor.CLI, Verified(environment=Environment.STAGING, by=by)),
     }
 

@@ -72,6 +72,8 @@ def test_wrong_input_is_one_clear_message_and_exit_code_2(app: typer.Typer, argu
         ["resume", "role:dev-e"],
         ["why", "a/b#1"],
         ["policy", "show"],
+        ["budget"],
+        ["budget", "raise", "day", "5", "--for", "4h", "--note", "n"],
         ["policy", "adopt", "-"],
     ],
     ids=" ".join,
