@@ -9,10 +9,9 @@ from typing import Final
 
 from msgspec import Struct
 
-from bridges.terminal import sense
 from bridges.terminal.chain import Missing
 from bridges.terminal.fleet import Fleet
-from bridges.terminal.show import clock, span
+from bridges.terminal.show import clock, gate_name, gate_why, span
 from bridges.terminal.standing import WANTS_WORK, OpenGate, Standing, may_be_tried_again
 from schemas import (
     BudgetExceeded,
@@ -94,7 +93,7 @@ class Why(Struct, frozen=True, kw_only=True):
 
     issue: IssueRef
     title: str
-    state: str
+    state: IssueState
     since: datetime
     final: bool
     because: tuple[Step, ...]
@@ -183,8 +182,8 @@ def _known(it: Standing, facts: Facts, now: datetime) -> Iterator[Wait]:
 
 
 def _gate(gate: OpenGate, allowed: tuple[str, ...], now: datetime) -> Wait:
-    what = sense.name((gate.reason, gate.head_sha))
-    why = one_line("; ".join(part for part in (", ".join(gate.paths), gate.detail) if part.strip()), 300)
+    what = gate_name((gate.reason, gate.head_sha))
+    why = one_line(gate_why(gate.paths, gate.detail), 300)
     who = f"{', '.join(allowed)} may let it through" if allowed else "whoever may speak to the rig may let it through"
     text = f"{what}, for {span(now - gate.since)}{f' ({why})' if why else ''}; {who}"
     return Wait(what="gate", text=text, since=gate.since, who=allowed)

@@ -1,6 +1,6 @@
 """`rig gate`: what waits for a person; and that person's word, about exactly the head commit that was there to see."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
@@ -228,14 +228,9 @@ def lines(gates: list[GateLine], now: datetime) -> Iterator[str]:
             (gate.head_sha or "-")[:12],
             show.span(now - gate.since),
             one_line(gate.title, 60),
-            one_line(why(gate.paths, gate.detail), 100),
+            one_line(show.gate_why(gate.paths, gate.detail), 100),
         )
         for gate in gates
     ]
     yield from show.table(rows)
     yield "rig gate approve|reject|bypass REPO#N --head HEAD --note TEXT"
-
-
-def why(paths: Iterable[str], detail: str) -> str:
-    """What opened a gate, on one line."""
-    return "; ".join(part for part in (", ".join(paths), detail) if part.strip())

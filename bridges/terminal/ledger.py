@@ -124,8 +124,11 @@ def _apply(it: _Issue, data: Event, time: datetime) -> None:
 def _claim(it: _Issue, epoch: int, run: str) -> None:
     """The first run of an epoch takes over what was set aside for it."""
     aside = it.accounts.pop(_unclaimed(epoch), None)
-    if aside is not None:
-        _account(it, run, epoch).reserved = aside.reserved
+    if aside is None:
+        return
+    early = it.accounts.get(run)  # it said what it used before its claim was read
+    aside.spent += early.spent if early is not None else 0
+    it.accounts[run] = aside
 
 
 def _account(it: _Issue, run: str | None, epoch: int) -> _Account:

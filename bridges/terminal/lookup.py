@@ -7,7 +7,8 @@ from msgspec import Struct
 from bridges.terminal import fleet as fleet_
 from bridges.terminal.errors import BadInput, Failed
 from bridges.terminal.fleet import Fleet
-from bridges.terminal.standing import House, Standing, standing
+from bridges.terminal.standing import House, Standing
+from bridges.terminal.standing_fold import standing
 from schemas import (
     FLEET,
     Actor,
@@ -116,7 +117,13 @@ class Served(Struct):
         if self.overrides is not None and self.overrides.approvers is not None:
             approvers = self.overrides.approvers
         tiers = () if policy is None else (policy.tiers.otherwise, *policy.tiers.begin.values())
-        return House(approvers=approvers, reviewers=self.reviewers, driven=Tier.T3 in tiers)
+        labels = () if policy is None else policy.gates.blocking_labels
+        return House(
+            approvers=approvers,
+            reviewers=self.reviewers,
+            blocking=frozenset(label.lower() for label in labels),
+            driven=Tier.T3 in tiers,
+        )
 
 
 def served(history: "Iterable[Recorded]") -> Served:

@@ -6,8 +6,9 @@ could change nothing is refused, with what to do instead.
 
 from typing import Final, NoReturn
 
+from bridges.terminal import show
 from bridges.terminal.errors import Failed
-from bridges.terminal.standing import GATE_ANSWERS, GateAnswer, GateKey, OpenGate, Standing, may_be_tried_again
+from bridges.terminal.standing import GATE_ANSWERS, GateAnswer, OpenGate, Standing, may_be_tried_again
 from schemas import (
     AssignRequested,
     Event,
@@ -77,7 +78,7 @@ def open_gates(it: Standing, reason: GateReason | None, head: str | None) -> lis
         raise Failed(f"no gate of {it.issue} is open: it is {it.words}; {_why(it)}")
     meant = [gate for gate in it.gates.values() if reason in (None, gate.reason)]
     if not meant:
-        raise Failed(f"no gate {spoken(reason)} of {it.issue} is open, but {', '.join(map(name, it.gates))}")
+        raise Failed(f"no gate {spoken(reason)} of {it.issue} is open, but {', '.join(map(show.gate_name, it.gates))}")
     if head is not None:
         seen = [gate for gate in meant if (gate.head_sha or "").startswith(head)]
         if not seen:
@@ -96,12 +97,6 @@ def answered_before(it: Standing, answer: GateAnswer) -> Recorded | None:
     if isinstance(data, GATE_ANSWERS) and (data.by, data.note) == (answer.by, answer.note):
         return said
     return None
-
-
-def name(gate: GateKey) -> str:
-    """`sensitive path at 9c1d2e3f4`."""
-    reason, head = gate
-    return spoken(reason) if head is None else f"{spoken(reason)} at {head[:9]}"
 
 
 def spoken(word: str | None) -> str:

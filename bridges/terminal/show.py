@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 
 import typer
 
+from bridges.terminal.fleet import Fleet
+from bridges.terminal.standing import GateKey, Standing
 from schemas import (
     Agents,
     IssueDetail,
@@ -22,9 +24,9 @@ from schemas import (
 )
 
 _COLOUR_CODE = re.compile(r"\x1b\[[0-9;]*m")
-_COLOURS: dict[str, str] = {
-    "gated": typer.colors.YELLOW,
-    "deploying": typer.colors.CYAN,
+_COLOURS = {
+    IssueState.GATED: typer.colors.YELLOW,
+    IssueState.DEPLOYING: typer.colors.CYAN,
     IssueState.DONE: typer.colors.GREEN,
     IssueState.IN_PROGRESS: typer.colors.CYAN,
     IssueState.ESCALATED: typer.colors.RED,
@@ -35,7 +37,7 @@ _COLOURS: dict[str, str] = {
 }
 
 
-def state_words(state: str) -> str:
+def state_words(state: IssueState) -> str:
     """`in_progress` → in progress, in its colour."""
     return typer.style(state.replace("_", " "), fg=_COLOURS.get(state))
 
@@ -69,7 +71,7 @@ def _width(cell: str) -> int:
     )
 
 
-def status(answer: Status) -> Iterator[str]:
+def status(answer: Status, known: Fleet) -> Iterator[str]:
     """`rig status`."""
     behind = f", {answer.behind} behind" if answer.behind else ", nothing behind"
     issues = ", ".join(
@@ -83,6 +85,10 @@ def status(answer: Status) -> Iterator[str]:
         yield f"unreadable    {answer.skipped} of the log's positions hold nothing that this version can read"
     yield f"issues        {issues or 'none'}"
     yield f"agents        {answer.agents or 'none'}"
+    policy = known.policy.event.data if known.policy is not None else None
+    yield f"policy        {summary(policy) if policy is not None else 'none: `rig policy adopt` puts one in force'}"
+    for name, said in (("paused", known.paused), ("halt", known.halts), ("incident", known.incidents)):
+        yield from (f"{name:<13} {summary(word.event.data)}, {clock(word.event.time)}" for word in said.values())
     if not answer.repositories:
         yield "repositories  none; add one with `rig repo add PATH --check COMMAND`"
         return
@@ -136,10 +142,10 @@ def agents(answer: Agents) -> Iterator[str]:
     yield from table(rows)
 
 
-def issue(answer: IssueDetail) -> Iterator[str]:
-    """`rig issue REPO#N`."""
+def issue(answer: IssueDetail, it: Standing | None) -> Iterator[str]:
+    """`rig issue REPO#N`; `it`: as the log tells it, for what the read side does not keep."""
     yield f"{typer.style(str(answer.issue), bold=True)}  {one_line(answer.title, 300)}"
-    yield from (f"{name:<13} {said}" for name, said in _facts(answer) if said)
+    yield from (f"{name:<13} {said}" for name, said in (*_facts(answer), *_waits(it)) if said)
     if answer.body.strip():
         yield from ("", "asked for", *_indented(answer.body))
     if answer.findings.strip():
@@ -188,6 +194,28 @@ def _facts(answer: IssueDetail) -> Iterator[tuple[str, str]]:
     yield "merged as", answer.merge_sha or ""
     if answer.deadline is not None:
         yield "deadline", f"{answer.deadline.kind.replace('_', ' ')} by {clock(answer.deadline.at)}"
+
+
+def _waits(it: Standing | None) -> Iterator[tuple[str, str]]:
+    """For a person."""
+    if it is None:
+        return
+    for gate in it.gates.values():
+        why = one_line(gate_why(gate.paths, gate.detail), 300)
+        yield "gate", f"{gate_name((gate.reason, gate.head_sha))}, since {clock(gate.since)}{f': {why}' if why else ''}"
+    if it.question is not None:
+        yield "question", summary(it.question.event.data)
+
+
+def gate_why(paths: Iterable[str], detail: str) -> str:
+    """What opened a gate."""
+    return "; ".join(part for part in (", ".join(paths), detail) if part.strip())
+
+
+def gate_name(gate: GateKey) -> str:
+    """`sensitive path at 9c1d2e3f4`."""
+    reason, head = gate
+    return reason.replace("_", " ") if head is None else f"{reason.replace('_', ' ')} at {head[:9]}"
 
 
 def _state(answer: IssueDetail) -> str:

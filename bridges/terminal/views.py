@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 from msgspec import Struct
 
-from bridges.terminal import names, show
+from bridges.terminal import lookup, names, show
 from bridges.terminal.errors import BadInput
+from bridges.terminal.fleet import Fleet
 from bridges.terminal.output import say, say_json
 from bridges.terminal.session import reported, run
+from bridges.terminal.standing import Standing
 from schemas import (
     PAGE_MAX,
     Agents,
@@ -18,6 +20,7 @@ from schemas import (
     Issues,
     IssuesRequest,
     IssueState,
+    PolicyAdopted,
     Status,
     StatusRequest,
 )
@@ -30,11 +33,39 @@ T = TypeVar("T", bound=Struct)
 Json = Annotated[bool, typer.Option("--json", help="Print the answer as one JSON document.")]
 
 
+class RigStatus(Status, frozen=True, kw_only=True):
+    """`rig status --json`: what the query service answers, and what the log says of the rig as a whole."""
+
+    policy: str | None = None
+    """The hash of the one in force."""
+    paused: tuple[str, ...] = ()
+    halts: tuple[str, ...] = ()
+    incidents: tuple[str, ...] = ()
+
+
 def status(context: typer.Context, json: Json = False) -> None:
-    """How the rig stands: the log, the read side, and what there is."""
+    """How the rig stands: the log, the read side, what there is, what is paused, and what is wrong."""
+
+    async def asking(bus: "Bus") -> tuple[Status, Fleet]:
+        return await _ask(bus, "status", StatusRequest(), Status), await lookup.whole_fleet(bus)
+
     with reported():
-        answer = run(context, lambda bus: _ask(bus, "status", StatusRequest(), Status))
-        say_json(answer) if json else say(show.status(answer))
+        answer, known = run(context, asking)
+        if json:
+            say_json(_whole(answer, known))
+        else:
+            say(show.status(answer, known))
+
+
+def _whole(answer: Status, known: Fleet) -> RigStatus:
+    policy = known.policy.event.data if known.policy is not None else None
+    return RigStatus(
+        **{name: getattr(answer, name) for name in Status.__struct_fields__},
+        policy=policy.hash if isinstance(policy, PolicyAdopted) else None,
+        paused=tuple(known.paused),
+        halts=tuple(known.halts),
+        incidents=tuple(known.incidents),
+    )
 
 
 def issues(
@@ -69,13 +100,15 @@ def issue(
 ) -> None:
     """Everything about one issue, with its history."""
 
-    async def asking(bus: "Bus") -> IssueDetail:
-        return await _ask(bus, "issue", IssueRequest(issue=await names.issue(bus, issue)), IssueDetail)
+    async def asking(bus: "Bus") -> tuple[IssueDetail, Standing | None]:
+        ref = await names.issue(bus, issue)
+        answer = await _ask(bus, "issue", IssueRequest(issue=ref), IssueDetail)
+        return answer, (await lookup.standings(bus, [ref]))[ref]
 
     with reported():
         names.check_issue(issue)
-        answer = run(context, asking)
-        say_json(answer) if json else say(show.issue(answer))
+        answer, it = run(context, asking)
+        say_json(answer) if json else say(show.issue(answer, it))
 
 
 def agents(context: typer.Context, json: Json = False) -> None:

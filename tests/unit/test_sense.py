@@ -3,7 +3,7 @@
 import pytest
 
 from bridges.terminal import Failed, lookup, sense
-from bridges.terminal.standing import standing
+from bridges.terminal.standing_fold import standing
 from schemas import (
     AssignRequested,
     EscalationReason,

@@ -4,7 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from bridges.terminal.standing import House, Standing, standing
+from bridges.terminal.standing import House, Standing
+from bridges.terminal.standing_fold import standing
 from schemas import (
     AssignRequested,
     BudgetRaised,

@@ -6,6 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from bridges.terminal import show
+from bridges.terminal.fleet import fleet
+from bridges.terminal.standing_fold import standing
 from schemas import (
     Actor,
     AgentLine,
@@ -14,12 +16,20 @@ from schemas import (
     DeadlineKind,
     Draft,
     EscalationReason,
+    GateReason,
+    GateTriggered,
+    HaltDetected,
+    IncidentOpened,
+    Invariant,
     IssueApproved,
     IssueDetail,
     IssueLine,
     IssueRef,
     Issues,
     IssueState,
+    Paused,
+    Policy,
+    PolicyAdopted,
     Priority,
     Recorded,
     Refusal,
@@ -31,6 +41,7 @@ from schemas import (
     WaitingReason,
     envelope,
 )
+from tests.support.told import Told
 
 ISSUE = IssueRef("demo", "shop", 1)
 AT = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -76,7 +87,7 @@ def _plain(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_issue_in_full() -> None:
-    assert list(show.issue(DETAIL)) == [
+    assert list(show.issue(DETAIL, None)) == [
         "demo/shop#1  Fix total",
         "state         escalated: attempts",
         "priority      high",
@@ -111,11 +122,11 @@ def test_a_refused_issue_shows_the_cycle() -> None:
         refusal=Refusal.CYCLE,
         cycle=(ISSUE, IssueRef("demo", "shop", 2)),
     )
-    assert "state         refused: cycle demo/shop#1 → demo/shop#2" in list(show.issue(refused))
+    assert "state         refused: cycle demo/shop#1 → demo/shop#2" in list(show.issue(refused, None))
 
 
 def test_foreign_text_stays_on_its_line_and_steers_nothing() -> None:
-    lines = list(show.issue(replace(DETAIL, title=HOSTILE, body=HOSTILE, findings=HOSTILE, author=HOSTILE)))
+    lines = list(show.issue(replace(DETAIL, title=HOSTILE, body=HOSTILE, findings=HOSTILE, author=HOSTILE), None))
     assert all(line.isprintable() for line in lines)
     assert lines[0] == "demo/shop#1  [31mred[0m next [bold]x[/bold]"
 
@@ -163,18 +174,57 @@ def test_the_status_tells_how_far_the_read_side_is() -> None:
         repositories=(shop,),
         lossy="nats-server 2.15.1 does not sync each write to disk",
     )
-    assert list(show.status(answer)) == [
+    assert list(show.status(answer, fleet([]))) == [
         "log           position 57",
         "read side     position 50, 7 behind",
         "not safe      nats-server 2.15.1 does not sync each write to disk",
         "unreadable    1 of the log's positions hold nothing that this version can read",
         "issues        2 queued, 3 done",
         "agents        1",
+        "policy        none: `rig policy adopt` puts one in force",
         "repositories",
         "  demo/shop  -  /srv/shop  make  the forge has not looked at it yet",
     ]
     empty = Status(position=0, log_position=0, behind=0, skipped=0, issues={}, agents=0, repositories=())
-    assert "repositories  none; add one with `rig repo add PATH --check COMMAND`" in list(show.status(empty))
+    assert "repositories  none; add one with `rig repo add PATH --check COMMAND`" in list(show.status(empty, fleet([])))
+
+
+def test_what_is_paused_or_wrong_stands_in_the_status() -> None:
+    told = Told()
+    policy = Policy()
+    for event in (
+        PolicyAdopted(policy=policy, hash="abc", by="ann"),
+        Paused(scope="role:dev-e", by="ann", note="moving"),
+        HaltDetected(invariant=Invariant.PROJECTION_BEHIND, evidence=("at 5 of 9",), since=AT),
+        IncidentOpened(fingerprint="f", repository=RepoRef("demo", "shop"), workflow="tests", sha="9" * 40),
+    ):
+        told.say(event)
+    empty = Status(position=0, log_position=0, behind=0, skipped=0, issues={}, agents=0, repositories=())
+    clocks = [show.clock(told.time(position)) for position in range(5)]
+    assert [
+        line
+        for line in show.status(empty, fleet(told.log))
+        if line.split()[0] in ("policy", "paused", "halt", "incident")
+    ] == [
+        "policy        policy abc adopted by ann",
+        f"paused        role:dev-e paused by ann: moving, {clocks[2]}",
+        f"halt          HALT: projection behind since 2026-01-31 12:00:00 UTC: at 5 of 9, {clocks[3]}",
+        f"incident      tests is red in demo/shop since 999999999, {clocks[4]}",
+    ]
+
+
+def test_an_issue_at_a_gate_shows_it() -> None:
+    told = Told()
+    for event in (
+        IssueApproved(title="Fix total", author="ann"),
+        GateTriggered(reason=GateReason.BUDGET, detail="$10 since\nits last progress"),
+    ):
+        told.say(event)
+    at_gate = replace(DETAIL, state=IssueState.GATED, escalation=None)
+    since = show.clock(told.time(2))
+    assert f"gate          budget, since {since}: $10 since its last progress" in list(
+        show.issue(at_gate, standing(told.log, ISSUE))
+    )
 
 
 def test_agents_are_shown_with_what_they_do() -> None:

@@ -8,7 +8,8 @@ from bridges.terminal import why
 from bridges.terminal.chain import Known, Missing, chain
 from bridges.terminal.explain import REASONS, Facts, Why, explain
 from bridges.terminal.fleet import fleet
-from bridges.terminal.standing import House, standing
+from bridges.terminal.standing import House
+from bridges.terminal.standing_fold import standing
 from schemas import (
     Actor,
     BudgetExceeded,
