@@ -138,8 +138,8 @@ def _answer(
                 return Answers(said=[spoken.before(said)])
             gates = sense.open_gates(it, which, head)
             if kind is GateRejected:  # one no is enough
-                return Answers(said=[await spoken.say(bus, ref, _at(meant, gates[0], which), gates[0].id)])
-            words = [await spoken.say(bus, ref, _at(meant, gate, gate.reason), gate.id) for gate in gates]
+                return Answers(said=[await _say(bus, ref, meant, gates[0], which)])
+            words = [await _say(bus, ref, meant, gate, gate.reason) for gate in gates]
             drives = it.house.driven and kind is GateApproved and any(gate.reason is GateReason.TIER for gate in gates)
             return Answers(said=words, hint=DRIVEN if drives else None)
 
@@ -147,8 +147,9 @@ def _answer(
         say_json(done) if json else say([*map(str, done.said), *([done.hint] if done.hint else [])])
 
 
-def _at(meant: GateAnswer, gate: OpenGate, reason: GateReason | None) -> GateAnswer:
-    return wish(type(meant), reason=reason, head_sha=gate.head_sha, by=meant.by, note=meant.note)
+async def _say(bus: "Bus", issue: IssueRef, meant: GateAnswer, gate: OpenGate, reason: GateReason | None) -> Spoken:
+    data = wish(type(meant), reason=reason, head_sha=gate.head_sha, by=meant.by, note=meant.note)
+    return await spoken.say(bus, issue, data, gate.opened.event.id, cause=gate.opened)
 
 
 def _reason(typed: str) -> GateReason:

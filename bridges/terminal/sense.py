@@ -18,7 +18,6 @@ from schemas import (
     IssueWithdrawn,
     PriorityChanged,
     QuestionAnswered,
-    QuestionAsked,
     Recorded,
     RetryRequested,
     Stopped,
@@ -57,10 +56,10 @@ def holds(it: Standing, wish: Event) -> Recorded | None:
     return None
 
 
-def open_question(it: Standing, answer: str, by: str) -> QuestionAsked | Recorded:
+def open_question(it: Standing, answer: str, by: str) -> Recorded:
     """The question that waits, or the same answer given already. Raises Failed when nobody asks anything."""
-    if it.question is not None and isinstance(it.question.event.data, QuestionAsked):
-        return it.question.event.data
+    if it.question is not None:
+        return it.question
     given = it.wishes.get(QuestionAnswered)
     if given is not None and _is_latest(it, given):
         data = given.event.data

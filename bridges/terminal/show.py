@@ -14,6 +14,7 @@ from schemas import (
     IssueDetail,
     Issues,
     IssueState,
+    PolicyAdopted,
     Recorded,
     Status,
     TimelineEntry,
@@ -86,7 +87,8 @@ def status(answer: Status, known: Fleet) -> Iterator[str]:
     yield f"issues        {issues or 'none'}"
     yield f"agents        {answer.agents or 'none'}"
     policy = known.policy.event.data if known.policy is not None else None
-    yield f"policy        {summary(policy) if policy is not None else 'none: `rig policy adopt` puts one in force'}"
+    told = f"{one_line(policy.hash, 40)}, by {one_line(policy.by, 100)}" if isinstance(policy, PolicyAdopted) else ""
+    yield f"policy        {told or 'none: `rig policy adopt` puts one in force'}"
     for name, said in (("paused", known.paused), ("halt", known.halts), ("incident", known.incidents)):
         yield from (f"{name:<13} {summary(word.event.data)}, {clock(word.event.time)}" for word in said.values())
     if not answer.repositories:

@@ -48,11 +48,19 @@ def wish(event: type[E], **values: object) -> E:
     return made
 
 
-async def say(bus: "Bus", about: Ref, data: Event, anchor: str) -> Spoken:
-    """Says it. Raises BusError: when it is Unavailable, saying the same again does no harm."""
+async def say(bus: "Bus", about: Ref, data: Event, anchor: str, *, cause: Recorded | None = None) -> Spoken:
+    """Says it; `cause` is the event that it answers. Raises BusError: saying the same again does no harm, then."""
+    from bus import trace_of
+
     digest = sha256(msgspec.json.encode(data) + f"{about}\n{anchor}".encode()).hexdigest()[:32]
     known_as = event_id(Actor.CLI, data.name(), digest)
-    position = await bus.log.publish(Draft(about=about, data=data), known_as)
+    draft = Draft(about=about, data=data)
+    if cause is not None:
+        led = cause.event
+        draft = Draft(
+            about=about, data=data, cause=led.id, correlation=led.correlationid or led.id, traceparent=trace_of(led)
+        )
+    position = await bus.log.publish(draft, known_as)
     return _spoken(about, data, position, known_as)
 
 

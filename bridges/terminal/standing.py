@@ -53,9 +53,8 @@ class OpenGate(Struct, frozen=True, kw_only=True):
     since: datetime
     paths: tuple[str, ...]
     detail: str
-    position: int
-    id: str
-    """Of the event that opened it."""
+    opened: Recorded
+    """The event that opened it."""
 
 
 class Standing(Struct, kw_only=True):

@@ -230,8 +230,7 @@ def _triggered(it: Standing, said: Recorded, data: GateTriggered) -> bool:
         since=said.event.time,
         paths=data.paths,
         detail=data.detail,
-        position=said.position,
-        id=said.event.id,
+        opened=said,
     )
     return True
 

@@ -16,7 +16,7 @@ from schemas import (
     IssueWithdrawn,
     PriorityChanged,
     QuestionAnswered,
-    Recorded,
+    QuestionAsked,
     RetryRequested,
     Stopped,
     Withdrawal,
@@ -86,11 +86,12 @@ def answer(
         async def answering(bus: "Bus") -> Spoken:
             ref = await names.issue(bus, issue)
             it = await lookup.issue_standing(bus, ref)
-            asked = sense.open_question(it, said, person())
-            if isinstance(asked, Recorded):
-                return spoken.before(asked)
+            found = sense.open_question(it, said, person())
+            asked = found.event.data
+            if not isinstance(asked, QuestionAsked):
+                return spoken.before(found)
             data = wish(QuestionAnswered, epoch=asked.epoch, run=asked.run, answer=said, by=person())
-            return await spoken.say(bus, ref, data, it.anchor)
+            return await spoken.say(bus, ref, data, it.anchor, cause=found)
 
         _tell(run(context, answering), json=json)
 
@@ -104,7 +105,10 @@ def _wish(context: typer.Context, issue: str, data: Event, *, json: bool) -> Non
         if isinstance(data, AssignRequested):
             await lookup.check_worker(bus, data.to)
         said = sense.holds(it, data)
-        return await spoken.say(bus, ref, data, it.anchor) if said is None else spoken.before(said)
+        if said is not None:
+            return spoken.before(said)
+        answered = it.last if isinstance(data, RetryRequested) else None
+        return await spoken.say(bus, ref, data, it.anchor, cause=answered)
 
     _tell(run(context, wishing), json=json)
 

@@ -206,6 +206,8 @@ async def test_a_person_lets_through_what_was_there_to_see(rig: Terminal, cli: B
         ("sensitive_path", HEAD, person(), "read it"),
         ("size", HEAD, person(), "read it"),
     ]
+    answer = (await rig("why", "shop#1", "--json")).json()
+    assert [step["type"] for step in answer["because"]] == ["rig.issue.gate_triggered.v1", "rig.issue.gate_approved.v1"]
     before = await end(cli)
     again = await rig("gate", "approve", "shop#1", "--note", "read it", "--json")
     assert [word["already"] for word in again.json()["said"]] == [True]

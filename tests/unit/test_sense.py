@@ -110,7 +110,8 @@ class TestAnswers:
     GIVEN = QuestionAnswered(epoch=1, run="r-1", answer="Both", by="ann")
 
     def test_the_question_that_waits_is_answered(self) -> None:
-        assert sense.open_question(of(APPROVED, assigned(), started(), self.ASKED), "Both", "ann") == self.ASKED
+        it = of(APPROVED, assigned(), started(), self.ASKED)
+        assert sense.open_question(it, "Both", "ann").event.data == self.ASKED
 
     def test_the_same_answer_again_is_found_and_another_is_refused(self) -> None:
         it = of(APPROVED, assigned(), started(), self.ASKED, self.GIVEN)

@@ -221,7 +221,7 @@ class TestGates:
 
     def test_a_gate_that_is_triggered_twice_is_one_and_keeps_its_beginning(self) -> None:
         it = after(*REVIEWED, PASSED, SENSITIVE, SENSITIVE)
-        assert [gate.id for gate in it.gates.values()] == ["id-7"]
+        assert [gate.opened.event.id for gate in it.gates.values()] == ["id-7"]
 
     def test_whatever_else_happens_leaves_the_gates_behind(self) -> None:
         assert self.reasons(SENSITIVE, FAILED) == []

@@ -206,7 +206,7 @@ def test_what_is_paused_or_wrong_stands_in_the_status() -> None:
         for line in show.status(empty, fleet(told.log))
         if line.split()[0] in ("policy", "paused", "halt", "incident")
     ] == [
-        "policy        policy abc adopted by ann",
+        "policy        abc, by ann",
         f"paused        role:dev-e paused by ann: moving, {clocks[2]}",
         f"halt          HALT: projection behind since 2026-01-31 12:00:00 UTC: at 5 of 9, {clocks[3]}",
         f"incident      tests is red in demo/shop since 999999999, {clocks[4]}",
