@@ -189,8 +189,9 @@ def unanswered(history: Sequence[Recorded]) -> list[IssueRef]:
     waiting: dict[IssueRef, set[GateKey]] = {}
     for said in history:
         match said.event.about, said.event.data:
-            case IssueRef() as ref, GateTriggered() as opened:
-                waiting.setdefault(ref, set()).add((opened.reason, opened.head_sha))
+            case IssueRef() as ref, GateTriggered(reason=reason, head_sha=head):
+                others = {key for key in waiting.get(ref, ()) if key[1] == head}  # a new head leaves older gates behind
+                waiting[ref] = others | {(reason, head)}
             case IssueRef() as ref, (GateApproved() | GateRejected() | GateBypassed()) as answer:
                 house = houses[ref.repository]
                 if not house.approvers or answer.by in house.approvers:

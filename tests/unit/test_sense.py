@@ -2,7 +2,7 @@
 
 import pytest
 
-from bridges.terminal import Failed, lookup, sense
+from bridges.terminal import Failed, gate, lookup, sense
 from bridges.terminal.standing_fold import standing
 from schemas import (
     AssignRequested,
@@ -14,10 +14,12 @@ from schemas import (
     IssueApproved,
     IssueDone,
     IssueEscalated,
+    IssueRef,
     IssueWithdrawn,
     Merged,
     Overrides,
     Policy,
+    PolicyAdopted,
     Priority,
     PriorityChanged,
     QuestionAnswered,
@@ -156,3 +158,27 @@ class TestGates:
         ):
             assert lookup.Served(overrides=overrides).house(policy).approvers == allowed
         assert lookup.Served().house(None).approvers == ()
+
+    def test_only_issues_whose_gates_nobody_answered_are_read_whole(self) -> None:
+        told = Told()
+        size, tier = GATES
+        size_of_other = GateTriggered(reason=GateReason.SIZE, head_sha=OTHER)
+        policy = Policy(gates=Gates(approvers=("ann",)))
+        told.say(PolicyAdopted(policy=policy, hash="p", by="ann"))
+        for number, words in enumerate(
+            (
+                (size,),
+                (size, GateApproved(head_sha=HEAD, by="ann", note="n")),
+                (size, tier, GateApproved(reason=GateReason.SIZE, head_sha=HEAD, by="ann", note="n")),
+                (size, GateApproved(head_sha=HEAD, by="bob", note="n")),
+                (
+                    size,
+                    GateTriggered(reason=GateReason.SIZE, head_sha=OTHER),
+                    GateApproved(head_sha=OTHER, by="ann", note="n"),
+                ),
+            ),
+            start=1,
+        ):
+            for word in words:
+                told.say(word, about=IssueRef("demo", "shop", number))
+        assert [ref.number for ref in gate.unanswered(told.log)] == [1, 3, 4]
