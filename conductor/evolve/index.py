@@ -145,11 +145,13 @@ def agent_due(agent: Agent) -> bool:
 
 def _of_milestone(state: State, issue: Issue, name: str) -> None:
     known = state.milestones.setdefault(name, Milestone())
+    before = len(known.open), len(known.done)
     _member(known.done, issue.ref, belongs=issue.state is IssueState.DONE)
     _member(known.open, issue.ref, belongs=issue.state not in (IssueState.DONE, IssueState.WITHDRAWN))
     if known.open:
         known.completed = False
-    known.cause = issue.cause
+    if (len(known.open), len(known.done)) != before:
+        known.cause = issue.cause
     index_milestone(state, name)
 
 

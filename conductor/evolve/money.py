@@ -16,9 +16,7 @@ def fold_money(state: State, issue: Issue, event: Envelope) -> bool:
                 return False
             issue.heard.add(event.id)
             account = _account(issue, run, epoch)
-            account.said = True
-            account.unknown = account.unknown or usd is None
-            _change(state, issue, account, spent=account.spent + micros(usd or 0))
+            _change(state, issue, account, spent=account.spent + micros(usd or 0), unknown=usd is None)
         case BudgetSettled(run=run, amount_usd=usd):
             account = issue.accounts.get(run)
             if account is not None and account.settled is None:
@@ -41,9 +39,9 @@ def claim(state: State, issue: Issue, epoch: int, run: str) -> None:
     early = issue.accounts.pop(run, None)  # it said what it used before its claim was read
     issue.accounts[run], account.claimed = account, True
     if early is not None:
-        spent, account.said, account.unknown = early.spent, early.said, early.unknown
+        spent, unknown = early.spent, early.unknown
         _change(state, issue, early, spent=0, settled=0)
-        _change(state, issue, account, spent=account.spent + spent)
+        _change(state, issue, account, spent=account.spent + spent, unknown=unknown)
 
 
 def close_accounts(state: State, issue: Issue) -> None:
@@ -68,6 +66,7 @@ def _change(
     *,
     reserved: Micros | None = None,
     spent: Micros | None = None,
+    unknown: bool = False,
     over: bool = False,
     settled: Micros | None = None,
 ) -> None:
@@ -76,7 +75,7 @@ def _change(
         account.reserved = reserved
     if spent is not None:
         issue.since_progress += spent - account.spent
-        account.spent = spent
+        account.spent, account.said, account.unknown = spent, True, account.unknown or unknown
     account.over = account.over or over
     if settled is not None:
         account.settled = settled

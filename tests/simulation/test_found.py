@@ -78,6 +78,20 @@ def test_a_firing_heard_again_does_not_end_the_next_wait_of_the_same_length() ->
     again(story, firing)
 
 
+def test_a_word_about_one_issue_does_not_make_it_the_cause_of_a_milestone_that_another_completed() -> None:
+    story = Story(slots=2)
+    first, second = story.approve(1, milestone="1.0"), story.approve(2, milestone="1.0")
+    for number, ref in enumerate((first, second), 1):
+        story.to_merging(ref, f"h{number}")
+        story.merge(ref)
+    story.round()
+    done = story.log[-1]
+    story.append(story.log[4])
+    story.rounds()
+    (completed,) = [event for event in story.log if isinstance(event.data, MilestoneCompleted)]
+    assert completed.causationid == done.id
+
+
 # ── what overtakes a decision ────────────────────────────────────────────────
 
 
@@ -142,6 +156,17 @@ def test_an_issue_that_joins_a_milestone_while_it_is_completed_completes_it_agai
     story.merge(second)
     story.rounds()
     assert [known.issues for known in story.said(MilestoneCompleted)] == [(first,), (first, second)]
+
+
+def test_what_a_run_says_that_it_spent_after_it_is_over_takes_the_place_of_what_was_reserved() -> None:
+    story = Story(Policy())
+    ref = story.approve(1)
+    story.rounds()
+    story.start(ref)
+    story.fail(ref, FailureKind.BUG)
+    assert story.issue(ref).committed == 2_000_000
+    story.spend(ref, 1.2)
+    assert story.issue(ref).committed == story.state.ledger.committed("day") == 1_200_000
 
 
 # ── a gate before work is none of a merge's ──────────────────────────────────

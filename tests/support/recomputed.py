@@ -4,10 +4,28 @@ each is one line over everything, so that the two can be held against one anothe
 from collections import Counter
 from collections.abc import Iterable
 
+from msgspec import Struct
+
 from conductor.awaits import settled
 from conductor.evolve.index import NO_POLICY, age, agent_due
 from conductor.state import Ledger, Shelf, State
 from schemas import IssueRef, IssueState, scopes
+
+
+def unlike(one: State, other: State) -> list[str]:
+    """Where two states differ; of issues and replicas, in which of their fields."""
+    return list(_unlike("", one, other)) if one != other else []
+
+
+def _unlike(where: str, one: object, other: object) -> Iterable[str]:
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key in {**one, **other}:
+            yield from _unlike(f"{where}[{key}]", one.get(key), other.get(key))
+    elif isinstance(one, Struct) and type(one) is type(other):
+        for name in one.__struct_fields__:
+            yield from _unlike(f"{where}.{name}", getattr(one, name), getattr(other, name))
+    elif one != other:
+        yield f"{where}: {one!r} ≠ {other!r}"
 
 
 def differences(state: State) -> list[str]:

@@ -16,6 +16,7 @@ from conductor.state import State
 from conductor.timers import Timer, live, owner_of
 from schemas import (
     Actor,
+    Decided,
     Draft,
     Envelope,
     Event,
@@ -129,9 +130,9 @@ class World:
             self._append(event)
 
     def again(self, position: int) -> None:
-        """Delivered a second time. (What was said of an issue that nobody had approved yet was not heard the first
-        time.)"""
-        if self.known[position]:
+        """Delivered a second time. Not a Decided, which its compare-and-set keeps out; nor what was said of an issue
+        before anybody had approved it, which was not heard the first time."""
+        if self.known[position] and not isinstance(self.log[position - 1].data, Decided):
             self.copies.add(len(self.log) + 1)
             self._append(self.log[position - 1])
 
