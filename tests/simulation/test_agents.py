@@ -244,6 +244,8 @@ def test_a_quota_that_is_used_up_suspends_and_one_that_is_not_lifts_it() -> None
     story.rounds()
     assert story.issue(ref).state is IssueState.QUEUED
     assert story.said(AgentSuspended) == [AgentSuspended(boot="b1", reason=SuspensionReason.QUOTA, until=reset)]
+    told = next(event for event in story.log if isinstance(event.data, AgentSuspended))
+    assert told.causationid == next(event.id for event in story.log if getattr(event.data, "resets_at", None) == reset)
     story.later(60)
     story.quota("dev-e-1", 40)
     story.rounds()
@@ -273,12 +275,40 @@ def test_a_reset_that_moved_is_waited_for_and_not_the_one_before() -> None:
     story.quota("dev-e-1", 100, resets_at=second)  # lands between what was decided on and the batch
     for event in batch:
         story.append(event)
+    story.deadline_passes(RESET)
+    assert (story.now, story.state.agents["dev-e-1"].usable) == (first, False)
     ref = story.approve(1)
     story.rounds()
     story.deadline_passes(RESET)
     assert story.now == second
     story.rounds()
     assert story.issue(ref).state is IssueState.ASSIGNED
+    story.ends()
+
+
+def test_a_quota_that_was_there_again_before_its_end_was_read_suspends_nobody() -> None:
+    story = Story()
+    story.quota("dev-e-1", 100)
+    _, batch = story.decision()
+    story.later(1)
+    story.quota("dev-e-1", 5)  # lands between what was decided on and the batch
+    for event in batch:
+        story.append(event)
+    assert story.timers() == []
+    assert story.states(at_work(story)) == ["in_progress"]
+    story.ends()
+
+
+def test_a_quota_still_used_up_when_it_should_have_reset_rests_as_long_again() -> None:
+    story = Story()
+    story.quota("dev-e-1", 100)
+    story.rounds()
+    story.later(3_600)
+    story.quota("dev-e-1", 100)
+    story.rounds()
+    story.deadline_passes(RESET)
+    assert story.said(AgentSuspended)[-1].until == story.now
+    assert len(story.said(AgentSuspended)) == 2
     story.ends()
 
 
@@ -305,7 +335,7 @@ def test_a_report_from_before_the_failure_does_not_lift_what_the_failure_showed(
 
 def test_a_restart_gives_nobody_more_quota() -> None:
     story = Story()
-    reset = story.now + timedelta(hours=1)
+    reset = story.now + timedelta(hours=2)
     ref = at_work(story)
     story.fail(ref, FailureKind.QUOTA, retry_at=reset)
     story.rounds()
@@ -328,11 +358,27 @@ def test_one_that_joins_after_its_quota_has_reset_is_not_held_back_by_what_was()
     story = Story(slots=0)
     story.quota("dev-e-1", 100, resets_at=story.now + timedelta(hours=1))
     story.rounds()
-    story.later(3_601)
+    story.later(3_600)
     story.join("dev-e-1", boot="b2")
     ref = story.approve(1)
     story.rounds()
     assert story.issue(ref).state is IssueState.ASSIGNED
+    story.ends()
+
+
+def test_whose_quota_was_used_up_before_it_joined_rests_from_when_that_was_said() -> None:
+    story = Story(slots=0)
+    story.quota("dev-e-2", 100)
+    said = story.now
+    story.later(600)
+    story.join("dev-e-2")
+    ref = story.approve(1)
+    story.rounds()
+    assert story.states(ref) == ["queued"]
+    story.deadline_passes(("dev-e-2", AgentDeadlineKind.QUOTA))
+    assert story.now == said + timedelta(hours=1)
+    story.rounds()
+    assert story.states(ref) == ["assigned"]
     story.ends()
 
 
