@@ -86,7 +86,9 @@ async def test_consumers(compare: Compare) -> None:
         await wire.ask(f"{api}.MSG.NEXT.RIG.nope", {"batch": 1})
         await wire.many(pull, {"batch": 2, "no_wait": True})
         await wire.many(pull, {"batch": 2, "expires": SECOND // 10})
-        await wire.many(pull, {"batch": 2, "expires": SECOND // 2, "idle_heartbeat": SECOND // 5})
+        await wire.many(pull, {"batch": 2, "expires": 3_600 * SECOND, "idle_heartbeat": SECOND // 5}, "100")
+        await wire.ask(f"{api}.DELETE.RIG.d")  # and with it, that pull
+        await wire.ask(f"{api}.DURABLE.CREATE.RIG.d", {"stream_name": "RIG", "config": config})
         await wire.many(pull, {"batch": 2, "expires": SECOND, "idle_heartbeat": SECOND}, "400")
         for number in range(6):
             await wire.ask(f"rig.a.{number % 2}", f"body{number}", X_Own=number)
@@ -101,7 +103,7 @@ async def test_consumers(compare: Compare) -> None:
         await wire.ask("$JS.ACK.RIG.d.1.2.9.0.0", "+ACK")
         await wire.ask("$JS.ACK.RIG.d.1.3.9.0.0", "")
         await wire.ask(f"{api}.INFO.RIG.d")
-        config |= {"durable_name": "w", "filter_subject": "rig.b.>", "ack_wait": SECOND // 3}
+        config |= {"durable_name": "w", "filter_subject": "rig.b.>", "ack_wait": SECOND}
         await wire.ask(f"{api}.DURABLE.CREATE.RIG.w", {"stream_name": "RIG", "config": config})
         await wire.many(f"{api}.MSG.NEXT.RIG.w", {"batch": 2, "expires": 9 * SECOND}, 2)  # it comes again
         await wire.ask("$JS.ACK.RIG.w.1.7.1.0.0", "+ACK")  # late, and from the first delivery
@@ -109,7 +111,7 @@ async def test_consumers(compare: Compare) -> None:
         config |= {"durable_name": "m", "max_deliver": 2, "ack_wait": SECOND // 4}
         advisories = await wire.hear("$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.>")
         await wire.ask(f"{api}.DURABLE.CREATE.RIG.m", {"stream_name": "RIG", "config": config})
-        await wire.many(f"{api}.MSG.NEXT.RIG.m", {"batch": 5, "expires": 7 * SECOND // 10})
+        await wire.many(f"{api}.MSG.NEXT.RIG.m", {"batch": 5, "expires": 3_600 * SECOND}, 2)
         await wire.heard(advisories, 1)
         await wire.ask(f"{api}.INFO.RIG.m")
         inbox = await wire.hear("waits")
@@ -120,7 +122,7 @@ async def test_consumers(compare: Compare) -> None:
         await wire.heard(inbox, 1)
         await wire.ask(f"{api}.DELETE.RIG.d")
         reader = {"name": "r", "deliver_policy": "by_start_sequence", "opt_start_seq": 3, "ack_policy": "none"}
-        reader |= {"filter_subjects": ["rig.a.1", "rig.b.*"], "mem_storage": True, "inactive_threshold": SECOND // 3}
+        reader |= {"filter_subjects": ["rig.a.1", "rig.b.*"], "mem_storage": True, "inactive_threshold": SECOND}
         await wire.ask(f"{api}.CREATE.RIG.r", {"stream_name": "RIG", "config": reader})
         await wire.many(f"{api}.MSG.NEXT.RIG.r", {"batch": 9, "expires": SECOND // 10})
         async with asyncio.timeout(20):  # nobody asks for it any more, so it ends

@@ -185,6 +185,7 @@ async def test_atomic_batches(compare: Compare) -> None:
     assert sum("heard stored" in line for line in transcript) > 10, "what is stored is said again"
 
 
+@pytest.mark.usefixtures("few_batches")
 async def test_what_a_batch_forbids_depends_on_no_order(compare: Compare) -> None:
     """Random publishing, one seed: single messages and batches with any mix of ids and expectations."""
 

@@ -21,7 +21,8 @@ async def test_what_expires_and_what_is_scheduled(compare: Compare) -> None:
         stored = await wire.hear("stored.>")
         for ttl in ("0", "x", "-1s", "500ms", "0s", "2d", "never", "1", "1.5s", "1m", "1h30m"):
             await wire.ask("lease.any", ttl, Nats_TTL=ttl)
-        await wire.ask("lease.mine", "", Nats_TTL="1s", **{"Nats-Expected-Last-Subject-Sequence": 0})
+        await wire.ask("lease.held", "", Nats_TTL="1h", **{"Nats-Expected-Last-Subject-Sequence": 0})
+        await wire.ask("lease.held", "", Nats_TTL="1h", **{"Nats-Expected-Last-Subject-Sequence": 0})
         await wire.ask("lease.mine", "", Nats_TTL="1s", **{"Nats-Expected-Last-Subject-Sequence": 0})
         await wire.ask("presence.agent", "here", Nats_TTL="1s")
         await wire.heard(stored, 2)  # the heartbeat, and the marker of its end
@@ -40,28 +41,33 @@ async def test_what_expires_and_what_is_scheduled(compare: Compare) -> None:
         timer = "timer.conductor"
         fired = {"Nats-Schedule-Target": f"{timer}.fired.d"}
         for headers in (
-            {"Nats-Schedule": at(9), "Nats-Schedule-Target": "rig.x"},
+            {"Nats-Schedule": at(3_600), "Nats-Schedule-Target": "rig.x"},
             {"Nats-Schedule": "@at nonsense", **fired},
             {"Nats-Schedule": "nonsense", **fired},
-            {"Nats-Schedule": at(9)},
-            {"Nats-Schedule": at(9), "Nats-Schedule-Target": f"{timer}.set.d"},
-            {"Nats-Schedule": at(9), "Nats-Schedule-Target": f"{timer}.>"},
-            {"Nats-Schedule": at(9), **fired, "Nats-Schedule-TTL": "x"},
+            {"Nats-Schedule": at(3_600)},
+            {"Nats-Schedule": at(3_600), "Nats-Schedule-Target": f"{timer}.set.d"},
+            {"Nats-Schedule": at(3_600), "Nats-Schedule-Target": f"{timer}.>"},
+            {"Nats-Schedule": at(3_600), **fired, "Nats-Schedule-TTL": "x"},
         ):
             wire.transcript.append(str(sorted(headers)))
             await wire.ask(f"{timer}.set.d", "refused", **headers)
-        for key, seconds, more in (("a", 0.5, {"Nats-Schedule-TTL": "24h"}), ("b", 9, {}), ("b", 1, {"X-Own": "1"})):
+
+        async def schedule(key: str, seconds: float, **more: str) -> None:
             target = {"Nats-Schedule-Target": f"{timer}.fired.{key}"}
             await wire.ask(f"{timer}.set.{key}", key, **{"Nats-Schedule": at(seconds)}, **target, **more)
-        await wire.ask(f"{timer}.set.c", "", **{"Nats-Schedule": at(1), "Nats-Schedule-Target": f"{timer}.fired.c"})
+
+        for key in ("a", "b", "b", "c"):
+            await schedule(key, 3_600)
         await wire.ask("$JS.API.STREAM.PURGE.RIG_TIMERS_CONDUCTOR", {"filter": f"{timer}.set.c"})
         await wire.many("$JS.API.DIRECT.GET.RIG_TIMERS_CONDUCTOR", {"seq": 1, "batch": 9})
+        await schedule("a", 0.5, Nats_Schedule_TTL="24h")
+        await schedule("b", 1, X_Own="1")
         async with asyncio.timeout(20):
             while await last(wire.connection, CONDUCTOR_TIMERS, f"{timer}.fired.b") is None:
                 await asyncio.sleep(0.05)
         await wire.many("$JS.API.DIRECT.GET.RIG_TIMERS_CONDUCTOR", {"seq": 1, "batch": 9})
         forged = {"Nats-Scheduler": f"{timer}.set.e", "Nats-Schedule-Next": "purge"}
-        await wire.ask(f"{timer}.set.e", "", **{"Nats-Schedule": at(9), "Nats-Schedule-Target": f"{timer}.fired.e"})
+        await wire.ask(f"{timer}.set.e", "", **{"Nats-Schedule": at(3_600), "Nats-Schedule-Target": f"{timer}.fired.e"})
         await wire.ask(f"{timer}.fired.e", "", **forged)
         await wire.ask(f"{timer}.set.f", "", Nats_Rollup="all")
         await wire.many("$JS.API.DIRECT.GET.RIG_TIMERS_CONDUCTOR", {"seq": 1, "batch": 9})

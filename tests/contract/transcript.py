@@ -5,6 +5,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from itertools import groupby
 from typing import Any
 
 from bus.connection import Connection, Message
@@ -39,7 +40,7 @@ class Wire:
         named = {name.replace("_", "-"): str(value) for name, value in headers.items()}
         note = f"{subject} {data.decode()[:200]} {named if 'Nats-Schedule' not in named else ''}"
         try:
-            message = await self.connection.request_message(subject, data, headers=named or None, timeout_seconds=2.0)
+            message = await self.connection.request_message(subject, data, headers=named or None, timeout_seconds=60)
         except Unavailable as error:
             self.transcript.append(f"{note} → {error}")
             return None
@@ -54,17 +55,18 @@ class Wire:
         return found
 
     async def heard(self, found: list[Message], until: int | str) -> list[Message]:
-        """Waits for so many messages, or for a status, and writes them down."""
+        """Waits for so many messages, or for a status, and writes them down; heartbeats one behind the other once."""
 
         def enough() -> bool:
             if isinstance(until, int):
                 return len(found) >= until
             return any((m.headers or {}).get("Status") in until.split("|") for m in found)
 
-        async with asyncio.timeout(5):
-            while not enough():
-                await asyncio.sleep(0.01)
-        self.transcript += [f"heard {shown(message, self.connection)}" for message in found]
+        while not enough():
+            await asyncio.sleep(0.01)
+        for beats, messages in groupby(found, lambda message: (message.headers or {}).get("Status") == "100"):
+            lines = [f"heard {shown(message, self.connection)}" for message in messages]
+            self.transcript += lines[:1] if beats else lines  # how many beats come depends on the machine
         return found
 
     async def many(self, subject: str, body: dict[str, Any], until: int | str = "204|404|408") -> list[Message]:
