@@ -1,6 +1,7 @@
 """A durable of the tests' own on the log, filled and worked."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
@@ -10,11 +11,11 @@ from msgspec import json
 from bus import Bus, Delivery, Done, Outcome
 from bus.consume import consume
 from bus.topology import LOG, Durable
+from tests.support.waiting import until
 
-JOBS = Durable(stream=LOG, name="jobs", filter="rig.jobs.>", ack_wait_seconds=1.0)
+JOBS = Durable(stream=LOG, name="jobs", filter="rig.jobs.>", ack_wait_seconds=60.0)
 HASTY = Durable(stream=LOG, name="jobs", filter="rig.jobs.>", ack_wait_seconds=0.4)
 """For what is to come again: nothing may depend on its not coming again too soon."""
-PATIENT = Durable(stream=LOG, name="jobs", filter="rig.jobs.>", ack_wait_seconds=60.0)
 
 
 def key(delivery: Delivery) -> str:
@@ -46,6 +47,24 @@ async def fill(bus: Bus, *keys: str) -> list[int]:
     """One message for each key; their positions."""
     answers = [await bus.connection.request(f"rig.jobs.{key}", key.encode()) for key in keys]
     return [json.decode(answer)["seq"] for answer in answers]
+
+
+class Alive:
+    """How often the server has been told of each of the jobs that somebody is at it still."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._told: Counter[str] = Counter()
+        self._publish = bus.connection.publish
+        bus.connection.publish = self
+
+    async def __call__(self, subject: str, body: bytes, **more: Any) -> None:
+        if body == b"+WPI":
+            self._told[subject.split(".")[5]] += 1
+        await self._publish(subject, body, **more)
+
+    async def told(self, jobs: int, times: int = 4) -> None:
+        """Waits until it has been told so often of so many: each third of the time that it waits."""
+        await until(lambda: len(self._told) >= jobs and min(self._told.values()) >= times)
 
 
 class Worker:

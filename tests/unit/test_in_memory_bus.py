@@ -6,11 +6,13 @@ from datetime import timedelta
 
 import pytest
 
-from bus import Bus, Delivery, Done, Outcome, Unavailable
+from bus import Bus, Delivery, Done, Outcome, Retry, Unavailable
 from bus.connection import Message
+from bus.outcomes import Handler
 from bus.testing import InMemoryBus, run
 from bus.topology import LOG
 from schemas import Actor, Recorded
+from tests.support.jobs import HASTY, Worker, fill, key, make, working
 from tests.support.saying import approved
 
 
@@ -210,3 +212,32 @@ def test_a_crash_right_after_an_acknowledgement_of_work_brings_it_again() -> Non
         return positions
 
     assert run(main()) == [1, 2, 2]
+
+
+async def beside_another(handle: Handler, *jobs: str) -> Worker:
+    """Two replicas work off the jobs on a server that waits 0.4 s; all of them come to the one that began first."""
+    server = InMemoryBus()
+    bus, other = [await server.connect(Actor.CLI, free=True) for _ in range(2)]
+    await make(bus, HASTY)
+    await fill(bus, *jobs)
+    async with working(bus, handle, prefetch=5, key=key) as worker:
+        await worker.until(lambda: len(worker.began) == 1)
+        async with working(other) as idle:
+            await worker.until(lambda: len(worker.done) == len(jobs))
+    assert idle.began == []
+    return worker
+
+
+def test_what_is_handled_for_longer_than_the_server_waits_comes_once() -> None:
+    async def slow(delivery: Delivery) -> Outcome:
+        await asyncio.sleep(2)
+        return Done()
+
+    assert [delivery.attempt for delivery in run(beside_another(slow, "slow", "next")).began] == [1, 1]
+
+
+def test_a_retry_for_longer_than_the_server_waits_is_nobody_elses() -> None:
+    async def again(delivery: Delivery) -> Outcome:
+        return Retry(2) if delivery.attempt == 1 else Done()
+
+    assert [delivery.attempt for delivery in run(beside_another(again, "again")).began] == [1, 2]

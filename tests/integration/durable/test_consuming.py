@@ -13,7 +13,8 @@ from schemas import (
     Recorded,
 )
 from tests.conftest import Connect
-from tests.support.jobs import HASTY, PATIENT, Worker, fill, forever, info, key, make, nothing_left, working
+from tests.support.clock import HOURS, hours_pass
+from tests.support.jobs import HASTY, Alive, Worker, fill, forever, info, key, make, nothing_left, working
 from tests.support.saying import assigned, issue
 
 # ── outcomes ─────────────────────────────────────────────────────────────────
@@ -126,11 +127,14 @@ async def test_of_a_key_one_at_a_time_in_order_and_keys_side_by_side(bus: Bus) -
 
 async def test_a_retry_blocks_its_key_alone_and_takes_no_slot(bus: Bus) -> None:
     async def handle(delivery: Delivery) -> Outcome:
-        return Retry(0.1) if delivery.body == b"slow" and delivery.attempt < 3 else Done()
+        return Retry(HOURS) if delivery.body == b"slow" and delivery.attempt < 3 else Done()
 
     positions = await fill(bus, "slow", "slow", "other", "slow", "another")
     async with working(bus, handle, slots=1, key=key) as worker:
-        await worker.until(lambda: len(worker.done) == 5)
+        await worker.until(lambda: len(worker.done) == 2)
+        while len(worker.done) < 5:
+            hours_pass()
+            await asyncio.sleep(0.002)
     slow = [(delivery.position, delivery.attempt) for delivery in worker.began if delivery.body == b"slow"]
     one, two, three = (positions[index] for index in (0, 1, 3))
     assert slow == [(place, attempt) for place in (one, two, three) for attempt in (1, 2, 3)]
@@ -138,28 +142,28 @@ async def test_a_retry_blocks_its_key_alone_and_takes_no_slot(bus: Bus) -> None:
     await nothing_left(bus)
 
 
-async def test_a_retry_that_waits_longer_than_ack_wait_is_kept_here(bus: Bus, connect: Connect) -> None:
-    other = Worker(await connect(Actor.CLI, "other"))
+async def test_a_retry_that_waits_longer_than_ack_wait_is_kept_alive_here(bus: Bus) -> None:
+    """That nobody else gets it: see tests/unit/test_in_memory_bus.py, where no machine is slow."""
+    await make(bus, HASTY)
+    alive = Alive(bus)
 
     async def handle(delivery: Delivery) -> Outcome:
-        return Retry(1.4) if delivery.attempt == 1 else Done()
+        return Retry(HOURS) if delivery.attempt == 1 else Done()
 
     await fill(bus, "a")
     async with working(bus, handle, key=key) as worker:
         await worker.until(lambda: len(worker.began) == 1)
-        other.start()
+        await alive.told(1)
+        hours_pass()
         await worker.until(lambda: len(worker.done) == 1)
-        await other.end()
     assert [delivery.attempt for delivery in worker.began] == [1, 2]
-    assert other.began == []
 
 
 async def test_what_may_be_held_is_bounded_and_another_replica_gets_the_rest(bus: Bus, connect: Connect) -> None:
-    await make(bus, PATIENT)
     positions = await fill(bus, *"abcdefghij")
-    async with working(bus, forever, PATIENT, slots=2, prefetch=3) as greedy:
+    async with working(bus, forever, slots=2, prefetch=3) as greedy:
         await greedy.until(lambda: len(greedy.began) == 2)
-        async with working(await connect(Actor.CLI, "other"), None, PATIENT) as other:
+        async with working(await connect(Actor.CLI, "other"), None) as other:
             await other.until(lambda: len(other.done) == 5)
             while (held := (await info(bus))["num_ack_pending"]) > 5:
                 pass  # the last of them is on its way to be acknowledged
@@ -172,16 +176,20 @@ async def test_what_may_be_held_is_bounded_and_another_replica_gets_the_rest(bus
 
 
 async def test_a_handler_longer_than_ack_wait_is_kept_alive_and_so_is_what_waits_behind_it(bus: Bus) -> None:
+    """That it does not come again: see tests/unit/test_in_memory_bus.py, where no machine is slow."""
+    await make(bus, HASTY)
+    alive, finish = Alive(bus), asyncio.Event()
+
     async def slow(delivery: Delivery) -> Outcome:
-        await asyncio.sleep(1.5 if delivery.body == b"slow" else 0)
+        await finish.wait()
         return Done()
 
     positions = await fill(bus, "slow", "next")
     async with working(bus, slow, prefetch=5) as worker:
+        await alive.told(2)
+        finish.set()
         await worker.until(lambda: len(worker.done) == 2)
     assert worker.positions == positions, "each once"
-    assert {delivery.attempt for delivery in worker.began} == {1}
-    assert (await info(bus))["num_redelivered"] == 0
 
 
 async def test_the_work_of_a_dead_replica_goes_to_another(bus: Bus, connect: Connect) -> None:

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from msgspec import structs
 
-from bus import Bus, Delivery, Done, Outcome, TopologyDrift
+from bus import Bus, TopologyDrift
 from bus.consume import consume
 from bus.ensure import ensure
 from bus.topology import DURABLES, FIRED, LOG, SECOND, WORK
@@ -13,7 +13,7 @@ from schemas import (
     Actor,
 )
 from tests.conftest import Connect
-from tests.support.jobs import PATIENT, fill, forever, info, make, working
+from tests.support.jobs import HASTY, JOBS, Alive, fill, forever, info, make, working
 
 
 async def test_the_durables_of_the_rig_are_made_and_mended(connect: Connect) -> None:
@@ -40,11 +40,9 @@ async def test_a_durable_that_is_another_is_refused_by_all(connect: Connect) -> 
 
 
 async def test_a_role_takes_the_patience_of_a_durable_as_the_server_has_it(bus: Bus) -> None:
-    async def slow(delivery: Delivery) -> Outcome:
-        await asyncio.sleep(1.5)
-        return Done()
-
+    await make(bus, HASTY)
+    alive = Alive(bus)
     await fill(bus, "a")
-    async with working(bus, slow, PATIENT) as worker:  # the server's own is one second
-        await worker.until(lambda: len(worker.done) == 1)
-    assert len(worker.began) == 1
+    async with working(bus, forever, structs.replace(JOBS, ack_wait_seconds=36_000)) as worker:
+        await worker.until(lambda: len(worker.began) == 1)
+        await alive.told(1)
