@@ -120,14 +120,19 @@ async def test_fifty_issues_and_three_slots(connect: Connect) -> None:
         for number, life in enumerate(lives, start=1)
     ]
     others = [asyncio.create_task(agent_works(agent)), asyncio.create_task(forge_answers(local))]
-    approvals = [
-        local.log.publish(
-            Draft(about=IssueRef("demo", "shop", number), data=IssueApproved(title=f"Issue {number}", author="ada")),
-            event_id("local", number),
-        )
-        for number in range(1, ISSUES + 1)
-    ]
-    await asyncio.gather(*approvals)
+
+    async def approve(number: int) -> None:
+        approved = IssueApproved(title=f"Issue {number}", author="ada")
+        draft = Draft(about=IssueRef("demo", "shop", number), data=approved)
+        await local.log.publish(draft, event_id("local", number))
+
+    await asyncio.gather(*map(approve, range(1, ISSUES)))
+    log = await until_done(cli, ISSUES - 1)
+    decided = [item.event.source for item in log if item.event.actor == "conductor"]
+    quicker = 0 if decided[-1] == "conductor/1" else 1
+    lives[quicker].stop.set()
+    await conductors[quicker]
+    await approve(ISSUES)
     log = await until_done(cli, ISSUES)
     for life in lives:
         life.stop.set()
@@ -149,7 +154,8 @@ async def test_fifty_issues_and_three_slots(connect: Connect) -> None:
     again = replay(history_of(log))
     assert again.differences == ()
     assert again.rounds > 0
-    assert {item.event.source for item in log if item.event.actor == "conductor"} == {"conductor/1", "conductor/2"}
+    deciding = {item.event.source for item in log if item.event.actor == "conductor"}
+    assert deciding == {"conductor/1", "conductor/2"}, "the other went on"
     assert log[0].stored_at <= datetime.now(UTC)
 
 
@@ -208,8 +214,7 @@ async def test_a_conductor_goes_on_when_the_server_dies_under_its_round(connect:
         for number in (1, 2):
             approval = Draft(about=IssueRef("demo", "shop", number), data=IssueApproved(title="t", author="ada"))
             await local.log.publish(approval, event_id("local", number))
-            async with asyncio.timeout(20):
-                item = (await assigned.next()).decoded()
+            item = (await assigned.next()).decoded()
             assert isinstance(item, Recorded)
             assert item.event.about == approval.about
     life.stop.set()
