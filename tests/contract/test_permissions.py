@@ -121,7 +121,7 @@ async def test_of_a_batch_the_refused_members_are_named_and_the_neighbours_store
     await asyncio.sleep(0)
     log.actor = Actor.GITHUB
     said = [log.publish(draft, f"github:{index}", timeout_seconds=60) for index, draft in enumerate(mine)]
-    positions = await asyncio.wait_for(asyncio.gather(*said), 10)
+    positions = await asyncio.gather(*said)
     assert sorted(positions) == list(range(1, 41))
     with pytest.raises(NotPermitted, match="the key of github may not publish"):
         await lie
@@ -141,9 +141,8 @@ async def test_nobody_hears_anothers_answers_or_has_them_put_on_anothers_subject
     assert len(answers) == len(heard) <= 2, "its own, to its last question and to the one in its own inbox"
     assert await other.log.last() is None
     await other.log.publish(Draft(about=IssueRef("a", "b", 1), data=Stopped(by="ann")), "cli:1")
-    async with asyncio.timeout(5):
-        while not any(message.subject.startswith("stored.rig.") for message in heard):
-            await bus.connection.check()
+    while not any(message.subject.startswith("stored.rig.") for message in heard):
+        await bus.connection.check()
 
 
 async def test_a_service_is_offered_asked_and_answered_by_who_may(make_bus: MakeBus) -> None:

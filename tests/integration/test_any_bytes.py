@@ -61,7 +61,7 @@ def is_well(bus: Bus) -> bool:
 
 async def test_readers_go_past_it(connect: Connect, nats: NatsServer) -> None:
     role = await connect(Actor.LOCAL)
-    async with role.log.follow(["rig.>"]) as everything, role.log.follow(["rig.jobs.>"]) as some, asyncio.timeout(20):
+    async with role.log.follow(["rig.>"]) as everything, role.log.follow(["rig.jobs.>"]) as some:
         for number, frame in enumerate(STRANGE):
             await raw(nats, frame)
             await fill(role, "after")
@@ -74,7 +74,7 @@ async def test_readers_go_past_it(connect: Connect, nats: NatsServer) -> None:
 async def test_a_durable_goes_past_it(connect: Connect, nats: NatsServer) -> None:
     role = await connect(Actor.LOCAL)
     await make(role)
-    async with working(role) as worker, asyncio.timeout(10):
+    async with working(role) as worker:
         for frame in STRANGE:
             await raw(nats, frame)
             await fill(role, "after")
@@ -127,7 +127,7 @@ async def test_a_connection_that_cannot_read_on_comes_back(
         return build(*arguments)  # pyright: ignore[reportArgumentType]
 
     monkeypatch.setattr(SturdyClient, "_build_message", fails_once)
-    async with role.log.follow() as reader, asyncio.timeout(5):  # far sooner than by pings that are not answered
+    async with role.log.follow() as reader, asyncio.timeout(20):  # sooner than by pings that are not answered
         await fill(role, "after")
         assert (await reader.next()).position == 1
     assert failed.is_set()

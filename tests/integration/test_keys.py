@@ -1,6 +1,5 @@
 """`rig keys init`: keys that are kept and secret, and an account file without a secret, which the server takes."""
 
-import asyncio
 import os
 import subprocess
 from collections.abc import Callable
@@ -200,8 +199,7 @@ async def test_a_key_that_was_replaced_opens_nothing(tmp_path: Path) -> None:
             pass
         for key, why in ((stolen, r"it refuses the key .*stolen\.nk"), (None, "it refuses the login")):
             with pytest.raises(Unavailable, match=why):
-                async with asyncio.timeout(5):
-                    await NatsConnection.connect(server.url, name="thief", key=key, timeout_seconds=30)
+                await NatsConnection.connect(server.url, name="thief", key=key, timeout_seconds=3_600)
         for broken in (tmp_path / "gone.nk", tmp_path / "nats" / "nats.conf"):
             with pytest.raises(Unavailable, match=f"no key to connect with in {broken}"):
                 await NatsConnection.connect(server.url, name="test", key=broken, timeout_seconds=1)

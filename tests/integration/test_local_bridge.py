@@ -365,7 +365,7 @@ async def test_a_forge_that_dies_between_merging_and_saying_so_says_it_when_it_i
         with monkeypatch.context() as patch:
             patch.setattr(shell.LocalForge, "_say", dies)
             await rig.ask_merge(passed)
-            await asyncio.wait_for(landed.wait(), 10)
+            await landed.wait()
             await first.kill()
     merge = await rig.project.base()
     later = await rig.project.move_base({"later": "x\n"})
@@ -474,7 +474,7 @@ async def test_a_push_that_outlives_its_forge_is_waited_for_by_the_next(
 
     monkeypatch.setattr(merging, "_locked", locked)
     async with forge(checkout, nats):
-        await asyncio.wait_for(waiting.wait(), 10)
+        await waiting.wait()
         await asyncio.to_thread(go.write_text, "go\n")
         merged = data(await checkout.hear(Merged), Merged)
     assert merged.merge_sha == await checkout.project.base()
