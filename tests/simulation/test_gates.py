@@ -447,6 +447,21 @@ def test_what_is_rejected_before_work_goes_to_a_person_until_one_asks_for_it_aga
     story.ends()
 
 
+def test_a_gate_before_work_that_a_word_overtook_is_not_opened() -> None:
+    story = Story()
+    ref = story.approve(1)
+    story.rounds()
+    story.start(ref)
+    story.fail(ref, FailureKind.GUARD, "rm -rf /")
+    _, batch = story.decision()
+    story.say(Actor.CLI, ref, Stopped(by="ada"))  # lands between `through` and the batch
+    for event in batch:
+        story.append(event)
+    assert story.rounds() == []
+    assert (story.issue(ref).state, story.issue(ref).open_gates) == (IssueState.STOPPED, [])
+    story.ends()
+
+
 def test_what_is_let_through_before_work_begins_again() -> None:
     story, ref = guarded()
     story.gate(GateApproved, ref, "h1")
@@ -526,6 +541,30 @@ def test_a_gate_that_nobody_answered_stands_again_for_the_same_head() -> None:
     said = story.rounds()
     assert gates(said) == [GateReason.SENSITIVE_PATH]
     assert "MergeRequested" not in kinds(said)
+    story.ends()
+
+
+def test_an_answer_that_is_heard_twice_answers_once() -> None:
+    """Its gate was answered, its checks turned red, and the same head stands at the gate again."""
+    story, ref = gated(trusted(Tier.T2), LOGIN)
+    story.gate(GateApproved, ref, "h1", reason=GateReason.TIER)
+    answer = story.log[-1]
+    story.later(60)
+    story.check(ref, "h1", passed=False)
+    story.rounds()
+    story.start(ref, "r-2")
+    story.later(60)
+    story.push(ref, "h1", "r-2")
+    story.check(ref, "h1")
+    story.rounds()
+    story.gate(GateRejected, ref, "h1")
+    rejected = story.log[-1]
+    story.to_merging(ref, "h1", "r-3", changes=LOGIN)
+    assert story.issue(ref).open_gates == [(GateReason.SENSITIVE_PATH, sha("h1"))]
+    for again in (answer, rejected):
+        story.append(again)
+    assert story.rounds() == []
+    assert story.issue(ref).state is IssueState.GATED
     story.ends()
 
 
