@@ -50,6 +50,7 @@ from schemas import (
     RepositoryRemoved,
     Resumed,
     RetryRequested,
+    Reverted,
     ReviewPassed,
     Stopped,
     WaitingReason,
@@ -123,7 +124,6 @@ def test_what_rests_until_a_person_speaks_is_left_alone():
 def test_who_waits_at_a_gate_waits_for_a_person():
     story, watch = alive()
     issue = story.approve()
-    story.rounds()
     story.say(Actor.CONDUCTOR, issue, GateTriggered(reason=GateReason.BUDGET))
     assert watch.wait(3 * ISSUE) == []
     story.say(Actor.CLI, issue, GateApproved(by="ada", note="go on"))
@@ -265,6 +265,38 @@ def test_every_fact_that_ends_a_wait_must_be_followed_by_a_word(fact: str):
     assert [line.split(" at ")[0] for line in evidence] == [f"{issue}, {fact}"]
     story.rounds()
     assert cleared(watch.look()) == {Invariant.FACT_WITHOUT_CONSEQUENCE}
+
+
+def test_what_was_taken_out_again_and_is_done_again_is_watched_again():
+    story, watch = alive()
+    issue = merging(story)
+    story.merge(issue)
+    story.rounds()
+    story.say(Actor.LOCAL, issue, Reverted(merge_sha=sha("m1"), revert_sha=sha("r"), by="ada"))
+    story.say(Actor.CLI, issue, RetryRequested(by="ada"))
+    assert watch.wait(DECISION) == [], "what is done is the conductor's to take up again"
+    story.rounds()
+    story.start(issue, "r-2")
+    (line,) = halts(watch.wait(DECISION))[Invariant.FACT_WITHOUT_CONSEQUENCE]
+    assert line.startswith(f"{issue}, work_started at ")
+
+
+def test_what_the_forge_said_before_its_last_answer_needs_no_word():
+    story, watch = alive()
+    issue = merging(story)
+    story.later(60)
+    moved = MergeRefused(head_sha=sha("a"), base_sha=BASE, reason=MergeRefusal.BASE_MOVED)
+    story.say(Actor.LOCAL, issue, moved)
+    story.rounds()
+    now, story.now = story.now, story.now - timedelta(seconds=30)
+    refused = MergeRefused(head_sha=sha("b"), base_sha=BASE, reason=MergeRefusal.PROTECTED)
+    story.say(Actor.LOCAL, issue, refused)
+    story.now += timedelta(seconds=10)
+    story.check(issue, "a")
+    story.now = now
+    assert watch.wait(2 * DECISION) == [], "of a base that is no more"
+    story.check(issue, "a")
+    assert list(halts(watch.wait(DECISION))) == [Invariant.FACT_WITHOUT_CONSEQUENCE]
 
 
 def test_a_verdict_of_the_reviewer_that_was_asked_must_be_followed_by_a_word():
