@@ -39,8 +39,8 @@ def fold_decided(state: State, issue: Issue, event: Envelope) -> bool:
             issue.reviews.setdefault(head, Review()).asked.append(reviewer)
             issue.deadline = None
         case MergeRequested(head_sha=head) if head == issue.head and issue.state is IssueState.IN_REVIEW:
-            if lacks_review(issue, state.repositories.get(issue.ref.repository)):
-                return False  # a reviewer was named since; should the forge merge it all the same, it is merged
+            if head not in issue.checks or lacks_review(issue, state.repositories.get(issue.ref.repository)):
+                return False  # the base has moved, or a reviewer was named since; if the forge merges it, it is merged
             issue.merge_refused = False
             enter(issue, IssueState.MERGING)
         case MergeRequested(head_sha=head) if head == issue.head and issue.state is IssueState.MERGING:

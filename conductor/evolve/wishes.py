@@ -99,7 +99,7 @@ def _unlabelled(issue: Issue) -> None:
 
 def _again(issue: Issue) -> bool:
     """Whether it was at an end that a person may take back, or rested."""
-    if issue.backoff:
+    if issue.backoff and not issue.state.final:
         issue.backoff, issue.retry_at, issue.deadline = False, None, None
         return True
     ended = issue.state in (IssueState.ESCALATED, IssueState.STOPPED)

@@ -428,6 +428,19 @@ def test_a_merge_request_that_a_conflict_overtook_is_no_merge_request() -> None:
     story.ends()
 
 
+def test_a_merge_request_that_a_moved_base_overtook_waits_for_the_checks() -> None:
+    story = Story()
+    ref = merging(story)
+    story.deadline_passes(ref)  # it is about to be asked for again
+    refused = MergeRefused(head_sha=sha("h1"), base_sha=BASE, reason=MergeRefusal.BASE_MOVED)
+    overtaken(story, ref, refused)
+    assert story.issue(ref).state is IssueState.IN_REVIEW
+    story.later(1)
+    story.check(ref, "h1", base=sha("newer"))
+    assert asked(story.rounds()) == [(sha("h1"), sha("newer"))]
+    story.ends()
+
+
 def test_a_merge_that_came_after_a_conflict_was_seen_is_a_merge() -> None:
     story = Story(slots=2)
     ref = merging(story)

@@ -114,7 +114,7 @@ class Walk:
         if self.random.random() < 0.3:
             ref = self.random.choice(self.issues)
             if ref in self.story.state.issues:
-                said = [*self._likely(ref), *self._possible(ref, overlap=True)]
+                said = [*self._likely(ref), *self._possible(ref)]
                 self.random.choice([each for each in said if each != self._timer])()
         for event in batch:
             self.story.append(event)
@@ -176,7 +176,7 @@ class Walk:
             ]
         return []
 
-    def _possible(self, ref: IssueRef, *, overlap: bool = False) -> list[Callable[[], object]]:
+    def _possible(self, ref: IssueRef) -> list[Callable[[], object]]:
         """Whatever can be said, whether or not it makes sense."""
         story, choice, issue = self.story, self.random.choice, self.story.issue(ref)
         head = choice(HEADS)
@@ -193,7 +193,7 @@ class Walk:
             wild.append(lambda: story.approve(ref.number, repository=ref.repository))
         if issue.ownership.epoch:
             wild += [lambda: story.start(ref, choice(RUNS)), lambda: story.push(ref, head, choice(RUNS))]
-        said = choice([said for said in self._words(ref, head) if not (overlap and isinstance(said[1], MergeRefused))])
+        said = choice(self._words(ref, head))
         about = ref if isinstance(said[1], IssueEvent) else AGENT if isinstance(said[1], AgentEvent) else FLEET
         return [*wild, *[lambda: story.say(said[0], about, said[1])] * 8]
 
@@ -215,11 +215,10 @@ class Walk:
             (Actor.CLI, Stopped(by="ada")),
             (Actor.CLI, IssueWithdrawn(by="ada")),
         ]
-        if not self.story.issue(ref).backoff:
-            asked += [
-                (Actor.CLI, RetryRequested(by="ada")),
-                (Actor.CLI, AssignRequested(to=self.random.choice(("dev-e", "dev-e-1", "dev-x")), by="ada")),
-            ]
+        asked += [
+            (Actor.CLI, RetryRequested(by="ada")),
+            (Actor.CLI, AssignRequested(to=self.random.choice(("dev-e", "dev-e-1", "dev-x")), by="ada")),
+        ]
         told: list[tuple[Actor, Event]] = [
             (Actor.LOCAL, MergeConflicted(head_sha=sure, base_sha=BASE)),
             *[(Actor.LOCAL, MergeRefused(head_sha=sure, base_sha=BASE, reason=reason)) for reason in MergeRefusal],

@@ -68,6 +68,19 @@ def test_what_was_stopped_is_begun_anew_with_its_session_when_a_person_asks() ->
     story.ends()
 
 
+def test_what_was_stopped_while_it_rested_is_begun_anew_when_a_person_asks_once() -> None:
+    story = Story()
+    ref = story.approve(1)
+    story.rounds()
+    story.start(ref)
+    story.fail(ref, FailureKind.OVERLOADED)
+    story.rounds()
+    wish(story, ref, STOP)
+    assert story.states(ref) == ["stopped"]
+    assert wish(story, ref, RETRY) == ["IssueAssigned", "DeadlineSet"]
+    story.ends()
+
+
 def test_what_is_not_claimed_yet_and_what_only_waits_can_be_stopped_too() -> None:
     story = Story()
     assigned, queued = story.approve(1), story.approve(2)
