@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from bridges.terminal import show
+from bridges.terminal.fleet import fleet
 from bus import Bus, Unavailable, Unsuitable
 from bus.client import NatsConnection
 from bus.suitable import DURABILITY_SUBJECT
@@ -193,7 +194,7 @@ async def test_a_server_that_may_lose_events_is_accepted_on_request_and_every_st
             assert loses in "".join(capsys.readouterr())
         status = await bus.services.ask("query", "status", StatusRequest(), Status)
         assert loses in (status.lossy or "")
-        assert any(loses in line for line in show.status(status))
+        assert any(loses in line for line in show.status(status, fleet([])))
         report = await examine({**os.environ, "RIG_NATS_URL": server.url, "RIG_HOME": str(tmp_path / "rig")})
         (said,) = [finding for finding in report.findings if finding.what == "nats-server"]
         assert said.verdict is Verdict.PROBLEM
