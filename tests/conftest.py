@@ -16,6 +16,7 @@ from tests.support.servers import as_root, connected, nats_with_root
 
 FULL = os.environ.get("RIG_FULL") == "1"
 Connect = Callable[..., Awaitable[Bus]]
+_WHOLE_RIG = ("e2e", "chaos")
 
 
 def pytest_configure() -> None:
@@ -27,8 +28,10 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The long counts run under RIG_FULL=1 alone (.ci/full)."""
+    """The long counts run under RIG_FULL=1 alone (.ci/full). What runs a whole rig may take three minutes."""
     for item in items:
+        if item.path.parent.name in _WHOLE_RIG and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(180))
         if item.get_closest_marker("full") is not None and not FULL:
             item.add_marker(pytest.mark.skip(reason="a long count: set RIG_FULL=1"))
 

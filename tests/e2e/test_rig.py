@@ -60,7 +60,7 @@ step = [{{ do = "write", path = "done-{number}.txt", content = "yes\\n" }}]
             needs += [issues[0]] if number % 5 == 4 else []
             issues.append(await running.ask(SHOP if number % 3 else STORE, f"Number {number}", *needs))
         for issue in issues:
-            assert isinstance((await running.end_of(issue, within_seconds=50)).event.data, IssueDone)
+            assert isinstance((await running.end_of(issue)).event.data, IssueDone)
         log = await running.log()
 
     ended = {item.event.about: item.position for item in log if isinstance(item.event.data, IssueDone)}

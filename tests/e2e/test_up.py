@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,6 @@ import pytest
 from machine import sessions
 from tests.support.rig import at_work_on, rig, up
 from tests.support.shop import new_repository
-
-STOP_SECONDS = 10
 
 
 @pytest.fixture
@@ -38,9 +35,7 @@ class TestUp:
             assert rig(home, "repo", "add", str(path), "--check", "true").returncode == 0
             assert rig(home, "issue", "add", "shop", "--title", "Count").stdout.startswith("local/shop#1")
             before = log_of(home)
-            began = time.monotonic()
             assert first.stop() == 0
-            assert time.monotonic() - began < STOP_SECONDS
         assert [said["state"] for said in first.said][-1] == "stopped"
         assert len(first.processes()) == 5  # conductor, local, projector, query, watch
         assert not any(sessions.command_line(pid) for pid in first.processes())
@@ -101,9 +96,7 @@ class TestUp:
             servers = [home / "nats" / "nats.pid", home / "postgres" / "cluster" / "postmaster.pid"]
             for pid in (conductor, *(int(file.read_text().split()[0]) for file in servers)):
                 os.kill(pid, signal.SIGSTOP)
-            began = time.monotonic()
             assert running.stop() == 0
-            assert time.monotonic() - began < STOP_SECONDS
         assert at_work_on(home) == []
         assert not any(sessions.command_line(pid) for pid in running.processes())
 

@@ -90,7 +90,7 @@ class Shop:
         return added.issue
 
     async def until(
-        self, wanted: Callable[[Recorded], bool], *, after: int = 0, within_seconds: float = 40
+        self, wanted: Callable[[Recorded], bool], *, after: int = 0, within_seconds: float = 150
     ) -> Recorded:
         """Waits for an event."""
         async with asyncio.timeout(within_seconds), self.cli.log.follow(after=after) as reader:
@@ -99,13 +99,13 @@ class Shop:
                     return item
         raise AssertionError("a reader never ends by itself")
 
-    async def end_of(self, issue: IssueRef, *, within_seconds: float = 40) -> Recorded:
+    async def end_of(self, issue: IssueRef, *, within_seconds: float = 150) -> Recorded:
         """Waits until the rig is through with an issue."""
         return await self.until(
             lambda item: item.event.about == issue and isinstance(item.event.data, ENDS), within_seconds=within_seconds
         )
 
-    async def see(self, issue: IssueRef, position: int, *, within_seconds: float = 30) -> IssueDetail:
+    async def see(self, issue: IssueRef, position: int, *, within_seconds: float = 150) -> IssueDetail:
         """What `rig issue` shows once it is true for `position`; a read side that is away is asked again."""
         asked = IssueRequest(issue=issue, wait_for=position)
         async with asyncio.timeout(within_seconds):
