@@ -326,6 +326,18 @@ def test_what_was_merged_is_not_done_again_when_a_person_asks_but_delivered(word
     story.ends()
 
 
+def test_failures_from_before_a_person_was_asked_do_not_count_again_by_being_heard_again() -> None:
+    story, ref = merged(EVERYTHING, DEPLOYED, smoke_failed(1), smoke_failed(2), smoke_failed(3))
+    failures = [event for event in story.log if isinstance(event.data, SmokeFailed)]
+    say(story, ref, RetryRequested(by="ada"))
+    story.rounds()
+    for event in failures:
+        story.append(event)
+    assert story.rounds() == []
+    assert story.issue(ref).state is IssueState.DEPLOYING
+    story.ends()
+
+
 def test_tests_that_failed_are_waited_for_again() -> None:
     story, ref = merged(EVERYTHING, DEPLOYED, SMOKE, end_to_end_failed())
     say(story, ref, RetryRequested(by="ada"))
