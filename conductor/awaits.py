@@ -1,25 +1,33 @@
 """What an issue waits for where it stands, and whether anything is due of it. Pure; the indexes follow from it."""
 
+from typing import Final
+
 from conductor.policy import delivery_of, enough
 from conductor.state import Account, Issue, Repository, micros, unclaimed
 from schemas import DeadlineKind, Delivery, EscalationReason, IssueState, Policy
 
+_ALWAYS: Final = {
+    IssueState.ASSIGNED: DeadlineKind.CLAIM,
+    IssueState.MERGING: DeadlineKind.MERGE,
+    IssueState.GATED: DeadlineKind.GATE,
+}
+_IN_LINE: Final = (IssueState.QUEUED, IssueState.CHANGES_REQUESTED, IssueState.MERGE_CONFLICT)
+_IN_REVIEW: Final = IssueState.IN_REVIEW
+_DEPLOYING: Final = IssueState.DEPLOYING
+"""Asked for with every event: a member of an enumeration is slow to look up."""
+
 
 def awaits(issue: Issue, repository: Repository | None, policy: Policy) -> DeadlineKind | None:
     """What an issue waits for in its state; None: for nothing (it is final, or ready for the next word)."""
+    if issue.state in _ALWAYS:
+        return _ALWAYS[issue.state]
+    if issue.state in _IN_LINE:
+        return DeadlineKind.BACKOFF if issue.backoff else DeadlineKind.WAITING
     match issue.state:
         case IssueState.IN_REVIEW:
             return _of_the_forge(issue, repository)
         case IssueState.IN_PROGRESS:
             return DeadlineKind.RUN if issue.question is None else DeadlineKind.QUESTION
-        case IssueState.QUEUED | IssueState.CHANGES_REQUESTED | IssueState.MERGE_CONFLICT:
-            return DeadlineKind.BACKOFF if issue.backoff else DeadlineKind.WAITING
-        case IssueState.ASSIGNED:
-            return DeadlineKind.CLAIM
-        case IssueState.MERGING:
-            return DeadlineKind.MERGE
-        case IssueState.GATED:
-            return DeadlineKind.GATE
         case IssueState.DEPLOYING:
             return _of_the_delivery(issue, delivery_of(repository, policy))
         case _:
@@ -55,7 +63,7 @@ def _of_the_delivery(issue: Issue, delivery: Delivery) -> DeadlineKind | None:
 
 def review_due(issue: Issue, repository: Repository | None) -> bool:
     """Whether somebody is still to be asked about the current head: nobody was, or whoever was gives no verdict."""
-    if issue.state is not IssueState.IN_REVIEW or issue.head is None or issue.pull_request_head != issue.head:
+    if issue.state is not _IN_REVIEW or issue.head is None or issue.pull_request_head != issue.head:
         return False
     review = issue.review()
     return lacks_review(issue, repository) and (not review.asked or review.asked[-1] in review.abstained)
@@ -63,12 +71,12 @@ def review_due(issue: Issue, repository: Repository | None) -> bool:
 
 def closed_accounts(issue: Issue) -> list[tuple[str, Account]]:
     """Money that is set aside for what is over."""
-    unsettled = [(key, account) for key, account in issue.accounts.items() if account.settled is None]
     owner = issue.ownership
-    if not unsettled or not owner.open:
-        return unsettled
-    current = owner.run or unclaimed(owner.epoch)
-    return [(key, account) for key, account in unsettled if key != current]
+    closed: list[tuple[str, Account]] = []
+    for key, account in issue.accounts.items():
+        if account.settled is None and not (owner.open and key == (owner.run or unclaimed(owner.epoch))):
+            closed.append((key, account))
+    return closed
 
 
 def reservation_due(issue: Issue, policy: Policy) -> bool:
@@ -93,7 +101,7 @@ def settled(issue: Issue, repository: Repository | None, policy: Policy) -> bool
         return False
     if awaits(issue, repository, policy) is not deadline.kind:
         return False
-    if issue.state is IssueState.DEPLOYING:
+    if issue.state is _DEPLOYING:
         return delivery_failed(issue, deadline.kind, delivery_of(repository, policy)) is None
     return not review_due(issue, repository)
 

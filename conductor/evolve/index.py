@@ -79,18 +79,23 @@ def _hold_slot(state: State, issue: Issue) -> None:
     slot = (issue.role, issue.agent if owner.run is not None else None) if owner.open else None
     if slot == issue.slot:
         return
-    if issue.slot is not None:
-        _slot(state, issue, issue.slot, -1)
-    issue.slot = slot
-    if slot is not None:
-        _slot(state, issue, slot, 1)
+    before, issue.slot = issue.slot, slot
+    same_role = before is not None and slot is not None and before[0] == slot[0]
+    for held, by in ((before, -1), (slot, 1)):
+        if held is not None:
+            if not same_role:
+                _slot_of_role(state, issue, held[0], by)
+            _slot_of_replica(state, issue, held, by)
 
 
-def _slot(state: State, issue: Issue, slot: tuple[str, str | None], by: int) -> None:
-    role, name = slot
+def _slot_of_role(state: State, issue: Issue, role: str, by: int) -> None:
     _member(state.working, issue.ref, belongs=by > 0)
     _count(state.working_in, issue.ref.repository, by)
     _count(state.working_as, role, by)
+
+
+def _slot_of_replica(state: State, issue: Issue, slot: tuple[str, str | None], by: int) -> None:
+    role, name = slot
     agent = state.agents.get(name) if name is not None else None
     if name is None:
         _count(state.unclaimed, role, by)
@@ -144,7 +149,9 @@ def agent_due(agent: Agent) -> bool:
 
 
 def _of_milestone(state: State, issue: Issue, name: str) -> None:
-    known = state.milestones.setdefault(name, Milestone())
+    known = state.milestones.get(name)
+    if known is None:
+        known = state.milestones[name] = Milestone()
     before = len(known.open), len(known.done)
     _member(known.done, issue.ref, belongs=issue.state is IssueState.DONE)
     _member(known.open, issue.ref, belongs=issue.state not in (IssueState.DONE, IssueState.WITHDRAWN))

@@ -40,6 +40,7 @@ from schemas import (
     IssueRef,
     IssueRefused,
     IssueRevised,
+    IssueState,
     IssueUnassigned,
     IssueWaiting,
     IssueWithdrawn,
@@ -119,6 +120,10 @@ _FOLDS: dict[type[Event], Fold] = {
 }
 
 
+_OF_RUNS = (fold_work, fold_money, fold_wish)
+"""What may begin or end a run, or spend on one."""
+
+
 def fold_issue(state: State, ref: IssueRef, event: Envelope, position: int) -> None:
     """What is not about deciding (a command that was blocked, an effect) changes nothing."""
     data = event.data
@@ -132,20 +137,22 @@ def fold_issue(state: State, ref: IssueRef, event: Envelope, position: int) -> N
         issue = state.issues[ref] = _approved(ref, event, data, position)
         _depend(state, issue, ())
     else:
-        before, was_met, depended, milestone = issue.state, issue.met, issue.depends_on, issue.milestone
+        before, reverted, depended, milestone = issue.state, issue.reverted, issue.depends_on, issue.milestone
         moved = fold(state, issue, event)
         if moved:
             issue.cause = event.id
         if issue.state is not before:
             issue.since = event.time
-        turned = issue.met is not was_met
+        changed = issue.state is not before or issue.reverted is not reverted
+        turned = changed and issue.met is not (before is IssueState.DONE and not reverted)
         if turned or issue.depends_on != depended or (moved and issue.cycle):
             _depend(state, issue, depended)
         if issue.milestone != milestone:
             _leave(state, issue, milestone)
         if turned:
             _unblock(state, issue)
-    close_accounts(state, issue)
+        if fold in _OF_RUNS:
+            close_accounts(state, issue)
     index(state, issue)
 
 

@@ -70,7 +70,10 @@ class Shelf:
     def _sweep(self) -> None:
         """The first of the heap is always one that counts; once most of it is what was taken away, it is made anew."""
         heap, keys = self._heap, self._keys
-        while heap and keys.get(heap[0][1]) != heap[0][0]:
+        while heap:
+            key, ref = heap[0]
+            if keys.get(ref) == key:
+                break
             heappop(heap)
         if len(heap) > 2 * len(keys) + _SLACK:
             self._heap = [(key, ref) for ref, key in keys.items()]
