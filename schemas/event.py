@@ -12,7 +12,7 @@ from typing import ClassVar
 from msgspec import Struct
 
 
-class Event(Struct, frozen=True, kw_only=True):
+class Event(Struct, frozen=True, kw_only=True, gc=False):  # made by the thousand, in no cycle
     """A fact or a decision. Subclass one of the noun bases below, not this."""
 
     noun: ClassVar[str]

@@ -32,7 +32,7 @@ from tests.support.servers import connected, nats_with_root
 EVENTS: Final = 200_000
 COMPARED: Final = 15_000
 """Events of one turn."""
-TURNS: Final = 9
+TURNS: Final = 15
 ISSUES: Final = 2_000
 MIB: Final = 1024 * 1024
 
@@ -48,12 +48,22 @@ async def measure(directory: Path) -> list[Row]:
         whole = await read_all(server)
         ours: list[float] = []
         theirs: list[float] = []
-        for _ in range(TURNS):
+        for turn in range(TURNS):
+            if turn % 2:
+                theirs.append(await rate(bare_batches(bare, COMPARED)))
             ours.append(await rate(replayed(bus, COMPARED)))
-            theirs.append(await rate(bare_batches(bare, COMPARED)))
+            if not turn % 2:
+                theirs.append(await rate(bare_batches(bare, COMPARED)))
         await bare.close()
     return [
-        Row("replay_vs_bare", median(ours) / median(theirs), "×", bar=0.85, at_least=True),
+        # Neighbours in time are compared: a shared machine's rate drifts more between turns than within one.
+        Row(
+            "replay_vs_bare",
+            median(mine / bare for mine, bare in zip(ours, theirs, strict=True)),
+            "×",
+            bar=0.85,
+            at_least=True,
+        ),
         Row("replay_per_second", median(ours), "/s"),
         Row("replay_bare_per_second", median(theirs), "/s"),
         Row("replay_all_seconds", whole.seconds, "s"),

@@ -19,6 +19,7 @@ from schemas import (
     Actor,
     AgentJoined,
     AgentRef,
+    Budget,
     Draft,
     IssueApproved,
     IssueAssigned,
@@ -28,6 +29,7 @@ from schemas import (
     Recorded,
     RepoRef,
     RepositoryConfigured,
+    RolePolicy,
     event_id,
 )
 from tests.bench._report import Row
@@ -62,7 +64,8 @@ async def measure(directory: Path) -> list[Row]:
 
 
 async def set_the_scene(cli: Bus, local: Bus, agent: Bus) -> None:
-    policy = Policy()
+    without = RolePolicy(day_usd=None)  # more runs than a day may cost
+    policy = Policy(budget=Budget(issue_usd=None, repository_day_usd=None, day_usd=None), roles={"dev-e": without})
     adopted = PolicyAdopted(policy=policy, hash=policy.digest(), by="bench")
     await cli.log.publish(Draft(about=FLEET, data=adopted), "cli:policy")
     configured = RepositoryConfigured(base_branch="main", base_sha="b" * 40, clone_url="x", check="true")
