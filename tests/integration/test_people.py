@@ -56,7 +56,7 @@ class Others:
             self._said += 1
             await self._buses[by].log.publish(Draft(about=about, data=event), f"other-{self._said}")
 
-    async def say(self, by: str, about: Ref, data: Event, *, id: str, cause: str) -> None:  # noqa: A002
+    async def say(self, by: str, about: Ref, data: Event, *, id: str, cause: str) -> None:  # noqa: A002 - CloudEvents' name
         """One event, because of another."""
         await self._buses[by].log.publish(Draft(about=about, data=data, cause=cause), id)
 
@@ -202,7 +202,7 @@ async def test_a_person_lets_through_what_was_there_to_see(rig: Terminal, cli: B
     said = await rig("gate", "approve", "shop#1", "--note", "read it", "--head", HEAD[:12])
     assert (said.code, said.err) == (0, "")
     words = [recorded.event.data for recorded in await cli.log.history(["rig.issue.*.*.*.cli.>"])]
-    assert [(word.reason, word.head_sha, word.by, word.note) for word in words] == [  # type: ignore[attr-defined]
+    assert [(word.reason, word.head_sha, word.by, word.note) for word in words] == [  # type: ignore[attr-defined] - the test knows which it is
         ("sensitive_path", HEAD, person(), "read it"),
         ("size", HEAD, person(), "read it"),
     ]

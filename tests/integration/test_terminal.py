@@ -145,7 +145,7 @@ async def test_a_repository_is_added_and_the_forges_word_awaited(rig: Terminal, 
     assert changed.code == 0
     last = await bus.log.last()
     assert isinstance(last, Recorded)
-    assert last.event.data.reviewers == ("ann",)  # type: ignore[attr-defined]
+    assert last.event.data.reviewers == ("ann",)  # type: ignore[attr-defined] - the test knows which it is
 
 
 async def test_a_repository_without_a_name_is_called_after_its_directory(rig: Terminal, forge: Project) -> None:
@@ -171,8 +171,8 @@ async def test_an_issue_is_filed_with_its_text_from_standard_input(rig: Terminal
     second = await rig("issue", "add", "demo/shop", "--title", "Then this", "--depends-on", "1", "--json")
     assert second.json() == {"issue": {"owner": "demo", "repo": "shop", "number": 2}, "position": 4}
     first, then = (await bus.log.history(["rig.issue.>"]))[:2]
-    assert (first.event.data.body, first.event.data.priority) == (body.decode(), "high")  # type: ignore[attr-defined]
-    assert then.event.data.depends_on == (ISSUE,)  # type: ignore[attr-defined]
+    assert (first.event.data.body, first.event.data.priority) == (body.decode(), "high")  # type: ignore[attr-defined] - the test knows which it is
+    assert then.event.data.depends_on == (ISSUE,)  # type: ignore[attr-defined] - the test knows which it is
 
 
 async def test_what_the_forge_will_not_take_is_wrong_input(rig: Terminal, bus: Bus, forge: Project) -> None:
@@ -400,7 +400,7 @@ async def test_a_reader_of_the_tail_may_leave(rig: Terminal, bus: Bus) -> None:
         assert process.stderr is not None
         await say(bus, Stopped(by="ann"))
         await process.stdout.readline()
-        process._transport.get_pipe_transport(1).close()  # type: ignore[attr-defined]
+        process._transport.get_pipe_transport(1).close()  # type: ignore[attr-defined] - the test knows which it is
         await say(bus, Stopped(by="bob"), id="second")
         assert await process.stderr.read() == b""
         await process.wait()

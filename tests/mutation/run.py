@@ -92,7 +92,7 @@ def run(file: str, python: str, tool: Path) -> list[Mutant]:
             marks = ", ".join("?" * len(wanted))
             unwanted = f"select job_id from mutation_specs where operator_name not in ({marks})"  # noqa: S608 - marks
             database.execute(f"delete from work_items where job_id in ({unwanted})", wanted)  # noqa: S608 - marks
-            database.execute(f"delete from mutation_specs where operator_name not in ({marks})", wanted)  # noqa: S608
+            database.execute(f"delete from mutation_specs where operator_name not in ({marks})", wanted)  # noqa: S608 - marks alone
         database.close()
         subprocess.run([tool, "exec", settings, session], cwd=tree, check=True, capture_output=True)
         database = sqlite3.connect(session)

@@ -75,7 +75,7 @@ def agree(story: Story, ref: IssueRef, *, decided: bool = True) -> None:
     known = ours.deadline.event.data if ours.deadline is not None else None
     assert (live is None) == (known is None)
     if live is not None:
-        assert (known.kind, known.at) == (live.kind, live.at)  # type: ignore[union-attr]
+        assert (known.kind, known.at) == (live.kind, live.at)  # type: ignore[union-attr] - the test knows which it is
 
 
 def words(ref: IssueRef, epoch: int, head: str, by: str, reason: GateReason | None) -> dict[str, tuple[Actor, Event]]:

@@ -92,7 +92,7 @@ STAGING = Environment.STAGING
 class Slow(Story):
     """Every word a second after the one before, as the sources' clocks would have it."""
 
-    def say(self, actor: Actor, about: Ref, data: Event, *, id: str | None = None) -> Envelope:  # noqa: A002
+    def say(self, actor: Actor, about: Ref, data: Event, *, id: str | None = None) -> Envelope:  # noqa: A002 - CloudEvents' name
         self.later(1)
         return super().say(actor, about, data, id=id)
 

@@ -79,7 +79,7 @@ class World:
     def reader(self) -> Bus:
         return self.buses[Actor.CLI]
 
-    async def say(self, actor: Actor, about: Ref, data: Event, id: str = "") -> int:  # noqa: A002
+    async def say(self, actor: Actor, about: Ref, data: Event, id: str = "") -> int:  # noqa: A002 - CloudEvents' name
         said = id or event_id(actor, str(about), data.name())
         return await self.buses[actor].log.publish(Draft(about=about, data=data), said)
 

@@ -16,7 +16,7 @@ SHOP = RepoRef("demo", "shop")
 ISSUE = IssueRef("demo", "shop", 1)
 
 
-async def say(bus: Bus, event: Event, *, issue: IssueRef = ISSUE, id: str = "") -> int:  # noqa: A002
+async def say(bus: Bus, event: Event, *, issue: IssueRef = ISSUE, id: str = "") -> int:  # noqa: A002 - CloudEvents' name
     """Publishes an event about the test's issue, repository or agent; its position."""
     match event:
         case RepoEvent():

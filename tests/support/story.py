@@ -113,7 +113,7 @@ class Story:
 
     # ── saying ───────────────────────────────────────────────────────────────
 
-    def say(self, actor: Actor, about: Ref, data: Event, *, id: str | None = None) -> Envelope:  # noqa: A002
+    def say(self, actor: Actor, about: Ref, data: Event, *, id: str | None = None) -> Envelope:  # noqa: A002 - CloudEvents' name
         event = envelope(
             Draft(about=about, data=data), id=id or f"{actor}:{len(self.log)}", actor=actor, source=actor, time=self.now
         )
@@ -226,7 +226,7 @@ class Story:
         epoch = self.issue(ref).ownership.epoch
         self.say(Actor.DEV_E, ref, WorkFailed(epoch=epoch, run=run, kind=kind, detail=detail, retry_at=retry_at))
 
-    def spend(self, ref: IssueRef, usd: float | None, run: str = "r-1", *, id: str | None = None) -> None:  # noqa: A002
+    def spend(self, ref: IssueRef, usd: float | None, run: str = "r-1", *, id: str | None = None) -> None:  # noqa: A002 - CloudEvents' name
         """The run has used tokens; None: nobody knows their price."""
         used = TokensUsed(epoch=self.issue(ref).ownership.epoch, run=run, provider="any", cost_usd=usd)
         self.say(Actor.DEV_E, ref, used, id=id)

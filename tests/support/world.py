@@ -116,7 +116,7 @@ class World:
 
     # ── the log ──────────────────────────────────────────────────────────────
 
-    def say(self, actor: str, about: Ref, data: Event, *, age: float = 0, id: str | None = None) -> None:  # noqa: A002
+    def say(self, actor: str, about: Ref, data: Event, *, age: float = 0, id: str | None = None) -> None:  # noqa: A002 - CloudEvents' name
         """Somebody's word, `age` seconds old by its own clock."""
         known_as = id or f"{actor}:{len(self.log) + 1}"
         time = self.now - timedelta(seconds=age)

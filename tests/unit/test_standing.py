@@ -172,7 +172,7 @@ class TestDeadlines:
 
     def test_a_newer_one_replaces_it_and_leaving_the_state_voids_it(self) -> None:
         later = DeadlineSet(kind=DeadlineKind.CLAIM, at=BEGAN + timedelta(hours=1))
-        assert after(APPROVED, assigned(), self.SET, later).deadline.event.data == later  # type: ignore[union-attr]
+        assert after(APPROVED, assigned(), self.SET, later).deadline.event.data == later  # type: ignore[union-attr] - the test knows which it is
         assert after(APPROVED, assigned(), self.SET, started()).deadline is None
 
     def test_one_that_has_passed_is_none_and_a_stranger_passes_nothing(self) -> None:
