@@ -37,6 +37,19 @@ class SturdyClient(Client):
                 read = {"Status": status.decode(), "Description": description.decode(errors="replace")}
         return read | self._parse_header_lines(lines) or None
 
+    @staticmethod
+    def _parse_header_lines(raw: bytes) -> dict[str, str]:
+        """What the base reads of the same bytes. It looks at each character of each name by itself, and spends more
+        time on that than on all else that reading a stored message takes."""
+        read: dict[str, str] = {}
+        for line in raw.split(b"\r\n"):
+            name, colon, value = line.partition(b":")
+            if colon and name.isascii():
+                key = name.strip().decode()
+                if not key or key.split() == [key]:
+                    read[key] = value.strip().decode(errors="replace")
+        return read
+
     def _build_message(
         self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None
     ) -> Msg:
