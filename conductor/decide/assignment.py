@@ -6,6 +6,7 @@ key, so only the first of each lane is looked at. Between lanes, a repository th
 
 from collections.abc import Iterator
 from heapq import heapify, heappop, heapreplace
+from itertools import islice
 
 from conductor.decide.round import Round
 from conductor.policy import enough, in_progress_max, too_dear
@@ -29,12 +30,11 @@ def assignments(this: Round) -> Iterator[tuple[Issue, list[IssueEvent]]]:
     queue: list[tuple[float, int, int]] = []  # key, position, number of the lane
     lanes: list[tuple[Lane, Iterator[tuple[Key, IssueRef]], tuple[Key, IssueRef]]] = []
     for lane, shelf in state.lanes.items():
-        issues = iter(shelf)
-        first = next(issues, None)
-        if first is not None and not _blocked(this, lane, state.issues[first[1]]):
+        first = shelf.first
+        if not _blocked(this, lane, state.issues[first[1]]):
             age, position = first[0]
             queue.append((age + _penalty(this, lane[1]), position, len(lanes)))
-            lanes.append((lane, issues, first))
+            lanes.append((lane, islice(shelf, 1, None), first))
     heapify(queue)
     while queue:
         key, position, number = queue[0]

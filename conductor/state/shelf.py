@@ -38,6 +38,11 @@ class Shelf:
         if self._keys.pop(ref, None) is not None:
             self._sweep()
 
+    @property
+    def first(self) -> tuple[Key, IssueRef]:
+        """The one with the smallest key. Raises IndexError when nothing is there."""
+        return self._heap[0]
+
     def __iter__(self) -> Iterator[tuple[Key, IssueRef]]:
         """In order: walks down the heap from its root, beside a small heap of what comes next."""
         heap, last = self._heap, None

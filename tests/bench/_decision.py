@@ -15,28 +15,23 @@ from bus import Bus
 from deploy.embedded.nats import embedded_nats
 from deploy.supervisor import RoleSpec, Supervisor
 from schemas import (
-    FLEET,
     Actor,
-    AgentJoined,
-    AgentRef,
     Budget,
-    Draft,
-    IssueApproved,
     IssueAssigned,
-    IssueRef,
     Policy,
-    PolicyAdopted,
     Recorded,
-    RepoRef,
-    RepositoryConfigured,
     RolePolicy,
-    event_id,
 )
 from tests.bench._report import Row
+from tests.support.at_once import approve, set_the_scene
 from tests.support.servers import connected, reaching
 
 ISSUES = 500
 WARM_UP = 20
+UNBOUNDED = Policy(
+    budget=Budget(issue_usd=None, repository_day_usd=None, day_usd=None), roles={"dev-e": RolePolicy(day_usd=None)}
+)
+"""More runs than a day may cost."""
 
 
 async def measure(directory: Path) -> list[Row]:
@@ -44,7 +39,7 @@ async def measure(directory: Path) -> list[Row]:
     async with embedded_nats(directory) as server:
         local, cli = await connected(server, Actor.LOCAL), await connected(server, Actor.CLI)
         agent = await connected(server, Actor.DEV_E, "dev-e/dev-e-1")
-        await set_the_scene(cli, local, agent)
+        await set_the_scene(cli, local, agent, slots=2 * ISSUES, policy=UNBOUNDED)
         environment = {**os.environ, **reaching(server, "conductor")}
         conductor = RoleSpec("conductor", (sys.executable, "-m", "deploy.roles", "conductor"), environment)
         async with Supervisor([conductor], directory) as supervisor:
@@ -63,26 +58,12 @@ async def measure(directory: Path) -> list[Row]:
     ]
 
 
-async def set_the_scene(cli: Bus, local: Bus, agent: Bus) -> None:
-    without = RolePolicy(day_usd=None)  # more runs than a day may cost
-    policy = Policy(budget=Budget(issue_usd=None, repository_day_usd=None, day_usd=None), roles={"dev-e": without})
-    adopted = PolicyAdopted(policy=policy, hash=policy.digest(), by="bench")
-    await cli.log.publish(Draft(about=FLEET, data=adopted), "cli:policy")
-    configured = RepositoryConfigured(base_branch="main", base_sha="b" * 40, clone_url="x", check="true")
-    await local.log.publish(Draft(about=RepoRef("demo", "shop"), data=configured), "local:configured")
-    joined = AgentJoined(boot="b1", role="dev-e", provider="none", slots=2 * ISSUES, version="0")
-    await agent.log.publish(Draft(about=AgentRef("dev-e-1"), data=joined), "dev-e:joined")
-
-
 async def decisions(local: Bus) -> list[float]:
     """Milliseconds from each approval to its assignment, by the server's clock."""
     taken: list[float] = []
     async with local.log.follow(["rig.issue.*.*.*.conductor.assigned.dev-e"]) as reader:
         for number in range(1, ISSUES + WARM_UP + 1):
-            approval = Draft(
-                about=IssueRef("demo", "shop", number), data=IssueApproved(title=f"Issue {number}", author="bench")
-            )
-            position = await local.log.publish(approval, event_id("local", number))
+            position = await approve(local, number)
             assigned = (await reader.next()).decoded()
             approved = await local.log.at(position)
             assert isinstance(approved, Recorded)
