@@ -116,7 +116,7 @@ def delivery_failed(issue: Issue, kind: DeadlineKind | None, delivery: Delivery)
     done = issue.delivered
     if issue.reverted:
         return EscalationReason.REVERTED
-    if kind is DeadlineKind.SMOKE and len(done.smoke_failures) >= delivery.smoke_retries_max:
+    if kind is DeadlineKind.SMOKE and len(done.smoke_failures) > delivery.smoke_retries_max:
         return EscalationReason.SMOKE_FAILED
     if kind is DeadlineKind.END_TO_END and done.end_to_end is False:
         return EscalationReason.END_TO_END_FAILED

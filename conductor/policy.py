@@ -25,7 +25,7 @@ from schemas import (
 )
 
 LONGEST_REST: Final = timedelta(days=7)
-"""However far away an agent says that its quota resets."""
+"""However far away an agent says that it may be tried again."""
 WAITS_DOUBLED: Final = 6
 """How often the pause doubles before it is looked at again why an issue waits."""
 RESTS_DOUBLED: Final = 7
@@ -40,10 +40,12 @@ CODE: Final = "code"
 
 def deadline_at(kind: DeadlineKind, issue: Issue, now: datetime, policy: Policy, delivery: Delivery) -> datetime:
     """When a wait of this kind that begins now must have ended."""
-    if kind is DeadlineKind.BACKOFF and issue.retry_at is not None and issue.retry_at > now:
-        return min(issue.retry_at, now + LONGEST_REST)
-    at = now + timedelta(seconds=_seconds(kind, issue, policy, delivery))
-    if kind is DeadlineKind.WAITING:
+    rests_until = issue.retry_at if kind is DeadlineKind.BACKOFF else None
+    if rests_until is not None and rests_until > now:
+        at = rests_until
+    else:
+        at = now + timedelta(seconds=_seconds(kind, issue, policy, delivery))
+    if kind is DeadlineKind.WAITING or at == rests_until:
         told = (after(issue.since, seconds) for seconds in _people_after(policy))
         at = min((moment for moment in told if now < moment < at), default=at)
     return at

@@ -177,7 +177,7 @@ class Delivery(Struct, frozen=True, kw_only=True):
     smoke_seconds: Seconds = 1_800
     """Until what was deployed must have answered."""
     smoke_retries_max: Count = 3
-    """Tries of what was deployed before a person is asked."""
+    """How often what was deployed is tried again before a person is asked."""
     end_to_end_seconds: Seconds = 7_200
     """Until the tests of the whole must have ended."""
     verify_seconds: Seconds = 172_800

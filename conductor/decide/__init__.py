@@ -25,7 +25,7 @@ from schemas import Draft, Policy
 
 __all__ = ["ROUND_MAX", "RULES", "decide", "may_decide", "moment"]
 
-RULES: Final = 2
+RULES: Final = 3
 """The version of evolve and decide together. A replay compares decisions of equal rules."""
 ROUND_MAX: Final = 999
 """Decisions of one round: with its Decided they fill one atomic batch."""

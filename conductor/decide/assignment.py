@@ -10,7 +10,7 @@ from itertools import islice
 
 from conductor.decide.round import Round
 from conductor.policy import enough, in_progress_max, too_dear
-from conductor.state import Issue, Key, Lane, Repository
+from conductor.state import Agent, Issue, Key, Lane, Repository
 from schemas import (
     DeadlineKind,
     GateReason,
@@ -72,13 +72,19 @@ def _assigned(this: Round, issue: Issue) -> list[IssueEvent]:
     assigned = IssueAssigned(
         epoch=epoch,
         role=role,
-        agent=wanted if agent is not None and agent.usable and agent.role == role else None,
+        agent=wanted
+        if agent is not None and agent.usable and agent.role == role and _can(this, agent, issue)
+        else None,
         attempt=issue.attempts + 1,
         resume=issue.session if wanted == issue.agent else None,
         reason=issue.reason,
         reserved_usd=this.policy.budget.run_usd,
     )
     return [assigned, *this.reserve(issue, role, epoch), this.deadline(DeadlineKind.CLAIM, issue)]
+
+
+def _can(this: Round, agent: Agent, issue: Issue) -> bool:
+    return agent.capabilities.issuperset((*issue.requires, *this.state.repositories[issue.ref.repository].capabilities))
 
 
 def _stopped(this: Round, issue: Issue, why: str) -> list[IssueEvent]:

@@ -56,6 +56,8 @@ def fold_agent(state: State, name: str, event: Envelope) -> None:
             known = (agent.boot, agent.suspension.reason, agent.suspension.until)
             agent.suspension.said = agent.suspension.said or known == (boot, reason, until)
         case AgentDeadlineSet(kind=kind, at=at):
+            if kind is AgentDeadlineKind.SILENT and event.causationid != agent.silence:
+                return  # it was back since this was decided, and has fallen silent again
             agent.deadlines[kind] = Due(at, event.id)
         case AgentDeadlinePassed(kind=kind, at=at):
             _passed(agent, kind, at)

@@ -16,6 +16,7 @@ from schemas import (
     IssueState,
     IssueWaiting,
     MergeRequested,
+    Refusal,
     ReviewRequested,
 )
 
@@ -24,7 +25,10 @@ _OF_THE_FORGE = (DeadlineKind.PULL_REQUEST, DeadlineKind.CHECKS)
 
 def fold_decided(state: State, issue: Issue, event: Envelope) -> bool:
     match event.data:
-        case IssueRefused() if issue.wants_work:
+        case IssueRefused(reason=reason) if issue.wants_work:
+            cured = not issue.cycle if reason is Refusal.CYCLE else issue.ref.repository in state.repositories
+            if cured:
+                return False  # by what came since this was decided
             enter(issue, IssueState.REFUSED)
         case IssueWaiting(reasons=reasons, waits_for=waits_for):
             issue.waiting = (reasons, waits_for)
@@ -84,7 +88,8 @@ def fold_deadline(_: State, issue: Issue, event: Envelope) -> bool:
                 return False
             issue.deadline = Deadline(live.kind, live.at, live.id, passed=True)
             if kind is DeadlineKind.BACKOFF:
-                issue.backoff, issue.retry_at = False, None
+                if issue.retry_at is None or at >= issue.retry_at:  # and not only people's moment to hear of it
+                    issue.backoff, issue.retry_at = False, None
             elif kind is DeadlineKind.WAITING:
                 issue.waited += 1
             return True

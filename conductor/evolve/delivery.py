@@ -8,6 +8,7 @@ from schemas import (
     EndToEndFailed,
     EndToEndPassed,
     Envelope,
+    IssueState,
     SmokeFailed,
     SmokePassed,
     Verified,
@@ -24,6 +25,8 @@ def fold_delivery(state: State, issue: Issue, event: Envelope) -> bool:
     match event.data:
         case Deployed(environment=environment, sha=sha) if environment is wanted:
             done.deployed.add(sha)
+        case _ if issue.merge_sha is None and issue.state is not IssueState.MERGING:
+            return False  # whatever was tried, it was not this
         case SmokePassed(environment=environment) if environment is wanted:
             done.smoke_passed = True
         case SmokeFailed(environment=environment, attempt=attempt, reason=reason) if environment is wanted:

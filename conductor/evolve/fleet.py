@@ -87,6 +87,16 @@ def _raised(state: State, scope: Scope, event: Envelope) -> None:
     index(state, issue)
 
 
+def _tier(state: State, changed: TierChanged, cause: str | None) -> None:
+    """What trust was lost with since this was decided is still to be answered."""
+    subject = (changed.role, changed.kind)
+    known = state.trust.get(subject, Trust())
+    lost = [loss for loss in known.lost if loss[2] != cause]
+    state.trust[subject] = Trust(known.tier if changed.after is changed.before else changed.after, lost=lost)
+    if not state.trust[subject].lost:
+        state.unsettled_trust.discard(subject)
+
+
 def _still_ends(state: State, scope: Scope, at: datetime) -> bool:
     """Whether what people have allowed ends then: they may have said something else since that was decided."""
     raised = state.ledger.raised.get(scope)
@@ -118,12 +128,8 @@ def _decided(state: State, event: Envelope) -> None:
         case MilestoneCompleted(milestone=name) if name in state.milestones:
             state.milestones[name].completed = not state.milestones[name].open
             index_milestone(state, name)
-        case TierChanged(role=role, kind=kind, before=before, after=after):
-            subject = (role, kind)
-            known = state.trust.get(subject, Trust())
-            state.trust[subject] = Trust(known.tier if after is before else after, lost=known.lost[1:])
-            if not state.trust[subject].lost:
-                state.unsettled_trust.discard(subject)
+        case TierChanged() as changed:
+            _tier(state, changed, event.causationid)
         case IncidentOpened(fingerprint=key) if key in state.branches:
             state.branches[key].opened, state.branches[key].escalated = event.time, False
             index_branch(state, key)

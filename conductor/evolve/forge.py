@@ -73,7 +73,7 @@ def _shown(state: State, issue: Issue, data: PullRequestOpened | PullRequestUpda
     if (issue.pull_request, issue.pull_request_head, issue.changes) == shown:
         return False
     issue.pull_request, issue.pull_request_head, issue.changes = shown
-    issue.shown, issue.pull_request_closed = time, False
+    issue.shown, issue.pull_request_closed, issue.forge_retries = time, False, 0
     if isinstance(data, PullRequestOpened):
         issue.pull_request_author = data.author
         for review in issue.reviews.values():
@@ -99,7 +99,11 @@ def _checked(issue: Issue, said: ChecksPassed | ChecksFailed, time: datetime) ->
         return False  # on a base that is no more
     failed = said.failed if isinstance(said, ChecksFailed) else ()
     findings = "\n".join(f"{check.name}: {check.conclusion}\n{check.excerpt}".strip() for check in failed)
-    return _hear(issue.checks, said.head_sha, Verdict(isinstance(said, ChecksPassed), time, findings, said.base_sha))
+    if not _hear(issue.checks, said.head_sha, Verdict(isinstance(said, ChecksPassed), time, findings, said.base_sha)):
+        return False
+    if said.head_sha == issue.head:
+        issue.forge_retries = 0
+    return True
 
 
 def _hear(verdicts: dict[str, Verdict], facet: str, verdict: Verdict) -> bool:
@@ -155,7 +159,7 @@ def _refused(issue: Issue, refused: MergeRefused, time: datetime) -> bool:
         known = issue.checks.get(head)
         if known is not None and known.base == refused.base_sha:
             del issue.checks[head]  # they were of a base that is no more; the forge checks again and says so
-        issue.base_moved = time
+        issue.base_moved, issue.forge_retries = time, 0
         enter(issue, IssueState.IN_REVIEW)
     else:
         issue.deadline = None  # a person must mend it; the request is made again after a while

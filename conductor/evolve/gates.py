@@ -2,7 +2,7 @@
 
 from conductor.evolve.index import NO_POLICY
 from conductor.evolve.moves import enter
-from conductor.policy import at_limit, kind_of, may_approve, tier_of
+from conductor.policy import at_limit, blocking_labels, kind_of, may_approve, tier_of, too_dear
 from conductor.state import Gate, GateKey, Issue, State, Trust, micros
 from schemas import (
     AssignReason,
@@ -23,7 +23,7 @@ def fold_gate(state: State, issue: Issue, event: Envelope) -> bool:
     """What people answer is known by its id; a gate is its reason and its head."""
     match event.data:
         case GateTriggered(reason=reason, head_sha=head):
-            return _opened(issue, (reason, head), event)
+            return _stands(state, issue, reason) and _opened(issue, (reason, head), event)
         case GateApproved() | GateRejected() | GateBypassed() as answer:
             if event.id in issue.heard:
                 return False
@@ -45,6 +45,20 @@ def _driven(state: State, issue: Issue) -> bool:
     """Whether a person drives such changes: no approval is enough for them."""
     policy = state.policy or NO_POLICY
     return tier_of(issue.role, kind_of(issue.changes, policy.tiers), state, policy) is Tier.T3
+
+
+def _stands(state: State, issue: Issue, reason: GateReason) -> bool:
+    """Whether what the gate is for still is so: it may have been seen to since this was decided."""
+    policy = state.policy or NO_POLICY
+    match reason:
+        case GateReason.BUDGET:
+            return too_dear(issue, state, policy) is not None
+        case GateReason.GUARD:
+            return issue.guarded
+        case GateReason.POLICY:
+            return bool(blocking_labels(issue, policy))
+        case _:
+            return True
 
 
 def _opened(issue: Issue, key: GateKey, event: Envelope) -> bool:

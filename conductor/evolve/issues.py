@@ -12,7 +12,7 @@ from conductor.evolve.index import index, leave_milestone
 from conductor.evolve.money import close_accounts, fold_money
 from conductor.evolve.wishes import fold_wish
 from conductor.evolve.work import fold_work
-from conductor.state import Issue, State
+from conductor.state import Facet, Issue, State
 from schemas import (
     AssignRequested,
     BudgetReleased,
@@ -170,6 +170,7 @@ def _approved(ref: IssueRef, event: Envelope, data: IssueApproved, position: int
         requires=tuple(sorted(set(data.requires))),
         milestone=data.milestone,
         heard={event.id},
+        facets={Facet.WANTED: (event.actor, event.time)},
     )
 
 

@@ -5,7 +5,7 @@ from msgspec import UNSET
 from conductor.evolve.index import NO_POLICY
 from conductor.evolve.moves import enter, start_over
 from conductor.policy import blocking_labels
-from conductor.state import Issue, State
+from conductor.state import Facet, Issue, State
 from schemas import (
     AssignReason,
     AssignRequested,
@@ -15,6 +15,7 @@ from schemas import (
     IssueRevised,
     IssueState,
     IssueWithdrawn,
+    Policy,
     PriorityChanged,
     QuestionAnswered,
     RetryRequested,
@@ -30,10 +31,11 @@ def fold_wish(state: State, issue: Issue, event: Envelope) -> bool:
     issue.heard.add(event.id)
     match event.data:
         case IssueApproved() as approved:
-            return _approved_again(issue, approved)
+            return _is_newest(issue, Facet.WANTED, event) and _approved_again(issue, approved)
         case IssueRevised() as revised:
-            _revise(state, issue, revised)
+            _revise(state, issue, revised, event)
         case IssueWithdrawn() as withdrawn:
+            issue.facets[Facet.WANTED] = (event.actor, event.time)
             issue.ownership.apply(withdrawn)
             merged = issue.merge_sha is not None and withdrawn.reason is Withdrawal.CLOSED  # by its merge
             if issue.state is IssueState.DONE or merged:
@@ -50,6 +52,8 @@ def fold_wish(state: State, issue: Issue, event: Envelope) -> bool:
             _ask(state, issue, to)
             _again(issue)
         case PriorityChanged(priority=priority):
+            if not _is_newest(issue, Facet.PRIORITY, event):
+                return False
             issue.priority = priority
         case QuestionAnswered(run=run):
             if issue.question != run:
@@ -71,26 +75,38 @@ def _approved_again(issue: Issue, approved: IssueApproved) -> bool:
     return True
 
 
-def _revise(state: State, issue: Issue, revised: IssueRevised) -> None:
-    if revised.priority is not UNSET:
+def _is_newest(issue: Issue, facet: Facet, event: Envelope) -> bool:
+    """Whether nobody of that role has said anything later of this facet. Of two roles, whose clocks may differ, the
+    one that is heard later counts."""
+    actor, time = issue.facets.get(facet, ("", event.time))
+    if actor == event.actor and event.time < time:
+        return False
+    issue.facets[facet] = (event.actor, event.time)
+    return True
+
+
+def _revise(state: State, issue: Issue, revised: IssueRevised, event: Envelope) -> None:
+    if revised.priority is not UNSET and _is_newest(issue, Facet.PRIORITY, event):
         issue.priority = revised.priority
-    if revised.depends_on is not UNSET:
+    if revised.depends_on is not UNSET and _is_newest(issue, Facet.DEPENDS_ON, event):
         issue.depends_on = revised.depends_on
-    if revised.requires is not UNSET:
+    if revised.requires is not UNSET and _is_newest(issue, Facet.REQUIRES, event):
         issue.requires = tuple(sorted(set(revised.requires)))
-    if revised.milestone is not UNSET:
+    if revised.milestone is not UNSET and _is_newest(issue, Facet.MILESTONE, event):
         issue.milestone = revised.milestone
-    if revised.labels is not UNSET:
-        issue.labels = revised.labels
-        if not blocking_labels(issue, state.policy or NO_POLICY):
-            _unlabelled(issue)
+    if revised.labels is not UNSET and _is_newest(issue, Facet.LABELS, event):
+        _label(issue, revised.labels, state.policy or NO_POLICY)
     if issue.state is IssueState.REFUSED:
         enter(issue, IssueState.QUEUED)
 
 
-def _unlabelled(issue: Issue) -> None:
-    """No label holds it any more."""
-    for key in issue.open_gates:
+def _label(issue: Issue, labels: tuple[str, ...], policy: Policy) -> None:
+    """What people have seen at a gate were the labels that it had: with another that holds it, they look again."""
+    seen, issue.labels = set(blocking_labels(issue, policy)), labels
+    holding = blocking_labels(issue, policy)
+    if holding and seen.issuperset(holding):
+        return
+    for key in list(issue.gates):
         if key[0] is GateReason.POLICY:
             del issue.gates[key]
     if issue.state is IssueState.GATED and not issue.open_gates:

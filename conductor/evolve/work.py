@@ -5,7 +5,7 @@ from datetime import datetime
 from conductor.evolve.agents import suspend
 from conductor.evolve.money import claim
 from conductor.evolve.moves import enter
-from conductor.policy import rests_after
+from conductor.policy import LONGEST_REST, after, rests_after
 from conductor.state import Issue, State
 from schemas import (
     AssignReason,
@@ -90,7 +90,8 @@ def _failed(state: State, issue: Issue, failed: WorkFailed, event: Envelope) -> 
         issue.failed_runs += 1
         _untouched(issue)
     if rests_after(kind) or (not kind.of_the_work and not _rests(state, issue, kind, failed.retry_at, event)):
-        issue.backoff, issue.retry_at = True, failed.retry_at
+        longest = after(event.time, LONGEST_REST.total_seconds())
+        issue.backoff, issue.retry_at = True, failed.retry_at and min(failed.retry_at, longest)
     if kind is FailureKind.GUARD:
         issue.guarded = True
     enter(issue, IssueState.QUEUED)

@@ -26,7 +26,7 @@ from conductor.state.fleet import (
     Suspension,
     Trust,
 )
-from conductor.state.issue import Deadline, Delivered, Gate, GateKey, Issue, Lane, Review, Verdict, unclaimed
+from conductor.state.issue import Deadline, Delivered, Facet, Gate, GateKey, Issue, Lane, Review, Verdict, unclaimed
 from conductor.state.money import Account, Ledger, Micros, Raised, dollars, micros
 from conductor.state.shelf import Key, Shelf
 from schemas import IssueRef, PauseScope, Policy, RepoRef
@@ -38,6 +38,7 @@ __all__ = [
     "Deadline",
     "Delivered",
     "Due",
+    "Facet",
     "FleetKey",
     "Gate",
     "GateKey",

@@ -1,6 +1,7 @@
 """One issue, as the log tells it."""
 
 from datetime import datetime
+from enum import StrEnum
 from typing import TypeAlias
 
 from msgspec import Struct, field
@@ -19,6 +20,18 @@ from schemas import (
     RepoRef,
     WaitingReason,
 )
+
+
+class Facet(StrEnum):
+    """What people say of an issue, each by itself: the later word counts."""
+
+    WANTED = "wanted"
+    """Approved, or withdrawn."""
+    PRIORITY = "priority"
+    DEPENDS_ON = "depends_on"
+    REQUIRES = "requires"
+    MILESTONE = "milestone"
+    LABELS = "labels"
 
 
 class Deadline(Struct, frozen=True):
@@ -103,6 +116,9 @@ class Issue(Struct):
     milestone: str | None = None
     heard: set[str] = field(default_factory=set[str])
     """Ids of what people asked and runs spent: their natural key, since the same may be said twice and meant twice."""
+
+    facets: dict[Facet, tuple[str, datetime]] = field(default_factory=dict[Facet, tuple[str, datetime]])
+    """Who said last how it is with each, and when, by their clock."""
 
     state: IssueState = IssueState.QUEUED
     ownership: Ownership = field(default_factory=Ownership)

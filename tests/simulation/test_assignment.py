@@ -15,6 +15,7 @@ from schemas import (
     FailureKind,
     IssueAssigned,
     IssueRef,
+    IssueRevised,
     IssueState,
     LeaveReason,
     Overrides,
@@ -395,6 +396,20 @@ def test_nobody_is_preferred_who_gets_no_work_but_the_session_goes_on() -> None:
     story.rounds()
     story.start(ref)
     slots(story, 1, degraded=("disk",))
+    story.fail(ref, FailureKind.CHECKS_FAILED)
+    story.rounds()
+    again = story.said(IssueAssigned)[-1]
+    assert (again.agent, again.resume) == (None, "s-r-1")
+    story.ends()
+
+
+def test_nobody_is_preferred_who_cannot_do_what_is_required_since() -> None:
+    story = Story(slots=1)
+    story.join("dev-e-2", can=("gpu",))
+    ref = story.approve(1)
+    story.rounds()
+    story.start(ref)
+    story.say(Actor.LOCAL, ref, IssueRevised(requires=("gpu",)))
     story.fail(ref, FailureKind.CHECKS_FAILED)
     story.rounds()
     again = story.said(IssueAssigned)[-1]

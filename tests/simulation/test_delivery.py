@@ -241,18 +241,20 @@ def test_a_smoke_test_may_fail_twice() -> None:
     story.ends()
 
 
-def test_the_third_time_goes_to_whom_the_repository_names_with_the_reason() -> None:
+def test_after_three_retries_it_goes_to_whom_the_repository_names_with_the_reason() -> None:
     story = Story(policy(EVERYTHING))
     story.add(SHOP, (), escalate="the shop's team")
     ref = story.approve(1)
     story.to_merging(ref)
     story.merge(ref)
-    say(story, ref, DEPLOYED, smoke_failed(1), smoke_failed(2), smoke_failed(3, "502"))
+    say(story, ref, DEPLOYED, smoke_failed(1), smoke_failed(2), smoke_failed(3))
+    assert to_people(story.rounds()) == []
+    say(story, ref, smoke_failed(4, "502"))
     assert story.rounds() == [
         IssueEscalated(
             reason=EscalationReason.SMOKE_FAILED,
             attempts=0,
-            summary="smoke test 3 in production: 502",
+            summary="smoke test 4 in production: 502",
             to="the shop's team",
         )
     ]
@@ -260,16 +262,18 @@ def test_the_third_time_goes_to_whom_the_repository_names_with_the_reason() -> N
 
 
 def test_an_attempt_that_is_said_twice_counts_once() -> None:
-    story, ref = merged(EVERYTHING, DEPLOYED, smoke_failed(1), smoke_failed(1), smoke_failed(2), smoke_failed(2))
+    failed = [smoke_failed(attempt) for attempt in (1, 1, 2, 2, 3, 3)]
+    story, ref = merged(EVERYTHING, DEPLOYED, *failed)
     assert story.issue(ref).state is IssueState.DEPLOYING
-    say(story, ref, smoke_failed(3))
+    say(story, ref, smoke_failed(4))
     assert to_people(story.rounds()) == [EscalationReason.SMOKE_FAILED]
     story.ends()
 
 
 def test_a_smoke_test_that_passed_at_last_before_anybody_was_told_has_passed() -> None:
     story, ref = merged(EVERYTHING, DEPLOYED)
-    say(story, ref, smoke_failed(1), smoke_failed(2), smoke_failed(3), SmokePassed(environment=LIVE, attempt=4))
+    failed = [smoke_failed(attempt) for attempt in (1, 2, 3, 4)]
+    say(story, ref, *failed, SmokePassed(environment=LIVE, attempt=5))
     assert to_people(story.rounds()) == []
     assert waits_for(story, ref) is DeadlineKind.END_TO_END
     story.ends()
@@ -277,7 +281,7 @@ def test_a_smoke_test_that_passed_at_last_before_anybody_was_told_has_passed() -
 
 def test_a_smoke_test_that_nobody_asked_for_fails_nothing() -> None:
     story, ref = merged(Delivery(environment=LIVE, verified=True), DEPLOYED)
-    say(story, ref, smoke_failed(1), smoke_failed(2), smoke_failed(3), end_to_end_failed())
+    say(story, ref, *[smoke_failed(attempt) for attempt in (1, 2, 3, 4)], end_to_end_failed())
     assert to_people(story.rounds()) == []
     say(story, ref, SEEN)
     story.rounds()
@@ -308,18 +312,32 @@ def test_the_later_run_of_the_tests_counts_whatever_order_they_come_in() -> None
     story.ends()
 
 
+def test_what_was_tried_before_anybody_asked_for_the_merge_was_something_else() -> None:
+    story = Story(policy(EVERYTHING))
+    ref = story.approve(1)
+    story.to_review(ref)
+    say(story, ref, SMOKE, TESTED, SEEN, smoke_failed(1), end_to_end_failed())
+    story.check(ref, "h1")
+    story.rounds()
+    story.merge(ref)
+    say(story, ref, DEPLOYED)
+    story.rounds()
+    assert waits_for(story, ref) is DeadlineKind.SMOKE
+    story.ends()
+
+
 # ── a person goes on ─────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("word", [RetryRequested(by="ada"), AssignRequested(to="dev-e", by="ada")])
 def test_what_was_merged_is_not_done_again_when_a_person_asks_but_delivered(word: Event) -> None:
-    story, ref = merged(EVERYTHING, DEPLOYED, smoke_failed(1), smoke_failed(2), smoke_failed(3))
+    story, ref = merged(EVERYTHING, DEPLOYED, *[smoke_failed(attempt) for attempt in (1, 2, 3, 4)])
     assert story.issue(ref).state is IssueState.ESCALATED
     say(story, ref, word)
     assert story.rounds() == [DeadlineSet(kind=DeadlineKind.SMOKE, at=story.now + timedelta(minutes=30))]
     assert story.issue(ref).state is IssueState.DEPLOYING
-    say(story, ref, smoke_failed(1), smoke_failed(2))
-    assert story.rounds() == [], "it may fail twice again"
+    say(story, ref, smoke_failed(1), smoke_failed(2), smoke_failed(3))
+    assert story.rounds() == [], "it may fail three times again"
     say(story, ref, SMOKE, TESTED, SEEN)
     assert kinds(story.rounds()) == ["IssueDone"]
     assert len(story.said(IssueAssigned)) == 1
@@ -327,7 +345,7 @@ def test_what_was_merged_is_not_done_again_when_a_person_asks_but_delivered(word
 
 
 def test_failures_from_before_a_person_was_asked_do_not_count_again_by_being_heard_again() -> None:
-    story, ref = merged(EVERYTHING, DEPLOYED, smoke_failed(1), smoke_failed(2), smoke_failed(3))
+    story, ref = merged(EVERYTHING, DEPLOYED, *[smoke_failed(attempt) for attempt in (1, 2, 3, 4)])
     failures = [event for event in story.log if isinstance(event.data, SmokeFailed)]
     say(story, ref, RetryRequested(by="ada"))
     story.rounds()

@@ -20,6 +20,8 @@ from schemas import (
     GateTriggered,
     IssueAssigned,
     IssueEscalated,
+    IssueNeedsHuman,
+    IssueOrphaned,
     IssueRef,
     IssueState,
     IssueUnassigned,
@@ -143,8 +145,13 @@ def test_a_provider_that_says_when_to_come_back_is_believed_within_reason() -> N
     story.start(ref, "r-2")
     never = datetime(9999, 12, 31, 23, 59, tzinfo=timezone(timedelta(hours=-10)))
     story.fail(ref, FailureKind.RATE_LIMITED, run="r-2", retry_at=never)
+    failed_at = story.now
     story.rounds()
-    assert story.said(DeadlineSet)[-1].at == story.now + timedelta(days=7)
+    story.time_passes(timedelta(days=7, seconds=-1).total_seconds())
+    assert story.issue(ref).backoff
+    assert (len(story.said(IssueOrphaned)), len(story.said(IssueNeedsHuman))) == (1, 1), "people hear of it meanwhile"
+    story.time_passes(1)
+    assert (story.now, story.issue(ref).state) == (failed_at + timedelta(days=7), IssueState.ASSIGNED)
     story.ends()
 
 
