@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,6 +60,10 @@ class Mutant:
     occurrence: int
     where: int
     outcome: str
+
+    @property
+    def survived(self) -> bool:
+        return "KILLED" not in self.outcome.upper()
 
     @property
     def name(self) -> str:
@@ -122,26 +126,31 @@ def main() -> int:
     parser.add_argument("--only", default="", help="only files with this in their path")
     parser.add_argument("--python", default=str(ROOT / ".venv" / "bin" / "python"), help="runs the stories")
     chosen = parser.parse_args()
-    files = sorted(
-        str(file.relative_to(ROOT))
-        for part in UNDER_TEST
-        for file in ([ROOT / part] if part.endswith(".py") else (ROOT / part).glob("*.py"))
-        if chosen.only in str(file.relative_to(ROOT))
-    )
+    parts = [[ROOT / part] if part.endswith(".py") else (ROOT / part).glob("*.py") for part in UNDER_TEST]
+    files = [file for part in parts for file in part if chosen.only in str(file.relative_to(ROOT))]
+    files.sort(key=lambda file: (-file.stat().st_size, file))  # the longest first: nobody waits for it at the end
     tool = Path(sys.executable).with_name("cosmic-ray")
-    with ThreadPoolExecutor(chosen.workers) as pool:
-        found = pool.map(lambda file: run(file, chosen.python, tool), files)
-    return report([mutant for of_file in found for mutant in of_file], whole=not chosen.only)
-
-
-def report(mutants: list[Mutant], *, whole: bool) -> int:
     reasons: dict[str, str] = tomllib.loads(SURVIVORS.read_text()).get("survivors", {})
-    survivors = [mutant for mutant in mutants if "KILLED" not in mutant.outcome.upper()]
-    unexplained = [mutant for mutant in survivors if mutant.name not in reasons]
-    share = len(survivors) / max(1, len(mutants))
-    for mutant in survivors:
+    mutants: list[Mutant] = []
+    with ThreadPoolExecutor(chosen.workers) as pool:
+        running = [pool.submit(run, str(file.relative_to(ROOT)), chosen.python, tool) for file in files]
+        for number, done in enumerate(as_completed(running), start=1):
+            mutants += done.result()
+            show(done.result(), reasons)
+            print(f"{number} of {len(files)} files, {len(mutants)} mutants", flush=True)
+    return report(mutants, reasons, whole=not chosen.only)
+
+
+def show(mutants: list[Mutant], reasons: dict[str, str]) -> None:
+    for mutant in filter(lambda mutant: mutant.survived, mutants):
         print(f"{mutant.file}:{mutant.where} {mutant.operator} ({mutant.outcome})\n    {mutant.line}")
         print(f"    {reasons.get(mutant.name, 'NO REASON: a story is missing')}")
+
+
+def report(mutants: list[Mutant], reasons: dict[str, str], *, whole: bool) -> int:
+    survivors = [mutant for mutant in mutants if mutant.survived]
+    unexplained = [mutant for mutant in survivors if mutant.name not in reasons]
+    share = len(survivors) / max(1, len(mutants))
     print(f"{len(mutants)} mutants, {len(survivors)} survivors ({share:.1%}), {len(unexplained)} without a reason")
     stale = sorted(set(reasons) - {mutant.name for mutant in survivors}) if whole else []
     for name in stale:
