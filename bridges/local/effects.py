@@ -133,7 +133,8 @@ class Effects:
             base = await branch_head(action.path, action.base_branch)
             missing = f"commit {push.head} is not on branch {expected} of the repository: push it there"
             return _failed(push.head, base, "push", Conclusion.STARTUP_FAILURE, missing)
-        if merged := await _merged_by_hand(action.path, action.base_branch, push.head):
+        merged = await _merged_by_hand(action.path, action.base_branch, push.head)
+        if merged is not None and merged.merge_sha not in action.taken_out:
             return merged
         base = await branch_head(action.path, action.base_branch)
         if await Git(action.path).is_ancestor(push.head, base):

@@ -100,7 +100,12 @@ class Issue(Struct):
     asked: MergeAsked | None = None
     withdrawn: str | None = None
     """Id of the withdrawal, while it holds."""
-    merged: bool = False
+    merges: set[str] = field(default_factory=set[str])
+    """All there were: one that was taken out again does not come back by being said twice."""
+    merged: str | None = None
+    """The one that ended its work: the next assignment after it was taken out again begins anew."""
+    reverted: bool = False
+    """Whether that was taken out again."""
     branches: set[str] = field(default_factory=set[str])
     """Work branches of its runs: of all `rig/…` branches only these are this rig's, whatever others are called."""
     heads: set[str] = field(default_factory=set[str])
@@ -217,11 +222,15 @@ def _issue(issue: Issue, event: Envelope) -> None:
             issue.approval = issue.approval or event.id
             issue.base_branch, issue.withdrawn = base_branch, None
         case IssueWithdrawn():
-            issue.push, issue.withdrawn = None, event.id
+            issue.push = None
+            if issue.merged is None:  # else there is nothing to close any more
+                issue.withdrawn = event.id
         case Stopped():
             issue.push = None
         case IssueAssigned() if effective:
             issue.push = None
+            if issue.reverted:
+                issue.merged, issue.reverted, issue.pull_request = None, False, None
         case WorkPushed() as pushed if effective:
             issue.push = Push(
                 event.id, pushed.epoch, pushed.run, pushed.branch, pushed.head_sha, pushed.title, event.source
@@ -241,8 +250,13 @@ def _issue(issue: Issue, event: Envelope) -> None:
             _answer(issue, event)
         case MergeRequested(epoch=epoch, head_sha=head, base_sha=base):
             issue.asked = MergeAsked(event.id, event.time, epoch, head, base)
-        case Merged():
-            issue.merged, issue.asked, issue.check = True, None, None
+        case Merged(merge_sha=merge):
+            issue.asked = issue.check = None
+            if merge not in issue.merges:
+                issue.merges.add(merge)
+                issue.merged, issue.reverted, issue.withdrawn = merge, False, None
+        case Reverted(merge_sha=merge) if merge == issue.merged:
+            issue.reverted = True
         case _:
             pass
 

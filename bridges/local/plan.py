@@ -37,6 +37,8 @@ class ShowPush:
     """The pull request to move; None: open one."""
     heads: frozenset[str]
     """Commits of this issue: a branch at any other may be somebody's own."""
+    taken_out: frozenset[str] = frozenset()
+    """Merges of this issue that were taken out again: one of these, found once more, is no merge of the push."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,7 @@ def due(known: Known, about: IssueRef | RepoRef) -> Action | None:
         return _due_of_repository(known.repositories.get(about))
     issue = known.issues.get(about)
     repository = known.repositories.get(about.repository)
-    if issue is None or issue.merged or repository is None or repository.added is None:
+    if issue is None or issue.merged is not None or repository is None or repository.added is None:
         return None
     return None if repository.configured is None else _due_of_issue(issue, repository.configured)
 
@@ -129,9 +131,10 @@ def look_again(repository: Repository | None, looked_at: str | None = None) -> I
 def leftovers(known: Known, repository: RepoRef, branches: Mapping[str, str]) -> dict[str, str]:
     """Which of a repository's branches (name → commit) this rig made for issues that are merged: nobody needs them.
 
-    A branch that the log does not name, and a pull request branch with a commit that it does not name, is somebody's.
+    What was taken out again and assigned anew is not merged, until it is once more. A branch that the log does not
+    name, and a pull request branch with a commit that it does not name, is somebody's.
     """
-    merged = [issue for ref, issue in known.issues.items() if ref.repository == repository and issue.merged]
+    merged = [it for ref, it in known.issues.items() if ref.repository == repository and it.merged is not None]
     unneeded: dict[str, str] = {}
     for issue in merged:
         shown = issue.pull_request.branch if issue.pull_request else None
@@ -167,6 +170,7 @@ def _due_of_issue(issue: Issue, repository: RepositoryConfigured) -> Action | No
             push=push,
             shown=shown if shown and shown.open else None,
             heads=frozenset(issue.heads),
+            taken_out=frozenset(issue.merges),
         )
     if shown.changes is None:
         return Count(push.id, issue.ref, path, base_branch, shown)

@@ -1,15 +1,39 @@
 """What was merged and taken out again: seen in the files, or said by git, and told once."""
 
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
+from bridges.local.repository import all_branches
 from bridges.local.reverts import Revert, find_reverts
+from bus import Bus
+from conductor.shell import run_conductor
 from deploy.embedded.nats import NatsServer
-from machine.git import Git
-from schemas import ChecksPassed, Merged, Reverted
-from tests.support.forge import Connect, Rig, data, forge, new_rig
+from machine.git import Git, branch_ref
+from machine.lifecycle import Lifecycle
+from schemas import (
+    Actor,
+    AddIssue,
+    AgentJoined,
+    AgentRef,
+    ChecksFailed,
+    ChecksPassed,
+    GateApproved,
+    GateReason,
+    GateTriggered,
+    IssueAssigned,
+    IssueDone,
+    Merged,
+    Recorded,
+    RetryRequested,
+    Reverted,
+)
+from tests.support.forge import ISSUE, SHOP, Connect, Rig, data, forge, new_rig
 from tests.support.project import AT, DEV, Project, commit, new_project
+from tests.support.saying import started
 
 
 @pytest.fixture
@@ -112,3 +136,65 @@ async def test_a_revert_is_told_when_work_goes_on_or_at_the_next_start_and_once(
         await merge(rig, 4)
         await rig.add_repository("true")
     assert len(await rig.everything(Reverted)) == 2
+
+
+async def assigned_in_round(rig: Rig, epoch: int, after: int) -> Recorded:
+    """The assignment is claimed, by run r<epoch>."""
+    found = await rig.hear(IssueAssigned, after=after)
+    assert data(found, IssueAssigned).epoch == epoch
+    await rig.say(Actor.DEV_E, started(epoch, f"r{epoch}"), ISSUE)
+    return found
+
+
+@asynccontextmanager
+async def deciding(bus: Bus) -> AsyncGenerator[None]:
+    """The real conductor, at work in this process."""
+    life = Lifecycle()
+    conductor = asyncio.create_task(run_conductor(bus, life))
+    try:
+        yield
+    finally:
+        life.stop.set()
+        await conductor
+
+
+async def test_what_was_done_and_taken_out_again_is_done_once_more(
+    rig: Rig, nats: NatsServer, connect: Connect
+) -> None:
+    """With the conductor's own decisions: done, reverted, a person asks for another try, merged again."""
+    async with deciding(await connect(Actor.CONDUCTOR)), forge(rig, nats):
+        await rig.add_repository("true")
+        joined = AgentJoined(boot="b1", role="dev-e", provider="none", slots=1, version="0")
+        await rig.say(Actor.DEV_E, joined, AgentRef("dev-e-1"))
+        await rig.ask(AddIssue(request="a", repository=SHOP, title="Fix the total", author="ada"))
+        await assigned_in_round(rig, 1, 0)
+        head = await rig.project.work("rig/1/1-r1", {"total.py": "fixed\n"})
+        await rig.push(head)
+        first = data(await rig.hear(Merged), Merged)
+        done = await rig.hear(IssueDone)
+
+        await rig.project.git.run("revert", "--no-edit", "-m", "1", first.merge_sha)
+        await rig.add_repository("true")
+        reverted = await rig.hear(Reverted, after=done.position)
+        said = await rig.say(Actor.CLI, RetryRequested(by="ada"))
+        assert said > reverted.position
+
+        await assigned_in_round(rig, 2, said)
+        await rig.project.agent.run("push", "-q", "origin", f"{head}:{branch_ref('rig/1/2-r2')}")
+        again = await rig.push(head, 2, "r2")
+        failed = await rig.hear(ChecksFailed, after=again)
+        assert [check.name for check in data(failed, ChecksFailed).failed] == ["changes"], "the old merge is no merge"
+
+        await assigned_in_round(rig, 3, failed.position)
+        head = await rig.project.work("rig/1/3-r3", {"total.py": "fixed\n", "test.sh": "true # better\n"})
+        await rig.add_repository("true")
+        await rig.add_repository("true")  # the forge has tidied up after the first
+        assert "rig/1/3-r3" in await all_branches(rig.project.path)
+        again = await rig.push(head, 3, "r3")
+        gate = data(await rig.hear(GateTriggered, after=again), GateTriggered)
+        assert gate.reason is GateReason.TIER, "the revert has lowered the trust in such changes"
+        await rig.say(Actor.CLI, GateApproved(head_sha=head, by="ada", note="read it"))
+        second = data(await rig.hear(Merged, after=again), Merged)
+        assert (second.head_sha, second.merge_sha) == (head, await rig.project.base())
+        await rig.hear(IssueDone, after=again)
+    assert len(await rig.everything(Reverted)) == 1

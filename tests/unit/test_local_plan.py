@@ -37,8 +37,10 @@ from schemas import (
     RepositoryAdded,
     RepositoryConfigured,
     RepositoryRemoved,
+    RetryRequested,
     Reverted,
     Stopped,
+    Withdrawal,
     WorkFailed,
     envelope,
 )
@@ -96,6 +98,10 @@ class Log:
 
     def ask_merge(self, epoch: int = 1, head: str = HEAD, base: str = BASE) -> str:
         return self.say(Actor.CONDUCTOR, MergeRequested(epoch=epoch, pull_request=1, head_sha=head, base_sha=base))
+
+
+MERGED = Merged(head_sha=HEAD, base_sha=BASE, merge_sha=MERGE)
+REVERTED = Reverted(merge_sha=MERGE, revert_sha=HEAD_2, by="ada")
 
 
 def opened(head: str) -> PullRequestOpened:
@@ -437,6 +443,78 @@ def test_branches_of_merged_issues_are_left_over_and_no_others(log: Log) -> None
     assert leftovers(log.known, RepoRef("demo", "other"), branches) == {}
     somebodys_commit_on_it = {"rig/1-fix-it": "5" * 40}
     assert leftovers(log.known, SHOP, somebodys_commit_on_it) == {}
+
+
+class TestTakenOutAgain:
+    """Merged, reverted, tried again: what follows is new work, and the old merge is none of it."""
+
+    @pytest.fixture
+    def log(self) -> Log:
+        log = Log()
+        log.up_to_checked()
+        log.say(Actor.LOCAL, MERGED, cause=log.ask_merge())
+        log.say(Actor.LOCAL, REVERTED)
+        return log
+
+    def test_nothing_is_due_until_it_is_assigned_anew(self, log: Log) -> None:
+        assert log.due() is None
+        assert leftovers(log.known, SHOP, {"rig/1/1-r1": HEAD}) == {"rig/1/1-r1": HEAD}
+        log.say(Actor.LOCAL, IssueWithdrawn(reason=Withdrawal.CLOSED, by="ada"))
+        log.say(Actor.CLI, RetryRequested(by="ada"))
+        assert log.due() is None
+        log.assign(2, "r2")
+        assert log.due() is None
+
+    def test_the_new_work_gets_a_pull_request_of_its_own_and_is_merged(self, log: Log) -> None:
+        log.say(Actor.LOCAL, IssueWithdrawn(reason=Withdrawal.CLOSED, by="ada"))
+        log.assign(2, "r2")
+        push = log.push(2, "r2", HEAD_2)
+        action = log.due()
+        assert isinstance(action, ShowPush)
+        assert (action.cause, action.shown, action.taken_out) == (push, None, {MERGE})
+        shown = log.open(push, HEAD_2)
+        action = log.due()
+        assert isinstance(action, Check)
+        assert (action.cause, action.head) == (shown, HEAD_2)
+        log.say(Actor.LOCAL, ChecksPassed(head_sha=HEAD_2, base_sha=BASE, checks=("check",)), cause=shown)
+        asked = log.ask_merge(2, HEAD_2)
+        action = log.due()
+        assert isinstance(action, Merge)
+        assert (action.cause, action.head) == (asked, HEAD_2)
+        log.say(Actor.LOCAL, Merged(head_sha=HEAD_2, base_sha=BASE, merge_sha=BASE_2), cause=asked)
+        assert log.due() is None
+
+    def test_branches_are_left_over_once_it_is_merged_again_and_not_before(self, log: Log) -> None:
+        log.assign(2, "r2")
+        branches = {"rig/1/1-r1": HEAD, "rig/1/2-r2": HEAD_2}
+        assert leftovers(log.known, SHOP, branches) == {}
+        log.push(2, "r2", HEAD_2)
+        assert leftovers(log.known, SHOP, branches) == {}
+        log.say(Actor.LOCAL, Merged(head_sha=HEAD_2, base_sha=BASE, merge_sha=BASE_2))
+        assert leftovers(log.known, SHOP, branches) == branches
+
+    def test_the_old_merge_said_once_more_changes_nothing(self, log: Log) -> None:
+        log.assign(2, "r2")
+        log.push(2, "r2", HEAD_2)
+        log.say(Actor.LOCAL, MERGED)
+        assert isinstance(log.due(), ShowPush)
+
+    def test_a_revert_of_another_merge_than_the_last_leaves_that_in_force(self, log: Log) -> None:
+        log.say(Actor.LOCAL, Merged(head_sha=HEAD, base_sha=BASE, merge_sha=BASE_2))
+        log.say(Actor.LOCAL, REVERTED)
+        log.assign(2, "r2")
+        log.push(2, "r2", HEAD_2)
+        assert log.due() is None
+
+    def test_what_was_withdrawn_before_a_person_merged_it_is_wanted_again(self) -> None:
+        log = Log()
+        log.up_to_checked()
+        log.say(Actor.CLI, IssueWithdrawn(by="ada"))
+        log.say(Actor.LOCAL, MERGED)
+        log.say(Actor.LOCAL, REVERTED)
+        log.assign(2, "r2")
+        log.open(log.push(2, "r2", HEAD_2), HEAD_2)
+        assert isinstance(log.due(), Check)
 
 
 def test_the_highest_number_is_anybodys(log: Log) -> None:
