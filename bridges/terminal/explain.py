@@ -194,9 +194,10 @@ def _before_work(it: Standing, facts: Facts, now: datetime) -> Iterator[Wait]:
     for ref, other in facts.depends_on.items():
         if other is None:
             yield Wait(what="dependency", text=f"{ref}: nobody has approved it yet")
-        elif other.state is not IssueState.DONE:
+        elif other.state is not IssueState.DONE or other.reverted:
             since = other.last.event.time
-            yield Wait(what="dependency", text=f"{ref} is {other.words}, for {span(now - since)}", since=since)
+            stands = "done, and taken out again" if other.state is IssueState.DONE else other.words
+            yield Wait(what="dependency", text=f"{ref} is {stands}, for {span(now - since)}", since=since)
     if it.waiting is not None and isinstance(it.waiting.event.data, IssueWaiting):
         said = it.waiting.event.data
         reasons = "; ".join(REASONS[reason] for reason in said.reasons)

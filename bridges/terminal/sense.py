@@ -8,7 +8,7 @@ from typing import Final, NoReturn
 
 from bridges.terminal import show
 from bridges.terminal.errors import Failed
-from bridges.terminal.standing import GATE_ANSWERS, GateAnswer, OpenGate, Standing, may_be_tried_again
+from bridges.terminal.standing import GATE_ANSWERS, GateAnswer, OpenGate, Standing, may_be_tried_again, rests
 from schemas import (
     AssignRequested,
     Event,
@@ -35,8 +35,8 @@ def holds(it: Standing, wish: Event) -> Recorded | None:
             if it.state.final:
                 raise Failed(f"{it.issue} is {it.words}: there is nothing to stop")
         case RetryRequested():
-            if not may_be_tried_again(it):
-                return _latest(it, wish) or _refuse(it, "it is tried again when it is escalated or stopped")
+            if not may_be_tried_again(it) and not rests(it):
+                return _latest(it, wish) or _refuse(it, "it is tried again when it is escalated or stopped, or rests")
         case IssueWithdrawn():
             if it.state is IssueState.WITHDRAWN:
                 return it.wishes.get(IssueWithdrawn)

@@ -10,6 +10,8 @@ from typing import Final, TypeAlias
 from msgspec import Struct, field
 
 from schemas import (
+    DeadlineKind,
+    DeadlineSet,
     Event,
     GateApproved,
     GateBypassed,
@@ -122,6 +124,12 @@ def may_be_tried_again(it: Standing) -> bool:
     """Whether it is at an end that a person may take back."""
     reverted = it.state is IssueState.DONE and it.reverted
     return reverted or it.state in (IssueState.ESCALATED, IssueState.STOPPED)
+
+
+def rests(it: Standing) -> bool:
+    """Whether it rests before it is assigned again: a person may end that."""
+    due = it.deadline.event.data if it.deadline is not None else None
+    return isinstance(due, DeadlineSet) and due.kind is DeadlineKind.BACKOFF
 
 
 def answers(data: GateAnswer, gate: GateKey) -> bool:

@@ -22,6 +22,7 @@ from bridges.terminal.standing import (
     judge,
     may_be_tried_again,
     opens,
+    rests,
 )
 from bridges.terminal.standing_forge import delivery, forge
 from schemas import (
@@ -52,6 +53,7 @@ from schemas import (
     Recorded,
     RetryRequested,
     Stopped,
+    Withdrawal,
     WorkFailed,
     WorkPushed,
     WorkStarted,
@@ -160,14 +162,21 @@ def _wish(it: Standing, data: Event) -> bool:
             _again(it)
         case IssueRevised():
             return _revised(it, data)
-        case IssueWithdrawn() if it.state is not IssueState.DONE:
+        case IssueWithdrawn(reason=reason):
             it.ownership.apply(data)
+            by_its_merge = reason is Withdrawal.CLOSED and it.merge_sha is not None
+            if it.state is IssueState.DONE or by_its_merge:
+                return False
             enter(it, IssueState.WITHDRAWN)
-        case Stopped() if not it.state.final:
+        case Stopped():
             it.ownership.apply(data)
+            if it.state.final:
+                return False
             enter(it, IssueState.STOPPED)
         case RetryRequested() | AssignRequested() if may_be_tried_again(it):
             _again(it)
+        case RetryRequested() | AssignRequested() if rests(it):
+            it.deadline = None
         case PriorityChanged(priority=priority):
             it.priority = priority
             return False

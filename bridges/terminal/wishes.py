@@ -36,7 +36,7 @@ def stop(context: typer.Context, issue: Issue, note: Note = "", json: Json = Fal
 
 
 def retry(context: typer.Context, issue: Issue, note: Note = "", json: Json = False) -> None:
-    """Try again what is escalated or stopped, with attempts counted from nought."""
+    """Try again what is escalated or stopped, with attempts counted from nought; what rests goes on at once."""
     with reported():
         _wish(context, issue, wish(RetryRequested, by=person(), note=note), json=json)
 

@@ -11,7 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridges.terminal import lookup
+from bridges.terminal import lookup, sense
+from bridges.terminal.chain import Known, chain
+from bridges.terminal.explain import Facts, explain
+from bridges.terminal.fleet import fleet
 from bridges.terminal.ledger import Ledger, Sum
 from schemas import (
     FLEET,
@@ -30,6 +33,7 @@ from schemas import (
     Gates,
     IssueRef,
     IssueRevised,
+    IssueWaiting,
     IssueWithdrawn,
     MergeConflicted,
     Merged,
@@ -45,6 +49,7 @@ from schemas import (
     Stopped,
     TokensUsed,
     Verified,
+    Withdrawal,
 )
 from tests.support.story import BASE, Story, sha
 
@@ -64,7 +69,8 @@ def agree(story: Story, ref: IssueRef, *, decided: bool = True) -> None:
     theirs, ours = story.issue(ref), lookup.standings_in(recorded(story), [ref])[ref]
     assert ours is not None
     assert ours.state == theirs.state
-    assert (ours.ownership, ours.head, ours.merge_sha) == (theirs.ownership, theirs.head, theirs.merge_sha)
+    assert (ours.ownership, ours.head) == (theirs.ownership, theirs.head)
+    assert (ours.merge_sha, ours.reverted) == (theirs.merge_sha, theirs.reverted)
     assert sorted(ours.gates) == sorted(theirs.open_gates)
     assert (ours.question is not None) == (theirs.question is not None and theirs.state == "in_progress")
     if not decided:
@@ -86,6 +92,7 @@ def words(ref: IssueRef, epoch: int, head: str, by: str, reason: GateReason | No
         "retry": (Actor.CLI, RetryRequested(by=by)),
         "assign": (Actor.CLI, AssignRequested(to="dev-e", by=by)),
         "withdraw": (Actor.CLI, IssueWithdrawn(by=by)),
+        "closed by its merge": (Actor.LOCAL, IssueWithdrawn(reason=Withdrawal.CLOSED, by=by)),
         "unlabel": (Actor.CLI, IssueRevised(labels=())),
         "label": (Actor.CLI, IssueRevised(labels=("wip",))),
         "approve": (Actor.CLI, GateApproved(reason=reason, head_sha=at, by=by, note="n")),
@@ -111,7 +118,7 @@ def words(ref: IssueRef, epoch: int, head: str, by: str, reason: GateReason | No
 STEPS = st.tuples(
     st.sampled_from(
         [*words(IssueRef("a", "b", 1), 1, "h1", "ada", None), "raise", "again"]
-        + ["start", "push", "fail", "guard", "open", "pass", "break", "agree", "dispute", "wait"]
+        + ["start", "push", "fail", "guard", "rest", "open", "pass", "break", "agree", "dispute", "wait"]
         + ["on"] * 40
     ),
     st.sampled_from(HEADS),
@@ -148,6 +155,8 @@ def act(story: Story, ref: IssueRef, step: tuple[str, str, str, Any]) -> None:
             story.push(ref, head)
         case "fail":
             story.fail(ref, FailureKind.CHECKS_FAILED)
+        case "rest":
+            story.fail(ref, FailureKind.RATE_LIMITED, retry_at=story.now + timedelta(days=6))
         case "guard":
             story.fail(ref, FailureKind.GUARD)
         case "open":
@@ -231,3 +240,59 @@ def test_the_way_to_a_gate_and_through_it() -> None:
         story.rounds()
         assert story.issue(ref).state == state
         agree(story, ref)
+
+
+def test_what_rests_goes_on_at_once_when_a_person_asks() -> None:
+    story = Story(POLICY)
+    ref = story.approve()
+    for step in ("start", "rest"):
+        story.rounds()
+        story.later(1)
+        act(story, ref, (step, "h1", "ada", None))
+    story.rounds()
+    agree(story, ref)
+    ours = lookup.standings_in(recorded(story), [ref])[ref]
+    assert ours is not None
+    assert sense.holds(ours, RetryRequested(by="ada")) is None, "it is said"
+    act(story, ref, ("retry", "h1", "ada", None))
+    agree(story, ref, decided=False)
+    story.rounds()
+    agree(story, ref)
+    assert story.issue(ref).state == "assigned"
+
+
+@pytest.mark.parametrize(("reason", "state"), [(Withdrawal.CLOSED, "deploying"), (Withdrawal.CANCELLED, "withdrawn")])
+def test_what_its_own_merge_closes_is_not_withdrawn(reason: Withdrawal, state: str) -> None:
+    story = Story(POLICY)
+    ref = story.approve()
+    story.to_merging(ref)
+    story.merge(ref)
+    story.rounds()
+    story.say(Actor.LOCAL, ref, IssueWithdrawn(reason=reason, by="ada"))
+    agree(story, ref, decided=False)
+    story.rounds()
+    agree(story, ref)
+    assert story.issue(ref).state == state
+
+
+def test_a_dependency_that_was_taken_out_again_is_named() -> None:
+    """As long as the conductor waits for it."""
+    story = Story(slots=1)
+    first = story.approve(1)
+    story.to_merging(first)
+    story.merge(first)
+    story.rounds()
+    second = story.approve(2, depends_on=(first,))
+    story.say(Actor.LOCAL, first, Reverted(merge_sha=sha("m1"), revert_sha=sha("x"), by="ada"))
+    story.rounds()
+    story.deadline_passes(second)
+    story.rounds()
+    assert [said.waits_for for said in story.said(IssueWaiting)] == [(first,)]
+    log = recorded(story)
+    stand = lookup.standings_in(log, [first, second])
+    ours = stand[second]
+    assert ours is not None
+    links, missing = chain(ours.last, Known(log))
+    facts = Facts(fleet=fleet(log), repository=True, depends_on={first: stand[first]})
+    named = [wait.text for wait in explain(ours, links, missing, facts, story.now).now if wait.what == "dependency"]
+    assert [text.partition(",")[0] for text in named] == [f"{first} is done"]

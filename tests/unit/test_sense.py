@@ -1,11 +1,15 @@
 """A wish that would change nothing is refused with what to do; one that holds already is found and not said again."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from bridges.terminal import Failed, gate, lookup, sense
 from bridges.terminal.standing_fold import standing
 from schemas import (
     AssignRequested,
+    DeadlineKind,
+    DeadlineSet,
     EscalationReason,
     Event,
     GateApproved,
@@ -36,6 +40,7 @@ HEAD, OTHER = "a" * 40, "c" * 40
 DONE = IssueDone(duration_minutes=1, attempts=1, merge_sha="d" * 40)
 MERGED = Merged(head_sha=HEAD, base_sha="b" * 40, merge_sha="d" * 40)
 ESCALATED = IssueEscalated(reason=EscalationReason.ATTEMPTS, attempts=3)
+RESTS = DeadlineSet(kind=DeadlineKind.BACKOFF, at=datetime(2030, 1, 1, tzinfo=UTC))
 GATES = (
     GateTriggered(reason=GateReason.SIZE, head_sha=HEAD),
     GateTriggered(reason=GateReason.TIER, head_sha=HEAD),
@@ -76,6 +81,7 @@ def test_what_would_change_nothing_is_refused(before: tuple[Event, ...], wish: E
     ("before", "wish", "position"),
     [
         ((APPROVED, Stopped(by="bob")), Stopped(by="ann"), 2),
+        ((APPROVED, RESTS, RetryRequested(by="ann")), RetryRequested(by="ann"), 3),
         ((APPROVED, ESCALATED, RetryRequested(by="ann")), RetryRequested(by="ann"), 3),
         ((APPROVED, ESCALATED, RetryRequested(by="ann"), assigned()), RetryRequested(by="ann"), 3),
         ((APPROVED, IssueWithdrawn(by="bob")), IssueWithdrawn(by="ann"), 2),
@@ -96,6 +102,8 @@ def test_what_holds_already_is_not_said_again(before: tuple[Event, ...], wish: E
         ((APPROVED,), Stopped(by="ann")),
         ((APPROVED, Stopped(by="ann"), RetryRequested(by="ann")), Stopped(by="ann")),
         ((APPROVED, ESCALATED, RetryRequested(by="ann"), ESCALATED), RetryRequested(by="ann")),
+        ((APPROVED, RESTS), RetryRequested(by="ann")),
+        ((APPROVED, RetryRequested(by="ann"), RESTS), RetryRequested(by="ann")),
         ((APPROVED,), PriorityChanged(priority=Priority.HIGH, by="ann")),
         (
             (APPROVED, AssignRequested(to="a", by="ann"), AssignRequested(to="b", by="ann")),

@@ -38,6 +38,7 @@ from schemas import (
     QuestionAsked,
     Refusal,
     Resumed,
+    Reverted,
     Stopped,
     UnassignReason,
     WaitingReason,
@@ -158,6 +159,9 @@ class TestWaits:
         told.say(MERGED, about=OTHER)
         told.say(IssueDone(duration_minutes=1, attempts=1, merge_sha=HEAD), about=OTHER)
         assert "dependency" not in waits(asked(told, depends_on={OTHER: standing(told.log, OTHER)}))
+        told.say(Reverted(merge_sha=MERGED.merge_sha, revert_sha="e" * 40, by="ann"), about=OTHER)
+        answer = asked(told, hours=3, depends_on={OTHER: standing(told.log, OTHER)})
+        assert waits(answer)["dependency"].startswith("demo/shop#2 is done, and taken out again, for ")
 
     @pytest.mark.parametrize(
         ("scope", "shown"),
