@@ -142,6 +142,7 @@ from schemas.policy import (
     Tiers,
     WatchPolicy,
     contradictions,
+    override_contradictions,
 )
 from schemas.presence import AgentStatus, Heartbeat
 from schemas.queries import (
@@ -393,6 +394,7 @@ __all__ = [
     "is_pause_scope",
     "is_scope",
     "one_line",
+    "override_contradictions",
     "parse",
     "pause_scopes",
     "printable",

@@ -2,7 +2,8 @@
 
 A key that an old log lacks takes its default here; decisions are compared under the rules that they were made by, so a
 new key changes no old decision. A key of a newer log is tolerated; what a person writes is checked for unknown keys at
-the edge, where what contradicts itself is refused too (`contradictions`).
+the edge, where what contradicts itself is refused too (`contradictions`). What came to be refused later is refused
+there alone, and no bound of a type is drawn closer: a log that holds it still says what was in force.
 """
 
 from enum import StrEnum
@@ -13,8 +14,9 @@ import msgspec
 from msgspec import Meta, Struct
 
 from schemas.delivery import Environment
+from schemas.errors import BadReference
 from schemas.fields import Line, Priority, Usd
-from schemas.refs import Name
+from schemas.refs import Name, RepoRef
 
 Seconds: TypeAlias = Annotated[float, Meta(gt=0, le=31_536_000)]
 Count: TypeAlias = Annotated[int, Meta(ge=1, le=1_000)]
@@ -324,30 +326,65 @@ def contradictions(policy: Policy) -> list[str]:
         "budget.day_usd": budget.day_usd,
         **{f"roles.{name}.day_usd": role.day_usd for name, role in policy.roles.items()},
     }
-    found = [
-        f"{key}: {limit:g} is less than budget.run_usd ({budget.run_usd:g}): no run could ever begin"
-        for key, limit in limits.items()
-        if limit is not None and limit < budget.run_usd
-    ]
+    found = [problem for key, limit in limits.items() for problem in _too_little(key, limit, budget.run_usd)]
+    breaker, issue = budget.breaker_usd, budget.issue_usd
+    if breaker == 0:
+        found.append('budget.breaker_usd: 0 is no limit, it switches it off; write "none" for that')
+    elif breaker is not None and issue is not None and breaker > issue:
+        found.append(f"budget.breaker_usd: {breaker:g} is more than budget.issue_usd ({issue:g}): it could never trip")
     ordered = (bonuses.low, bonuses.normal, bonuses.high, bonuses.critical)
     if list(ordered) != sorted(ordered):
         found.append("priority_bonus_seconds: a more urgent priority must not count less than a less urgent one")
     if policy.coder_wall_seconds > policy.run_seconds:
         found.append("run_seconds: less than coder_wall_seconds: work would be taken from a coder that still may work")
-    if policy.needs_human_seconds < policy.orphan_seconds:
-        found.append("needs_human_seconds: less than orphan_seconds, which comes before it")
+    if policy.coder_silence_seconds > policy.coder_wall_seconds:
+        found.append("coder_silence_seconds: more than coder_wall_seconds: no coder could ever be silent for so long")
+    if policy.needs_human_seconds <= policy.orphan_seconds:
+        found.append("needs_human_seconds: not more than orphan_seconds, which comes before it")
     if watch.silent_seconds <= policy.heartbeat_seconds:
         found.append("watch.silent_seconds: not more than heartbeat_seconds: everybody would be silent between two")
     if watch.issue_seconds <= policy.waiting_seconds:
         found.append("watch.issue_seconds: not more than waiting_seconds, before which nobody says why an issue waits")
-    if policy.role in policy.roles and policy.roles[policy.role].in_progress_max == 0:
-        found.append(f"roles.{policy.role}.in_progress_max: 0: no work could ever begin")
+    if watch.canary_repository is not None and not _is_repository(watch.canary_repository):
+        found.append("watch.canary_repository: no repository, which is written OWNER/REPO")
+    if policy.role in policy.roles:
+        found += _no_room(f"roles.{policy.role}.in_progress_max", policy.roles[policy.role].in_progress_max)
+    found += _no_room("repository_in_progress_max", policy.repository_in_progress_max)
     found += [
         f"tiers.begin.{kind}: no such kind (there are {', '.join((*sorted(policy.tiers.kinds), 'code'))})"
         for kind in policy.tiers.begin
         if kind != "code" and kind not in policy.tiers.kinds
     ]
-    delivery = policy.delivery
-    if delivery.environment is None and (delivery.smoke or delivery.end_to_end or delivery.verified):
-        found.append("delivery.environment: missing, and something is to be done there")
-    return found
+    return [*found, *_nowhere(policy.delivery)]
+
+
+def override_contradictions(overrides: Overrides, policy: Policy | None) -> list[str]:
+    """The same of what differs in one repository, under the policy in force; None: there is none yet."""
+    found = _no_room("in_progress_max", overrides.in_progress_max)
+    if policy is not None:
+        found += _too_little("day_usd", overrides.day_usd, policy.budget.run_usd)
+    return found if overrides.delivery is None else [*found, *_nowhere(overrides.delivery)]
+
+
+def _too_little(key: str, limit: float | None, run_usd: float) -> list[str]:
+    if limit is None or limit >= run_usd:
+        return []
+    return [f"{key}: {limit:g} is less than budget.run_usd ({run_usd:g}): no run could ever begin"]
+
+
+def _no_room(key: str, in_progress_max: int | None) -> list[str]:
+    return [f"{key}: 0: no work could ever begin"] if in_progress_max == 0 else []
+
+
+def _nowhere(delivery: Delivery) -> list[str]:
+    if delivery.environment is not None or not (delivery.smoke or delivery.end_to_end or delivery.verified):
+        return []
+    return ["delivery.environment: missing, and something is to be done there"]
+
+
+def _is_repository(text: str) -> bool:
+    try:
+        RepoRef.parse(text)
+    except BadReference:
+        return False
+    return True

@@ -18,13 +18,16 @@ from schemas import (
     IssueRef,
     IssueRevised,
     NotAllowed,
+    Overrides,
     PolicyAdopted,
     Ref,
     RepoRef,
+    RepositoryAdded,
     build,
     by_name,
     check_may_say,
     contradictions,
+    override_contradictions,
 )
 
 INPUT_MAX = 1_000_000
@@ -164,6 +167,8 @@ def _against_itself(about: Ref, data: Event) -> Sequence[str]:
         case PolicyAdopted(policy=policy, hash=digest):
             wrong = [f"policy.{problem}" for problem in contradictions(policy)]
             return wrong if digest == policy.digest() else [*wrong, f"hash: this policy has {policy.digest()}"]
+        case RepositoryAdded(overrides=Overrides() as overrides):
+            return [f"overrides.{problem}" for problem in override_contradictions(overrides, None)]
         case _:
             return []
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from msgspec import structs
 
-from bridges.terminal import reading
+from bridges.terminal import lookup, reading
 from bridges.terminal.errors import BadInput, Failed
 from bridges.terminal.output import say, say_json
 from bridges.terminal.session import person, reported, run
@@ -28,6 +28,7 @@ from schemas import (
     build,
     event_id,
     everything_about,
+    override_contradictions,
 )
 
 if TYPE_CHECKING:
@@ -142,7 +143,14 @@ async def _test(path: Path, base: str | None) -> str:
 
 
 async def serve(bus: "Bus", repository: RepoRef, added: RepositoryAdded, base_branch: str) -> RepositoryConfigured:
-    """Says it, unless it is so already, and waits for the forge's word. Raises Failed where that does not come."""
+    """Says it, unless it is so already, and waits for the forge's word.
+
+    Raises BadInput where nothing could ever be done there under the policy in force, Failed where that word is missing.
+    """
+    if added.overrides is not None:
+        wrong = override_contradictions(added.overrides, await lookup.policy_in_force(bus))
+        if wrong:
+            raise BadInput.of("repository", [f"overrides.{problem}" for problem in wrong])
     about = everything_about(repository)
     asked, known = _known(await bus.log.history([about]))
     if asked is not None and known is not None and known.base_branch == base_branch and _same(asked, added):

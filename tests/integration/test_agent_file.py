@@ -191,4 +191,13 @@ async def test_rig_repo_add_refuses_a_bad_one_with_all_that_is_wrong(rig: Rig, n
     assert [problem.split(":")[0].strip() for problem in problems] == ["tol", "build"]
     wrong = await Terminal(nats)("repo", "add", str(rig.project.path), "--check", "true", "--day-usd", "-1")
     assert (wrong.code, "overrides: " in wrong.err) == (2, True)
+    await rig.project.move_base({FILE: GOOD})
+    never = ("repo", "add", str(rig.project.path), "--check", "true", "--day-usd", "1.9", "--in-progress-max", "0")
+    refused = await Terminal(nats)(*never)
+    assert refused.code == 2, "under the policy in force a run costs $2"
+    assert [line.strip() for line in refused.err.splitlines()] == [
+        "rig: repository:",
+        "overrides.in_progress_max: 0: no work could ever begin",
+        "overrides.day_usd: 1.9 is less than budget.run_usd (2): no run could ever begin",
+    ]
     assert await rig.everything(RepositoryAdded) == []

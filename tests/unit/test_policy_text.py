@@ -3,6 +3,7 @@
 from itertools import pairwise
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,10 +19,12 @@ from schemas import (
     Gates,
     Invalid,
     Policy,
+    PolicyAdopted,
     RolePolicy,
     Tier,
     Tiers,
     WatchPolicy,
+    contradictions,
 )
 from schemas.policy import Bonuses
 
@@ -148,6 +151,57 @@ class TestReading:
     def test_what_contradicts_itself_is_said_with_all_the_rest(self) -> None:
         text = "heartbeat_seconds = 90\nattempts_max = 0\n[budget]\nrun_usd = 50\n"
         assert keys(text) == ["attempts_max", "budget.issue_usd", "watch.silent_seconds"]
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ("repository_in_progress_max = 0", "repository_in_progress_max: 0: no work could ever begin"),
+            ("[roles.dev-e]\nin_progress_max = 0", "roles.dev-e.in_progress_max: 0: no work could ever begin"),
+            ('[watch]\ncanary_repository = "shop"', "watch.canary_repository: no repository, which is written OWNER/"),
+            ("[budget]\nbreaker_usd = 50", "budget.breaker_usd: 50 is more than budget.issue_usd (20): it could never"),
+            (
+                "[budget]\nissue_usd = 5",
+                "budget.breaker_usd: 10 is more than budget.issue_usd (5): it could never",
+            ),
+            (
+                "[budget]\nbreaker_usd = 0",
+                'budget.breaker_usd: 0 is no limit, it switches it off; write "none" for',
+            ),
+            ("coder_silence_seconds = 2701", "coder_silence_seconds: more than coder_wall_seconds: no coder could"),
+            ("orphan_seconds = 172800", "needs_human_seconds: not more than orphan_seconds, which comes before it"),
+            ("[delivery]\nsmoke = true", "delivery.environment: missing, and something is to be done there"),
+        ],
+    )
+    def test_what_could_never_be_reached_is_refused(self, text: str, said: str) -> None:
+        (problem,) = problems(text)
+        assert problem.startswith(said)
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            '[budget]\nbreaker_usd = "none"\nissue_usd = 5',
+            '[budget]\nbreaker_usd = 50\nissue_usd = "none"',
+            "[budget]\nbreaker_usd = 20",
+            "coder_silence_seconds = 2700",
+            "repository_in_progress_max = 1",
+            "[roles.review-e]\nin_progress_max = 0",
+            '[watch]\ncanary_repository = "demo/shop"',
+        ],
+    )
+    def test_what_can_is_not(self, text: str) -> None:
+        parse(text, "x")
+
+    def test_an_old_log_that_holds_what_is_refused_now_says_what_was_in_force(self) -> None:
+        held: dict[str, object] = {
+            "repository_in_progress_max": 0,
+            "budget": {"breaker_usd": 0, "issue_usd": 0},
+            "watch": {"canary_repository": "shop"},
+            "coder_silence_seconds": 5_000,
+            "orphan_seconds": 172_800,
+        }
+        adopted = msgspec.json.decode(msgspec.json.encode({"policy": held, "hash": "x", "by": "a"}), type=PolicyAdopted)
+        assert (adopted.policy.repository_in_progress_max, adopted.policy.budget.breaker_usd) == (0, 0)
+        assert len(contradictions(adopted.policy)) == 6
 
     def test_no_contradiction_is_seen_in_a_value_that_only_stands_in_for_a_wrong_one(self) -> None:
         assert keys("[budget]\nrun_usd = '0.1'\nday_usd = 1\n") == ["budget.run_usd"]

@@ -189,3 +189,10 @@ def test_input_is_text_of_bounded_size() -> None:
         reading.text("--body", b"a\xff")
     with pytest.raises(BadInput, match="more than 1000000 bytes"):
         reading.text("--body", b"a" * 1_000_001)
+
+
+def test_a_repository_where_no_work_could_ever_begin_is_refused() -> None:
+    added = {"repo": "demo/shop", "clone_url": "x", "check": "true", "by": "ann", "overrides": {"in_progress_max": 0}}
+    assert problems_of("RepositoryAdded", **added) == [
+        "RepositoryAdded: overrides.in_progress_max: 0: no work could ever begin"
+    ]
