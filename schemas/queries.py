@@ -224,8 +224,10 @@ class AddIssue(Struct, frozen=True, kw_only=True):
     author: Line
     priority: Priority = Priority.NORMAL
     depends_on: tuple[IssueRef, ...] = ()
-    labels: tuple[str, ...] = ()
+    labels: tuple[Line, ...] = ()
     requires: tuple[Name, ...] = ()
+    """What a replica must have to work on it, beside what the repository asks for."""
+    milestone: Line | None = None
     base_branch: Branch | None = None
 
 

@@ -88,6 +88,7 @@ def _draft(issue: IssueRef, asked: AddIssue, id_: str) -> Draft:
         depends_on=asked.depends_on,
         labels=asked.labels,
         requires=asked.requires,
+        milestone=asked.milestone,
         base_branch=asked.base_branch,
     )
     return Draft(about=issue, data=data, correlation=id_)

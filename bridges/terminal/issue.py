@@ -4,6 +4,7 @@ import uuid
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from msgspec import structs
 from typer.core import TyperGroup
 
 from bridges.terminal import names, reading
@@ -12,7 +13,7 @@ from bridges.terminal.output import say, say_json
 from bridges.terminal.publish import read_text
 from bridges.terminal.session import person, reported, run
 from bridges.terminal.views import Json
-from schemas import AddIssue, BadReference, Invalid, IssueAdded, IssueApproved, RepoRef, build
+from schemas import AddIssue, BadReference, Invalid, IssueAdded, RepoRef, build
 
 if TYPE_CHECKING:
     from bus import Bus
@@ -44,28 +45,44 @@ def add(
     depends_on: Annotated[
         list[str] | None, typer.Option(metavar="N", help="An issue that comes first: N, or OWNER/REPO#N elsewhere.")
     ] = None,
+    requires: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="What a replica must have to work on it.")
+    ] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(metavar="LABEL", help="A label; the policy says which hold a merge.")
+    ] = None,
+    milestone: Annotated[str | None, typer.Option(metavar="TEXT", help="The milestone that it belongs to.")] = None,
     json: Json = False,
 ) -> None:
     """File an issue and approve it for work."""
     with reported():
         names.check_repository(repo)
         text = read_text("--body", "-") if body == "-" else body
-        asked = {"title": title, "body": text, "priority": priority, "author": person()}
+        asked: dict[str, object] = {
+            "title": title,
+            "body": text,
+            "priority": priority,
+            "author": person(),
+            "requires": requires or [],
+            "labels": label or [],
+            "milestone": milestone,
+        }
         wanted = _wanted(asked, depends_on or [])
         added = run(context, lambda bus: file(bus, repo, wanted, depends_on or []))
         say_json(added) if json else say([f"{added.issue} (position {added.position})"])
 
 
-def _wanted(asked: dict[str, str], depends_on: list[str]) -> IssueApproved:
-    """What was typed, without its dependencies. Raises BadInput with everything that is wrong, also with those."""
+def _wanted(asked: dict[str, object], depends_on: list[str]) -> AddIssue:
+    """What was typed, but for where and after what. Raises BadInput with everything that is wrong, also with those."""
     problems = reading.unspeakable(asked)
+    somewhere = RepoRef("owner", "repo")
     for one in depends_on:
         try:
-            reading.dependencies([one], RepoRef("owner", "repo"))
+            reading.dependencies([one], somewhere)
         except BadReference as error:
             problems.append(f"depends_on: {error}")
     try:
-        wanted = build(IssueApproved, asked)
+        wanted = build(AddIssue, {**asked, "request": uuid.uuid4().hex, "repository": somewhere})
     except Invalid as error:
         raise BadInput.of("issue", [*problems, *error.problems]) from None
     if problems:
@@ -73,20 +90,13 @@ def _wanted(asked: dict[str, str], depends_on: list[str]) -> IssueApproved:
     return wanted
 
 
-async def file(bus: "Bus", typed: str, wanted: IssueApproved, depends_on: list[str]) -> IssueAdded:
+async def file(bus: "Bus", typed: str, wanted: AddIssue, depends_on: list[str]) -> IssueAdded:
     """Asks the forge for an issue in the repository `typed`, short or whole. Raises BadInput, or BusError."""
     from bus import Refused
 
     repository = await names.repository(bus, typed)
-    request = AddIssue(
-        request=uuid.uuid4().hex,
-        repository=repository,
-        title=wanted.title,
-        body=wanted.body,
-        author=wanted.author,
-        priority=wanted.priority,
-        depends_on=reading.dependencies(depends_on, repository),
-    )
+    first = reading.dependencies(depends_on, repository)
+    request = structs.replace(wanted, repository=repository, depends_on=first)
     try:
         return await bus.services.ask("local", "add_issue", request, IssueAdded, timeout_seconds=FORGE_SECONDS)
     except Refused as error:

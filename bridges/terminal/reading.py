@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import cast
 
 import msgspec
 
@@ -113,10 +114,13 @@ def draft(type_name: str, values: Mapping[str, object]) -> Draft:
 
 
 def unspeakable(values: Mapping[str, object]) -> list[str]:
-    """A problem for each value that is not text: bytes of an argument that are no UTF-8."""
-    return [
-        f"{name}: not UTF-8 text" for name, value in values.items() if isinstance(value, str) and not _speakable(value)
-    ]
+    """A problem for each value that is not text: bytes of an argument that are no UTF-8. Also one in a list."""
+    return [f"{name}: not UTF-8 text" for name, value in values.items() if not all(map(_speakable, _texts(value)))]
+
+
+def _texts(value: object) -> list[str]:
+    items = cast("list[object]", value) if isinstance(value, list) else [value]
+    return [item for item in items if isinstance(item, str)]
 
 
 def _speakable(value: str) -> bool:

@@ -3,6 +3,7 @@
 import asyncio
 import tempfile
 import time
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from deploy.failures import DeployFailed
 from deploy.home import Home
 from deploy.logs import tail
 from deploy.up import Rig, running_rig
-from schemas import Actor, IssueApproved, IssueAssigned, IssueRef, Policy, Recorded, RepositoryAdded
+from schemas import Actor, AddIssue, IssueAssigned, IssueRef, Policy, Recorded, RepositoryAdded
 
 __all__ = ["play"]
 
@@ -70,7 +71,13 @@ async def _file(bus: Bus, path: Path) -> IssueRef:
     """`rig repo add` and `rig issue add`."""
     added = RepositoryAdded(clone_url=str(path), check=project.CHECK, by=person())
     await repo_command.serve(bus, project.REPOSITORY, added, "main")
-    wanted = IssueApproved(title=project.TITLE, body=project.BODY, author=person())
+    wanted = AddIssue(
+        request=uuid.uuid4().hex,
+        repository=project.REPOSITORY,
+        title=project.TITLE,
+        body=project.BODY,
+        author=person(),
+    )
     return (await issue_command.file(bus, str(project.REPOSITORY), wanted, [])).issue
 
 

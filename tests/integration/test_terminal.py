@@ -15,11 +15,12 @@ import pytest
 
 from bridges.local import shell
 from bridges.terminal import Found, NoRig, tail
+from bridges.terminal.session import person
 from bus import Bus
 from conductor.query import run_query
 from deploy.embedded.nats import NatsServer
 from machine.lifecycle import Lifecycle
-from schemas import Actor, IssueRef, IssueRevised, Recorded, RepositoryAdded, Stopped
+from schemas import Actor, IssueApproved, IssueRef, IssueRevised, Recorded, RepositoryAdded, Stopped
 from tests.support.project import Project, new_project
 from tests.support.readside import ISSUE, projecting, say
 from tests.support.terminal import Said, Terminal
@@ -168,11 +169,19 @@ async def test_an_issue_is_filed_with_its_text_from_standard_input(rig: Terminal
     body = b"It is wrong.\n\x1b[31mand red\x00\n"
     said = await rig("issue", "add", "shop", "--title", "Fix total", "--body", "-", "--priority", "high", stdin=body)
     assert (said.code, said.out) == (0, "demo/shop#1 (position 3)\n")
-    second = await rig("issue", "add", "demo/shop", "--title", "Then this", "--depends-on", "1", "--json")
+    more = ("--requires", "node", "--requires", "docker", "--label", "wip", "--label", "for all", "--milestone", "1")
+    second = await rig("issue", "add", "demo/shop", "--title", "Then this", "--depends-on", "1", *more, "--json")
     assert second.json() == {"issue": {"owner": "demo", "repo": "shop", "number": 2}, "position": 4}
     first, then = (await bus.log.history(["rig.issue.>"]))[:2]
     assert (first.event.data.body, first.event.data.priority) == (body.decode(), "high")  # type: ignore[attr-defined] - the test knows which it is
-    assert then.event.data.depends_on == (ISSUE,)  # type: ignore[attr-defined] - the test knows which it is
+    assert then.event.data == IssueApproved(
+        title="Then this",
+        author=person(),
+        depends_on=(ISSUE,),
+        requires=("node", "docker"),
+        labels=("wip", "for all"),
+        milestone="1",
+    )
 
 
 async def test_what_the_forge_will_not_take_is_wrong_input(rig: Terminal, bus: Bus, forge: Project) -> None:

@@ -37,6 +37,13 @@ def app() -> typer.Typer:
         (["issue", "add", "a/b", "--title", "a\x1b[31m"], r"got 'a\x1b[31m'"),
         (["issue", "add", "a/b", "--title", "t", "--priority", "now"], "priority: expected one of critical, high"),
         (["issue", "add", "a/b", "--title", "t", "--depends-on", "x"], "rig: issue: depends_on: 'x' is not an issue"),
+        (
+            ["issue", "add", "a/b", "--title", "t", "--requires", "a b"],
+            "rig: issue: requires: expected a name: 1 to",
+        ),
+        (["issue", "add", "a/b", "--title", "t", "--label", ""], "rig: issue: labels: expected one line of 1 to 300"),
+        (["issue", "add", "a/b", "--title", "t", "--label", "\udcff"], "rig: issue: labels: not UTF-8 text"),
+        (["issue", "add", "a/b", "--title", "t", "--milestone", " "], "rig: issue: milestone: expected one line of 1"),
         (["issue", "add", "a/b"], "Missing option '--title'"),
         (
             ["issue", "add", "a/b", "--title", "t", "--depends-on", "0"],
