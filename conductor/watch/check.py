@@ -134,10 +134,9 @@ def _waits(fold: Fold, invariant: Invariant, policy: Policy, before: datetime) -
                     what = f"could be worked on since {issue.wanting:%FT%TZ}"
                     yield Wait(issue.wanting, issue.ref, what, "neither assigned nor is it said why not")
         case Invariant.FACT_WITHOUT_CONSEQUENCE:
-            for issue in fold.issues.values():
-                if (owed := issue.owed) is not None and owed.since <= before:
-                    what = f"{owed.what} at position {owed.position}"
-                    yield Wait(owed.since, issue.ref, what, "no decision follows")
+            for about, owed in fold.owed():
+                if owed.since <= before:
+                    yield Wait(owed.since, about, f"{owed.what} at position {owed.position}", "no decision follows")
         case Invariant.DEADLINE_UNHEARD:
             for issue in fold.issues.values():
                 if issue.due is not None and issue.due.at <= before:

@@ -5,13 +5,15 @@ how long it was away, and whoever did not look may not say that nothing happened
 watch began to look, at the earliest (`watching`).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Final
 
 from msgspec import Struct, field
 
-from conductor.watch.issues import Issue, at_home, hear, unexplained
+from conductor.watch.branches import Branch, checked, owe
+from conductor.watch.issue import Home, Issue, Law, Owed, Rest
+from conductor.watch.issues import at_home, dropped, hear, nobody_asked, reviewers_changed, unexplained
 from schemas import (
     Actor,
     AgentBack,
@@ -20,30 +22,40 @@ from schemas import (
     AgentLeft,
     AgentRef,
     AgentSilent,
+    AgentSuspended,
     BudgetRaised,
     CanaryIssued,
     CanaryReturned,
     DeadlineKind,
     DeadlineSet,
     Decided,
+    Envelope,
     FleetDeadlineKind,
     FleetDeadlinePassed,
     FleetDeadlineSet,
     FleetEvent,
+    GateReason,
     HaltCleared,
     HaltDetected,
     IncidentClosed,
+    IncidentOpened,
     Invariant,
     IssueApproved,
     IssueAssigned,
     IssueDone,
     IssueRef,
     IssueWithdrawn,
+    MainChecksFailed,
+    MainChecksPassed,
+    Overrides,
     Paused,
     Policy,
     PolicyAdopted,
+    QuotaReported,
     Recorded,
+    RepoEvent,
     RepoRef,
+    RepositoryAdded,
     RepositoryConfigured,
     RepositoryRemoved,
     Resumed,
@@ -54,6 +66,10 @@ from schemas import (
 
 AWAY: Final = timedelta(seconds=30)
 """Whoever has not looked for so long (the machine slept, the server was away) begins to look anew."""
+USED_UP: Final = 100.0
+"""Percent of a quota."""
+_INERT: Final = Policy()
+"""While none was adopted."""
 
 
 class Replica(Struct):
@@ -118,6 +134,12 @@ class Fold(Struct):
     """Done, and taken out again: who depends on it may wait."""
     configured: dict[RepoRef, int] = field(default_factory=dict[RepoRef, int])
     """The repositories under the rig, and since which position."""
+    homes: dict[RepoRef, Home] = field(default_factory=dict[RepoRef, Home])
+    """What each says of itself."""
+    branches: dict[tuple[RepoRef, str], Branch] = field(default_factory=dict[tuple[RepoRef, str], Branch])
+    """By workflow."""
+    heard: set[str] = field(default_factory=set[str])
+    """Ids of what others said of repositories and of the rig."""
     pauses: set[str] = field(default_factory=set[str])
     paused: int = 0
     """The position at which they changed last."""
@@ -130,6 +152,10 @@ class Fold(Struct):
     changed: dict[str, int] = field(default_factory=dict[str, int])
     """Where what a deadline of the fleet follows from was said last: one that was decided before that may be void."""
     agents: dict[str, Replica] = field(default_factory=dict[str, Replica])
+    roles: dict[str, str] = field(default_factory=dict[str, str])
+    """Of every replica that ever joined."""
+    tired: dict[str, datetime] = field(default_factory=dict[str, datetime])
+    """Who has used up a quota, and since when, by their own clock."""
     presence: dict[str, Presence] = field(default_factory=dict[str, Presence])
     read_side: ReadSide = field(default_factory=ReadSide)
 
@@ -153,19 +179,20 @@ class Fold(Struct):
         match event.about, event.data:
             case IssueRef() as ref, _:
                 self._issue(ref, said)
-            case RepoRef() as ref, RepositoryConfigured():
-                self.configured[ref] = said.position
-                for issue in self.issues.values():
-                    if issue.ref.repository == ref:
-                        at_home(issue, said)
-            case RepoRef() as ref, RepositoryRemoved():
-                self.configured.pop(ref, None)
+            case RepoRef() as ref, RepoEvent() as data if self._new(event):
+                self._repository(ref, data, said)
             case AgentRef(name), AgentEvent() as data:
                 self._agent(name, data, said)
-            case _, FleetEvent() as data:
+            case _, FleetEvent() as data if event.actor in (Actor.CONDUCTOR, Actor.WATCH) or self._new(event):
                 self._fleet(data, said)
             case _:
                 pass
+
+    def _new(self, event: Envelope) -> bool:
+        """What is delivered once more is nothing new."""
+        new = event.id not in self.heard
+        self.heard.add(event.id)
+        return new
 
     def _issue(self, ref: IssueRef, said: Recorded) -> None:
         data = said.event.data
@@ -181,7 +208,7 @@ class Fold(Struct):
             if not isinstance(data, IssueApproved):
                 return  # a word about an issue that nobody approved
             issue = self.issues[ref] = Issue(ref)
-        hear(issue, said)
+        hear(issue, said, self._law(ref.repository))
         match data:
             case IssueDone():
                 del self.issues[ref]
@@ -189,12 +216,57 @@ class Fold(Struct):
                 self.reverted.discard(ref)
             case DeadlineSet(kind=DeadlineKind.WAITING) if self._untrue(issue):
                 unexplained(issue, said.stored_at)
-            case IssueWithdrawn():
+            case IssueWithdrawn() if issue.rest is Rest.WITHDRAWN:
                 self.canaries.pop(ref, None)  # somebody looks after it
             case WorkStarted(agent=agent) if agent in self.agents:
                 self.agents[agent].alive = said.stored_at
             case _:
                 pass
+
+    def _law(self, repository: RepoRef) -> Law:
+        home = self.homes.get(repository)
+        names = home.reviewers if home is not None else ()
+        tired = any(name in names or self.roles.get(name) in names for name in self.tired)
+        return Law(self.policy or _INERT, home, tired)
+
+    def owed(self) -> Iterator[tuple[IssueRef | RepoRef, Owed]]:
+        """Every decision that is owed, and of what."""
+        for issue in self.issues.values():
+            if issue.owed is not None:
+                yield issue.ref, issue.owed
+        for (repository, _), branch in self.branches.items():
+            if branch.owed is not None:
+                yield repository, branch.owed
+
+    def _repository(self, ref: RepoRef, data: RepoEvent, said: Recorded) -> None:
+        match data:
+            case RepositoryAdded(reviewers=reviewers, overrides=overrides):
+                self.homes[ref] = Home(reviewers, overrides or Overrides())
+                for issue in self._of(ref):
+                    reviewers_changed(issue)
+            case RepositoryConfigured(reviewers=reviewers, overrides=overrides):
+                self.homes[ref] = Home(reviewers, overrides or Overrides())
+                self.configured[ref] = said.position
+                for issue in self._of(ref):
+                    at_home(issue, said)
+            case RepositoryRemoved():
+                self.configured.pop(ref, None)
+                self.homes.pop(ref, None)
+            case MainChecksFailed() | MainChecksPassed():
+                branch = checked(self.branches.get((ref, data.workflow)), said, data)
+                if branch is not None:
+                    self.branches[ref, data.workflow] = branch
+            case _:
+                pass
+
+    def _of(self, repository: RepoRef) -> Iterator[Issue]:
+        return (issue for issue in self.issues.values() if issue.ref.repository == repository)
+
+    def _incident(self, key: tuple[RepoRef, str], said: Recorded, *, begins: bool) -> None:
+        branch = self.branches.get(key)
+        if branch is not None:
+            branch.incident = begins
+            owe(branch, said, f"{said.event.data.name()} of {key[1]}")
 
     def _untrue(self, issue: Issue) -> bool:
         """Whether the conductor has looked again, and lets an explanation stand of which it knows that it is over."""
@@ -212,9 +284,11 @@ class Fold(Struct):
 
     def _agent(self, name: str, data: AgentEvent, said: Recorded) -> None:
         known = self.agents.get(name)
+        self._quota(name, data, said)
         match data:
-            case AgentJoined(boot=boot):
+            case AgentJoined(boot=boot, role=role):
                 self.agents[name] = Replica(boot, said.stored_at, known.silent if known is not None else None)
+                self.roles[name] = role
             case AgentLeft(boot=boot) if known is not None and known.boot == boot:
                 del self.agents[name]
             case AgentSilent(since=since) if known is not None:
@@ -225,6 +299,20 @@ class Fold(Struct):
                 if known is not None and said.event.actor not in (Actor.CONDUCTOR, Actor.WATCH):
                     known.alive = said.stored_at
 
+    def _quota(self, name: str, data: AgentEvent, said: Recorded) -> None:
+        """Whoever cannot be asked now: what was owed because another would not say is perhaps owed no more."""
+        time = said.event.time
+        match data:
+            case QuotaReported(five_hour_percent=hours, weekly_percent=week) if max(hours, week) < USED_UP:
+                if name in self.tired and time > self.tired[name]:
+                    del self.tired[name]
+            case QuotaReported() | AgentSuspended():
+                self.tired[name] = max(time, self.tired.get(name, time))
+                for issue in self.issues.values():
+                    nobody_asked(issue)
+            case _:
+                pass
+
     def _fleet(self, data: FleetEvent, said: Recorded) -> None:
         at = said.stored_at
         match data:
@@ -233,8 +321,14 @@ class Fold(Struct):
                 self._change(FleetDeadlineKind.SCHEDULE, [key for _, key in self.deadlines], said.position)
             case BudgetRaised(scope=scope):
                 self._change(FleetDeadlineKind.BUDGET, [scope], said.position)
-            case IncidentClosed(fingerprint=fingerprint):
+                for issue in self.issues.values():
+                    if scope == f"issue:{issue.ref}":
+                        dropped(issue, GateReason.BUDGET, said)
+            case IncidentOpened(repository=repository, workflow=workflow):
+                self._incident((repository, workflow), said, begins=True)
+            case IncidentClosed(fingerprint=fingerprint, repository=repository, workflow=workflow):
                 self._change(FleetDeadlineKind.INCIDENT, [fingerprint], said.position)
+                self._incident((repository, workflow), said, begins=False)
             case FleetDeadlineSet(kind=kind) if self.changed.get(kind, 0) <= self.through:
                 self.deadlines[kind, data.key] = data.at
             case FleetDeadlinePassed(kind=kind) if self.deadlines.get((kind, data.key)) == data.at:

@@ -22,6 +22,7 @@ from schemas import (
     AgentSilent,
     AssignRequested,
     Budget,
+    BudgetRaised,
     Delivery,
     Deployed,
     EndToEndFailed,
@@ -31,12 +32,16 @@ from schemas import (
     FailureKind,
     GateApproved,
     GateBypassed,
+    GateReason,
     GateRejected,
     HaltDetected,
+    IssueApproved,
     IssueEvent,
     IssueRef,
     IssueRevised,
     IssueWithdrawn,
+    MainChecksFailed,
+    MainChecksPassed,
     MergeConflicted,
     MergeRefusal,
     MergeRefused,
@@ -49,6 +54,8 @@ from schemas import (
     QuestionAsked,
     QuotaReported,
     Recorded,
+    Ref,
+    RepoEvent,
     RepoRef,
     Resumed,
     RetryRequested,
@@ -56,12 +63,14 @@ from schemas import (
     ReviewAbstained,
     ReviewDisputed,
     ReviewPassed,
+    RunConclusion,
     SmokeFailed,
     SmokePassed,
     Stopped,
     Tier,
     TokensUsed,
     Verified,
+    Withdrawal,
 )
 from schemas.policy import Gates, Tiers, WatchPolicy
 from tests.conftest import FULL
@@ -76,6 +85,7 @@ POLICIES = (
     Policy(watch=_WATCH, budget=Budget(run_usd=0), gates=Gates(files_max=1)),
     Policy(watch=_WATCH, delivery=_STAGING, budget=Budget(issue_usd=4, breaker_usd=3)),
     Policy(watch=_WATCH, tiers=Tiers(otherwise=Tier.T2), schedules={"nightly": 86_400}),
+    Policy(watch=_WATCH, budget=Budget(run_usd=0), tiers=Tiers(otherwise=Tier.T3), gates=Gates(approvers=("ada",))),
 )
 AGENT = AgentRef("dev-e-1")
 AFTER = timedelta(seconds=2)
@@ -83,6 +93,13 @@ AFTER = timedelta(seconds=2)
 OTHER = RepoRef("demo", "other")
 HEADS = ("a", "b")
 RUNS = ("r-1", "r-2")
+BUILDS = (
+    (MainChecksFailed, RunConclusion.FAILURE, None),
+    (MainChecksFailed, RunConclusion.FAILURE, RunConclusion.FAILURE),
+    (MainChecksFailed, RunConclusion.CANCELLED, None),
+    (MainChecksPassed, RunConclusion.SUCCESS, None),
+)
+"""Of the base branch: how a run ended, and the one before it."""
 
 
 class Walk:
@@ -105,8 +122,16 @@ class Walk:
             return
         self.random.choice([*self._likely(ref), *self._possible(ref)])()
         self.story.later(self.random.choice((0, 0.1, 5)))
+        if self.random.random() < 0.1:
+            self._again()
         if self.random.random() < 0.6:
             self._round()
+
+    def _again(self) -> None:
+        """Something that was said is delivered once more."""
+        event = self.random.choice(self.story.log)
+        if event.actor != Actor.CONDUCTOR and not isinstance(event.data, IssueApproved):
+            self.story.append(event)
 
     def _round(self) -> None:
         """Events may land between what a decision was made on and where it stands."""
@@ -194,7 +219,13 @@ class Walk:
         if issue.ownership.epoch:
             wild += [lambda: story.start(ref, choice(RUNS)), lambda: story.push(ref, head, choice(RUNS))]
         said = choice(self._words(ref, head))
-        about = ref if isinstance(said[1], IssueEvent) else AGENT if isinstance(said[1], AgentEvent) else FLEET
+        about: Ref = FLEET
+        if isinstance(said[1], IssueEvent):
+            about = ref
+        elif isinstance(said[1], AgentEvent):
+            about = choice((AGENT, *map(AgentRef, self.reviewers))) if isinstance(said[1], QuotaReported) else AGENT
+        elif isinstance(said[1], RepoEvent):
+            about = ref.repository
         return [*wild, *[lambda: story.say(said[0], about, said[1])] * 8]
 
     def _words(self, ref: IssueRef, head: str) -> list[tuple[Actor, Event]]:
@@ -205,11 +236,10 @@ class Walk:
             (Actor.CLI, PriorityChanged(priority=self.random.choice(list(Priority)), by="ada")),
             (Actor.CLI, IssueRevised(title="Again", depends_on=())),
             (Actor.CLI, IssueRevised(labels=self.random.choice(((), ("wip",))))),
-            (Actor.CLI, QuestionAnswered(epoch=epoch, run=run, answer="yes", by="ada")),
-            (Actor.CLI, GateApproved(head_sha=sure, by="ada", note="seen")),
-            (Actor.CLI, GateApproved(by="ada", note="seen")),
-            (Actor.CLI, GateRejected(head_sha=sure, by="ada", note="no")),
-            (Actor.CLI, GateBypassed(head_sha=sure, by="ada", note="now")),
+            *[(Actor.CLI, QuestionAnswered(epoch=epoch, run=each, answer="yes", by="ada")) for each in (run, *RUNS)],
+            *[(Actor.CLI, each) for each in self._at_gates(sure)],
+            (Actor.CLI, BudgetRaised(scope=f"issue:{ref}", limit_usd=50, until=at + timedelta(hours=1), by="ada")),
+            (Actor.CLI, IssueWithdrawn(reason=Withdrawal.CLOSED, by="ada")),
             (Actor.CLI, Paused(scope=self.random.choice(("all", "role:dev-e")), by="ada")),
             *[(Actor.CLI, Resumed(scope=scope, by="ada")) for scope in ("all", "role:dev-e")],
             (Actor.CLI, Stopped(by="ada")),
@@ -222,11 +252,18 @@ class Walk:
         told: list[tuple[Actor, Event]] = [
             (Actor.LOCAL, MergeConflicted(head_sha=sure, base_sha=BASE)),
             *[(Actor.LOCAL, MergeRefused(head_sha=sure, base_sha=BASE, reason=reason)) for reason in MergeRefusal],
-            (Actor.LOCAL, PullRequestClosed(pull_request=pull)),
+            *[(Actor.LOCAL, PullRequestClosed(pull_request=each)) for each in (pull, 9)],
             (Actor.LOCAL, PullRequestClosed(pull_request=pull, superseded_by=9)),
-            (Actor.LOCAL, ReviewAbstained(pull_request=pull, head_sha=sure, reviewer="rita")),
+            *[
+                (Actor.LOCAL, ReviewAbstained(pull_request=pull, head_sha=sure, reviewer=each))
+                for each in ("rita", "rob")
+            ],
+            *[
+                (Actor.LOCAL, kind(sha=sure, workflow="ci", run="1", conclusion=ended, previous_conclusion=before))
+                for kind, ended, before in BUILDS
+            ],
             (Actor.LOCAL, Reverted(merge_sha=merged, revert_sha=sha("r"), by="ada")),
-            (Actor.DEV_E, QuestionAsked(epoch=epoch, run=run, question="which?")),
+            *[(Actor.DEV_E, QuestionAsked(epoch=epoch, run=each, question="which?")) for each in (run, *RUNS)],
             (Actor.DEV_E, TokensUsed(epoch=epoch, run=run, provider="any", cost_usd=3.0)),
             (Actor.WATCH, AgentSilent(since=at)),
             (Actor.WATCH, AgentBack(since=at)),
@@ -236,6 +273,8 @@ class Walk:
         there = Environment.STAGING
         delivered: list[tuple[Actor, Event]] = [
             (Actor.CLI, Deployed(environment=there, sha=merged)),
+            (Actor.CLI, Deployed(environment=there, sha=sure)),
+            (Actor.CLI, Deployed(environment=Environment.PRODUCTION, sha=merged)),
             (Actor.CLI, SmokeFailed(environment=there, attempt=self.random.randint(1, 4), reason="down")),
             (Actor.CLI, SmokePassed(environment=there)),
             (Actor.CLI, EndToEndFailed(passed=1, failed=1, total=2, duration_ms=1)),
@@ -243,6 +282,16 @@ class Walk:
             (Actor.CLI, Verified(environment=there, by="ada")),
         ]
         return self.random.choice((asked, told, delivered))
+
+    def _at_gates(self, head: str) -> list[Event]:
+        """A person's answers; who may not, and at the wrong gate, too."""
+        reason: GateReason | None = self.random.choice((None, None, *GateReason))
+        by = self.random.choice(("ada", "ada", "eve"))
+        return [
+            kind(head_sha=at, reason=reason, by=by, note="seen")
+            for kind in (GateApproved, GateApproved, GateRejected, GateBypassed)
+            for at in (head, None)
+        ]
 
     def _timer(self) -> None:
         """The next deadline is over; until then the conductor did not sleep."""

@@ -76,6 +76,5 @@ def alarms(log: Sequence[Recorded]) -> list[str]:
         if isinstance(data, Decided):
             through, end = data.through, item.position + data.count
         if item.position == end:
-            owed = [(issue.ref, issue.owed) for issue in fold.issues.values() if issue.owed is not None]
-            found += [f"{ref}, {each.what} at {each.position}" for ref, each in owed if each.position <= through]
+            found += [f"{of}, {each.what} at {each.position}" for of, each in fold.owed() if each.position <= through]
     return found
