@@ -174,7 +174,7 @@ def _delivered(issue: Issue, said: Recorded, kind: DeadlineKind, law: Law) -> bo
             return len(issue.smoked) >= wanted.smoke_retries_max
         case DeadlineKind.END_TO_END, EndToEndPassed() | EndToEndFailed():
             return issue.tested is None or said.event.time >= issue.tested
-        case DeadlineKind.VERIFY, Verified(environment=environment):
+        case _, Verified(environment=environment):  # whatever was still to come before it
             return environment is wanted.environment
         case _:
             return False

@@ -3,12 +3,26 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from conductor.evolve import evolve
 from conductor.watch.check import check
 from conductor.watch.fold import Fold
-from schemas import Actor, Decided, Draft, Event, HaltDetected, Recorded
+from schemas import Actor, Decided, Draft, Envelope, Event, HaltDetected, Recorded, decode, encode
 from tests.support.story import Story
 
 STEP_SECONDS = 10
+
+
+class Deaf(Story):
+    """A conductor that drops what it is deaf to, and goes on with everything else."""
+
+    deaf: str | None = None
+    """An event's name."""
+
+    def append(self, event: Envelope) -> Envelope:
+        event = decode(encode(event))
+        self.log.append(event)
+        evolve(self.state, None if event.data.name() == self.deaf else event, len(self.log))
+        return event
 
 
 class Watched:
