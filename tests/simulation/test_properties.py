@@ -13,9 +13,10 @@ from hypothesis.stateful import invariant, run_state_machine_as_test
 from conductor.decide.issues import issue_due
 from conductor.decide.round import Round
 from conductor.state import Issue
+from conductor.watch.fold import Fold
 from schemas import (
+    Actor,
     BudgetReserved,
-    DeadlineKind,
     Decided,
     Envelope,
     FleetDeadlineKind,
@@ -24,6 +25,7 @@ from schemas import (
     IssueState,
     IssueUnassigned,
     MergeRequested,
+    Recorded,
     RepoRef,
     Scope,
     scopes,
@@ -56,10 +58,10 @@ class Properties(Happenings):
         self.the_indexes_follow_from_the_facts()
         self.nothing_is_due_of_what_is_settled()
         self.nothing_is_forgotten()
-        self.owners_are_who_the_log_says()
         self.what_is_merged_is_over()
         self.gates_are_where_people_must_answer()
         self.every_batch_is_right()
+        self.owners_are_who_the_log_says()
         self.money_is_conserved()
 
     def a_second_delivery_changes_nothing(self) -> None:
@@ -94,8 +96,12 @@ class Properties(Happenings):
             assert waits or due or issue.state.final, f"{ref} is {issue.state}, and nothing will wake it"
 
     def owners_are_who_the_log_says(self) -> None:
+        """To the conductor, and to agents and forges: as an independent witness tells it."""
         for ref, issue in self.world.whole.state.issues.items():
-            assert issue.ownership == self.world.cases[ref].ownership, ref
+            owner, _ = self.places.work[ref]
+            said = (owner.epoch, owner.open, owner.run, tuple(owner.claims))
+            for known in (issue.ownership, self.world.cases[ref].ownership):
+                assert (known.epoch, known.open, known.run, known.claims) == said, f"{ref}: {known}, not {said}"
 
     def what_is_merged_is_over(self) -> None:
         for ref, issue in self.world.whole.state.issues.items():
@@ -201,39 +207,52 @@ class Properties(Happenings):
                 reader.read()
                 assert unlike(reader.state, self.world.whole.state) == []
             self.holds()
+            self._the_watch_is_content()
             assert self.world.replayed().differences == ()
             self._count()
 
     def _time_alone_leads_to_an_end(self) -> None:
-        """When nobody says anything more, timers alone lead to an end, to a person, or to a wait that is explained."""
+        """When nobody says anything more, timers alone lead to an end or to a person, and every wait is explained."""
         for _ in range(FIRINGS_MAX):
             self.rounds()
-            if not any(_goes_on(issue) for issue in self.world.whole.state.issues.values()):
+            issues = self.world.whole.state.issues
+            if not any(_goes_on(issue) for issue in issues.values()):
+                unexplained = [ref for ref, issue in issues.items() if issue.told == 2 and issue.waiting is None]
+                assert [ref for ref in unexplained if issues[ref].wants_work] == []
                 return
             timers = [timer for timer in self.world.live_timers() if timer.kind != FleetDeadlineKind.SCHEDULE]
             self.fires(timers[0], early=False)
         raise AssertionError(f"{FIRINGS_MAX} deadlines passed, and the rig still waits for somebody")
 
+    def _the_watch_is_content(self) -> None:
+        """The conductor has said all that it has to say, and the watch, which shares no code with it, misses nothing.
+
+        Of what the conductor says nothing lands twice: its batches are compare-and-set."""
+        watch = Fold()
+        for position, said in enumerate(self.world.log, start=1):
+            if position not in self.world.copies or said.actor != Actor.CONDUCTOR:
+                watch.apply(Recorded(position, said.time, said))
+        assert list(watch.owed()) == []
+
     def _count(self) -> None:
         self.reached["copies"] += len(self.world.copies)
         kinds = Counter(type(said.data).__name__ for said in self.world.log)
         kinds["taken over"] = sum(run.took_over for run in self.others.runs)
+        kinds["late claim"] = self.others.late_claims
         self.reached.update(kinds)
         for kind in kinds:
             event(kind)
 
 
 def _goes_on(issue: Issue) -> bool:
-    """Whether somebody is waited for of whom no person was told."""
-    if issue.state.final or issue.state is IssueState.GATED:
-        return False
-    return issue.deadline is None or issue.deadline.kind is not DeadlineKind.WAITING or issue.waiting is None
+    """Whether somebody is waited for, and no person was told to look: not even why it waits is an end."""
+    return not issue.state.final and issue.state is not IssueState.GATED and issue.told < 2
 
 
 OFTEN = (
     *("Merged", "IssueDone", "IssueEscalated", "IssueRefused", "IssueWaiting", "GateTriggered", "ReviewRequested"),
     *("WorkFailed", "ReviewDisputed", "MergeRefused", "Reverted", "TierChanged", "BudgetSettled", "IncidentOpened"),
-    *("DeadlinePassed", "taken over", "overtaken", "copies"),
+    *("DeadlinePassed", "taken over", "late claim", "overtaken", "copies", "IssueNeedsHuman"),
 )
 """What must be reached time and again."""
 

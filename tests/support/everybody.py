@@ -6,7 +6,7 @@ has nothing to say in some situation says nothing.
 
 from datetime import timedelta
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from schemas import (
     FLEET,
@@ -105,6 +105,8 @@ class Everybody:
         self.world = world
         self.replicas: dict[str, Replica] = {}
         self.runs: list[Run] = []
+        self.late_claims = 0
+        """Of an older epoch, while another is open."""
         self.bases: dict[RepoRef, int] = {}
         self.changes: dict[str, str] = {}
         """Of each head: which of PATHS."""
@@ -176,15 +178,28 @@ class Everybody:
         run = Run(ref, owner.epoch, f"r-{len(self.world.log)}", name, money, took_over=owner.run is not None)
         self.runs.append(run)
         self.replicas[name].runs.append(run.name)
+        self._start(run)
+        if luck % 3 == 0:
+            self.claim_late(ref)
+
+    def claim_late(self, ref: IssueRef) -> None:
+        """A replica that has slept finds an assignment of an older epoch, and takes it."""
+        ownership = self.world.cases[ref].ownership
+        older = [run for run in self.runs if run.ref == ref and run.epoch < ownership.epoch]
+        if older:
+            self.late_claims += ownership.open
+            self._start(structs.replace(older[-1], name=f"r-{len(self.world.log)}"))
+
+    def _start(self, run: Run) -> None:
         started = WorkStarted(
             epoch=run.epoch,
             run=run.name,
-            agent=name,
-            branch=f"rig/{ref.number}/{run.epoch}-{run.name}",
+            agent=run.agent,
+            branch=f"rig/{run.ref.number}/{run.epoch}-{run.name}",
             session=f"s-{run.name}",
             provider="scripted",
         )
-        self.world.say(Actor.DEV_E, ref, started)
+        self.world.say(Actor.DEV_E, run.ref, started)
 
     def owner(self, ref: IssueRef) -> Run | None:
         ownership = self.world.cases[ref].ownership
@@ -376,6 +391,8 @@ class Everybody:
                 elif run is not None and run.name in self.replicas[run.agent].runs:
                     if luck == 9:
                         self._over(run)  # it dies and says nothing
+                    elif luck in (23, 24):
+                        self.claim(ref, luck)  # it is thought dead
                     else:
                         self.work(run, luck)
                 else:

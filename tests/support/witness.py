@@ -1,5 +1,6 @@
 """An independent witness of the log: what was said, weighed by the letter of rounds.md, without the conductor's fold.
 
+Owner         whose the work on an issue is
 Money         who has spent and set aside how much
 Places        how much is under way, and how many slots there are for it
 merge_wrong   why a merge must not have been asked for
@@ -24,6 +25,7 @@ from schemas import (
     ChecksFailed,
     ChecksPassed,
     Envelope,
+    Event,
     FleetDeadlineKind,
     FleetDeadlinePassed,
     FleetDeadlineSet,
@@ -35,9 +37,9 @@ from schemas import (
     IssueAssigned,
     IssueRef,
     IssueRevised,
+    IssueUnassigned,
     IssueWithdrawn,
     MergeRequested,
-    Ownership,
     Policy,
     PolicyAdopted,
     PullRequestOpened,
@@ -48,15 +50,52 @@ from schemas import (
     RepositoryRemoved,
     ReviewDisputed,
     ReviewPassed,
+    Stopped,
     Tier,
     TierChanged,
     TokensUsed,
+    WorkFailed,
     WorkPushed,
     WorkStarted,
     scopes,
 )
 
 DAY = FleetDeadlineKind.DAY
+
+
+# ── owners ───────────────────────────────────────────────────────────────────
+
+
+@dataclass
+class Owner:
+    """Whose the work on one issue is. Everybody else shares one fold of this; here it is said a second time."""
+
+    epoch: int = 0
+    open: bool = False
+    claims: list[str] = field(default_factory=list)
+    """Runs that claimed the epoch, one after another: each takes over from the one before."""
+
+    @property
+    def run(self) -> str | None:
+        return self.claims[-1] if self.claims else None
+
+    def hear(self, data: Event) -> bool:
+        """Whether it took effect."""
+        match data:
+            case IssueAssigned(epoch=epoch) if epoch > self.epoch:  # opens an epoch, and ends every older one
+                self.epoch, self.open, self.claims = epoch, True, []
+            case WorkStarted(epoch=self.epoch, run=run) if self.open and run not in self.claims:
+                self.claims.append(run)
+            case WorkPushed(epoch=epoch, run=run) | WorkFailed(epoch=epoch, run=run) if self.open and (epoch, run) == (
+                self.epoch,
+                self.run,
+            ):
+                self.open = False
+            case IssueUnassigned(epoch=self.epoch) | Stopped() | IssueWithdrawn() if self.open:
+                self.open = False
+            case _:
+                return False
+        return True
 
 
 # ── money ────────────────────────────────────────────────────────────────────
@@ -89,7 +128,7 @@ class Money:
     """Every run's account, in millionths of a dollar."""
 
     accounts: dict[tuple[IssueRef, str], Account] = field(default_factory=dict)
-    owners: dict[IssueRef, Ownership] = field(default_factory=dict)
+    owners: dict[IssueRef, Owner] = field(default_factory=dict)
     roles: dict[IssueRef, str] = field(default_factory=dict)
     today: Counter[str] = field(default_factory=Counter)
     """Settled since the day began."""
@@ -141,8 +180,8 @@ class Money:
                 pass
 
     def _of_issue(self, ref: IssueRef, event: Envelope) -> None:
-        owner = self.owners.setdefault(ref, Ownership())
-        took_effect = owner.apply(event.data)
+        owner = self.owners.setdefault(ref, Owner())
+        took_effect = owner.hear(event.data)
         match event.data:
             case IssueAssigned(role=role) if took_effect:
                 self.roles[ref] = role
@@ -188,7 +227,7 @@ class Places:
 
     slots: dict[str, tuple[str, str, int]] = field(default_factory=dict)
     """Of each replica: its boot, its role, how many."""
-    work: dict[IssueRef, tuple[Ownership, str]] = field(default_factory=dict)
+    work: dict[IssueRef, tuple[Owner, str]] = field(default_factory=dict)
     limits: dict[RepoRef, int | None] = field(default_factory=dict)
     """Where a repository's policy differs."""
 
@@ -203,8 +242,8 @@ class Places:
             case RepoRef() as ref, RepositoryConfigured(overrides=own):
                 self.limits[ref] = None if own is None else own.in_progress_max
             case IssueRef() as ref, data:
-                owner, role = self.work.get(ref, (Ownership(), ""))
-                if owner.apply(data) and isinstance(data, IssueAssigned):
+                owner, role = self.work.get(ref, (Owner(), ""))
+                if owner.hear(data) and isinstance(data, IssueAssigned):
                     role = data.role
                 self.work[ref] = owner, role
             case _:
@@ -243,9 +282,9 @@ def merge_wrong(history: Sequence[Envelope], ref: IssueRef, asked: MergeRequeste
 
 
 def _pushed(of_issue: Iterable[Envelope]) -> str | None:
-    owner, head = Ownership(), None
+    owner, head = Owner(), None
     for event in of_issue:
-        if owner.apply(event.data) and isinstance(event.data, WorkPushed):
+        if owner.hear(event.data) and isinstance(event.data, WorkPushed):
             head = event.data.head_sha
     return head
 
