@@ -1,6 +1,7 @@
 """Any event that the codec accepts, made from the schemas' own types: a new field is tried without a word here.
 
-Names come from few, so that events speak of the same things; numbers and times reach to their ends.
+Names come from few, so that events speak of the same things; numbers and times reach to their ends. A log that begins
+with `opening` is one on which something is decided.
 """
 
 import re
@@ -10,18 +11,35 @@ from random import Random
 from typing import Any
 
 from msgspec import inspect
+from msgspec.structs import replace
 
 from schemas import (
     FLEET,
     Actor,
+    AgentJoined,
     AgentRef,
+    Budget,
+    Changes,
+    ChecksPassed,
+    Delivery,
     Draft,
     Envelope,
+    Environment,
     Event,
+    IssueApproved,
     IssueRef,
+    Merged,
     Policy,
+    PolicyAdopted,
+    PullRequestOpened,
     Ref,
     RepoRef,
+    RepositoryAdded,
+    RepositoryConfigured,
+    Tier,
+    Tiers,
+    WorkPushed,
+    WorkStarted,
     decode,
     encode,
     envelope,
@@ -119,3 +137,73 @@ def any_event(seed: int) -> Envelope | None:
         return decode(encode(envelope(draft, id=known_as, actor=actor, source=actor, time=some.choice(_TIMES))))
     except (SchemaError, OverflowError):
         return None
+
+
+_SITE, _FIX, _SHA, _BASE = RepoRef("acme", "web"), IssueRef("acme", "web", 1), "a" * 40, "b" * 40
+_OPENING: list[tuple[Actor, Ref, Event]] = [
+    (Actor.CLI, _SITE, RepositoryAdded(clone_url="repo", check="true", by="ada")),
+    (Actor.LOCAL, _SITE, RepositoryConfigured(base_branch="main", base_sha=_BASE, clone_url="repo", check="true")),
+    (
+        Actor.DEV_E,
+        AgentRef("dev-e-1"),
+        AgentJoined(boot="dev-e-1", role="dev-e", provider="any", slots=2, version="0"),
+    ),
+    (Actor.LOCAL, _FIX, IssueApproved(title="Fix it", author="ada")),
+]
+_FURTHER: list[tuple[Actor, Ref, Event]] = [
+    (
+        Actor.DEV_E,
+        _FIX,
+        WorkStarted(epoch=1, run="r-1", agent="dev-e-1", branch="rig/1", session="s", provider="any"),
+    ),
+    (
+        Actor.DEV_E,
+        _FIX,
+        WorkPushed(
+            epoch=1, run="r-1", branch="rig/1", head_sha=_SHA, title="Fix it", body="", files_changed=1, lines_changed=1
+        ),
+    ),
+    (
+        Actor.LOCAL,
+        _FIX,
+        PullRequestOpened(
+            pull_request=1,
+            url="",
+            branch="rig/1",
+            head_sha=_SHA,
+            author="dev-e",
+            changes=Changes(files=1, lines=1, paths=("cart.py",)),
+        ),
+    ),
+    (Actor.LOCAL, _FIX, ChecksPassed(head_sha=_SHA, base_sha=_BASE, checks=("check",))),
+    (Actor.LOCAL, _FIX, Merged(head_sha=_SHA, base_sha=_BASE, merge_sha=_BASE)),
+]
+"""Each further on the way of an issue."""
+
+
+_POLICIES = (
+    Policy(),
+    Policy(budget=Budget(run_usd=0), tiers=Tiers(otherwise=Tier.T2)),
+    Policy(attempts_max=1, unassignments_max=1, delivery=Delivery(environment=Environment.STAGING, smoke=True)),
+)
+
+
+def opening(seed: int) -> list[Envelope]:
+    """How a log begins on which something is decided: a policy, a repository, a replica, an issue somewhere on its way.
+
+    Each is said when the conductor has answered the one before."""
+    some = Random(seed)  # noqa: S311 - a test's
+    reviewers = some.choice([(), ("review-e",), ("review-e", "ci")])
+    policy = some.choice(_POLICIES)
+    adopted = PolicyAdopted(policy=policy, hash=policy.digest(), by="ada")
+    said = [(Actor.CLI, FLEET, adopted), *_OPENING, *_FURTHER[: some.randint(0, len(_FURTHER))]]
+    return [
+        envelope(
+            Draft(about=about, data=replace(data, reviewers=reviewers) if about == _SITE else data),
+            id=f"opening:{number}",
+            actor=actor,
+            source=actor,
+            time=_TIMES[1],
+        )
+        for number, (actor, about, data) in enumerate(said)
+    ]
