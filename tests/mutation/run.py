@@ -2,14 +2,14 @@
 
     .ci/mutants [--workers N] [--only PART OF A PATH]
 
-What stands first in the condition of an `if`, a `while`, an `assert` or an `… if … else …` is negated (of `a and b` that
-is `a`), every `and` and `or` is swapped, every comparison turned and moved by one: in evolve, decide, policy and what
-they stand on. Left out, since the tool does not do it: an `elif`, the guard of a `case` and the filter of a comprehension
-are not negated, though what they compare and combine is changed; `in` and `not in` are never turned. Left out by us: no
-`not` is taken away, no number, constant or call is changed.
+What stands first in the condition of an `if`, a `while`, an `assert` or an `… if … else …` is negated (of `a and b`
+that is `a`), every `and` and `or` is swapped, every comparison turned and moved by one: in evolve, decide, policy and
+what they stand on. Left out, since the tool does not do it: an `elif`, the guard of a `case` and the filter of a
+comprehension are not negated, though what they compare and combine is changed; `in` and `not in` are never turned. Left
+out by us: no `not` is taken away, no number, constant or call is changed.
 
-A change that no story notices is a survivor: it is named in survivors.toml with the
-reason why nobody could notice, or a story is missing. Exit 1 when there is one without a reason, or more than 5 %.
+A change that no story notices is a survivor: it is named in survivors.toml with the reason why nobody could notice, or
+a story is missing. Exit 1 when there is one without a reason, or more than 5 %.
 """
 
 import argparse
