@@ -171,7 +171,7 @@ def _delivered(issue: Issue, said: Recorded, kind: DeadlineKind, law: Law) -> bo
             if environment is not wanted.environment:
                 return False
             issue.smoked.add(attempt)
-            return len(issue.smoked) >= wanted.smoke_retries_max
+            return len(issue.smoked) > wanted.smoke_retries_max
         case DeadlineKind.END_TO_END, EndToEndPassed() | EndToEndFailed():
             return issue.tested is None or said.event.time >= issue.tested
         case _, Verified(environment=environment):  # whatever was still to come before it
