@@ -242,7 +242,7 @@ LARGE = Changes(files=1, lines=900, paths=("auth/login.py",))
 """Held by two gates."""
 SHIPPED = Policy(delivery=Delivery(environment=Environment.STAGING, smoke=True, end_to_end=True, verified=True))
 STAGING = Environment.STAGING
-SMOKE_FAILED = [SmokeFailed(environment=STAGING, attempt=attempt, reason="no answer") for attempt in (1, 2, 3)]
+SMOKE_FAILED = [SmokeFailed(environment=STAGING, attempt=attempt, reason="no answer") for attempt in (1, 2, 3, 4)]
 PASSED = EndToEndPassed(passed=2, total=2, duration_ms=1)
 FAILED = EndToEndFailed(passed=1, failed=1, total=2, duration_ms=1)
 CONFIGURED = RepositoryConfigured(base_branch="main", base_sha=BASE, clone_url="x", check="true")
@@ -410,7 +410,7 @@ FACTS: dict[str, Fact] = {
     "merge_conflicted": Fact(merging, says(MergeConflicted(head_sha=sha("a"), base_sha=BASE), Actor.LOCAL)),
     "deployed": Fact(delivering(), says(DEPLOYED), SHIPPED),
     "smoke_passed": Fact(delivering(DEPLOYED), says(SMOKED), SHIPPED),
-    "smoke_failed": Fact(delivering(DEPLOYED, *SMOKE_FAILED[:2]), says(SMOKE_FAILED[2]), SHIPPED),
+    "smoke_failed": Fact(delivering(DEPLOYED, *SMOKE_FAILED[:3]), says(SMOKE_FAILED[3]), SHIPPED),
     "end_to_end_passed": Fact(delivering(DEPLOYED, SMOKED), says(PASSED), SHIPPED),
     "end_to_end_failed": Fact(delivering(DEPLOYED, SMOKED), says(FAILED), SHIPPED),
     "verified": Fact(
