@@ -24,7 +24,7 @@ def delivery_due(this: Round, issue: Issue, repository: Repository | None) -> li
 
 def _done(this: Round, issue: Issue, merge_sha: str) -> IssueDone:
     minutes = max(0.0, (this.now - issue.approved_at).total_seconds() / 60)
-    cost = sum(account.counts if account.over else account.charge for account in issue.accounts.values())
+    cost = sum(account.charge for account in issue.accounts.values())
     return IssueDone(
         duration_minutes=round(minutes, 2),
         attempts=issue.attempts + 1,

@@ -80,11 +80,9 @@ def _hold_slot(state: State, issue: Issue) -> None:
     if slot == issue.slot:
         return
     before, issue.slot = issue.slot, slot
-    same_role = before is not None and slot is not None and before[0] == slot[0]
     for held, by in ((before, -1), (slot, 1)):
         if held is not None:
-            if not same_role:
-                _slot_of_role(state, issue, held[0], by)
+            _slot_of_role(state, issue, held[0], by)
             _slot_of_replica(state, issue, held, by)
 
 
@@ -113,15 +111,9 @@ def index_agent(state: State, name: str) -> None:
         agent.deadlines.pop(AgentDeadlineKind.QUOTA, None)
     free = max(0, agent.slots - len(agent.busy)) if agent.usable else 0
     there = agent.slots if agent.silent_since is None else 0
-    before, offered = agent.offered, ((agent.role, agent.capabilities), free, there, agent.slots)
-    if before is not None and before[0] == offered[0]:
-        _count(state.offers, offered[0], free - before[1])
-        _count(state.there, agent.role, there - before[2])
-        _count(state.joined, agent.role, agent.slots - before[3])
-    else:
-        withdraw(state, agent)
-        _offer(state, offered, 1)
-    agent.offered = offered
+    withdraw(state, agent)
+    agent.offered = (agent.role, agent.capabilities), free, there, agent.slots
+    _offer(state, agent.offered, 1)
     _member(state.unsettled_agents, name, belongs=agent_due(agent))
 
 
@@ -164,7 +156,7 @@ def _of_milestone(state: State, issue: Issue, name: str) -> None:
 
 def leave_milestone(state: State, issue: Issue) -> None:
     """The issue belongs to its milestone no more."""
-    if issue.milestone is not None and issue.milestone in state.milestones:
+    if issue.milestone is not None:  # it is known then, since the issue was in it
         known = state.milestones[issue.milestone]
         known.open.discard(issue.ref)
         known.done.discard(issue.ref)

@@ -40,7 +40,6 @@ from schemas import (
     IssueRef,
     IssueRefused,
     IssueRevised,
-    IssueState,
     IssueUnassigned,
     IssueWaiting,
     IssueWithdrawn,
@@ -137,14 +136,13 @@ def fold_issue(state: State, ref: IssueRef, event: Envelope, position: int) -> N
         issue = state.issues[ref] = _approved(ref, event, data, position)
         _depend(state, issue, ())
     else:
-        before, reverted, depended, milestone = issue.state, issue.reverted, issue.depends_on, issue.milestone
+        before, met, depended, milestone = issue.state, issue.met, issue.depends_on, issue.milestone
         moved = fold(state, issue, event)
         if moved:
             issue.cause = event.id
         if issue.state is not before:
             issue.since = event.time
-        changed = issue.state is not before or issue.reverted is not reverted
-        turned = changed and issue.met is not (before is IssueState.DONE and not reverted)
+        turned = issue.met is not met
         if turned or issue.depends_on != depended or (moved and issue.cycle):
             _depend(state, issue, depended)
         if issue.milestone != milestone:
