@@ -6,7 +6,19 @@ from datetime import datetime
 from conductor.evolve import evolve
 from conductor.watch.check import check
 from conductor.watch.fold import Fold
-from schemas import Actor, Decided, Draft, Envelope, Event, HaltDetected, Recorded, decode, encode
+from schemas import (
+    Actor,
+    Decided,
+    Draft,
+    Envelope,
+    Event,
+    HaltCleared,
+    HaltDetected,
+    Invariant,
+    Recorded,
+    decode,
+    encode,
+)
 from tests.support.story import Story
 
 STEP_SECONDS = 10
@@ -77,6 +89,23 @@ class Watched:
         policy = self.fold.policy
         assert policy is not None
         return check(self.fold, self.now, policy)
+
+
+def alive(story: Story | None = None) -> tuple[Story, Watched]:
+    """A story with one agent that is there, and a watch on it."""
+    story = story or Story()
+    watch = Watched(story)
+    watch.fold.seen("dev-e-1", story.now)
+    return story, watch
+
+
+def halts(said: list[Event]) -> dict[Invariant, tuple[str, ...]]:
+    """The evidence of each halt."""
+    return {event.invariant: event.evidence for event in said if isinstance(event, HaltDetected)}
+
+
+def cleared(said: list[Event]) -> set[Invariant]:
+    return {event.invariant for event in said if isinstance(event, HaltCleared)}
 
 
 def alarms(log: Sequence[Recorded]) -> list[str]:

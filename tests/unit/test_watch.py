@@ -1,12 +1,10 @@
 """The watch, pure: what it says of a conductor that is silent or drops something, and that it says it once."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
 
 import msgspec
 import pytest
-from msgspec.structs import replace
 
 from conductor.watch.check import EVIDENCE_MAX, canary_due, pause
 from schemas import (
@@ -17,95 +15,50 @@ from schemas import (
     AgentLeft,
     AgentRef,
     AgentSilent,
-    AssignRequested,
     BadReference,
-    Budget,
     BudgetRaised,
     CanaryIssued,
     CanaryReturned,
-    Changes,
     DeadlineKind,
     DeadlineSet,
     Decided,
-    Delivery,
-    Deployed,
-    EndToEndFailed,
-    EndToEndPassed,
-    Environment,
     Event,
     FailureKind,
     FleetDeadlineKind,
     FleetDeadlinePassed,
     FleetDeadlineSet,
-    GateApproved,
-    GateBypassed,
     GateReason,
-    GateRejected,
-    Gates,
     GateTriggered,
-    HaltCleared,
     HaltDetected,
     IncidentClosed,
     Invariant,
     IssueDone,
     IssueRef,
-    IssueRevised,
     IssueWaiting,
     IssueWithdrawn,
     LeaveReason,
-    MainChecksFailed,
-    MainChecksPassed,
-    MergeConflicted,
     MergeRefusal,
     MergeRefused,
-    Overrides,
     Paused,
     Policy,
     PolicyAdopted,
-    PullRequestClosed,
-    QuestionAnswered,
-    QuestionAsked,
-    RepoRef,
     RepositoryConfigured,
     RepositoryRemoved,
     Resumed,
     RetryRequested,
     Reverted,
     ReviewPassed,
-    ReviewRequested,
-    RunConclusion,
-    SmokeFailed,
-    SmokePassed,
     Stopped,
-    Tier,
-    Tiers,
-    Verified,
     WaitingReason,
-    Withdrawal,
 )
 from schemas.policy import WatchPolicy
-from tests.support.story import BASE, FREE, SHOP, Story, sha
-from tests.support.watched import Deaf, Watched
+from tests.support.stages import a_run, escalated, merging
+from tests.support.story import BASE, SHOP, Story, sha
+from tests.support.watched import STEP_SECONDS as STEP
+from tests.support.watched import Watched, alive, cleared, halts
 
 DECISION, ISSUE, SILENT, PROJECTION = 120, 1_200, 60, 120
 """The policy's seconds."""
-
-
-def alive(story: Story | None = None) -> tuple[Story, Watched]:
-    """A story with one agent that is there, and a watch on it."""
-    story = story or Story()
-    watch = Watched(story)
-    watch.fold.seen("dev-e-1", story.now)
-    return story, watch
-
-
-def halts(said: list[Event]) -> dict[Invariant, tuple[str, ...]]:
-    """The evidence of each halt."""
-    return {event.invariant: event.evidence for event in said if isinstance(event, HaltDetected)}
-
-
-def cleared(said: list[Event]) -> set[Invariant]:
-    return {event.invariant for event in said if isinstance(event, HaltCleared)}
 
 
 # ── who is well is left alone ────────────────────────────────────────────────
@@ -130,9 +83,6 @@ def test_of_an_issue_that_goes_its_way_nothing_is_said_however_long_each_step_ta
         assert watch.wait(DECISION - STEP) == [], "the conductor has its time"
     assert isinstance(story.rounds()[-1], IssueDone)
     assert watch.wait(3 * ISSUE) == []
-
-
-STEP = 10
 
 
 def test_what_rests_until_a_person_speaks_is_left_alone():
@@ -186,376 +136,6 @@ def test_a_conductor_that_does_nothing_is_told_of_once_and_when_it_goes_on():
     story.rounds()
     assert cleared(watch.look()) == {Invariant.FACT_WITHOUT_CONSEQUENCE, Invariant.ISSUE_UNANSWERED}
     assert watch.look() == []
-
-
-def a_run(story: Story) -> IssueRef:
-    issue = story.approve()
-    story.rounds()
-    story.start(issue)
-    story.rounds()
-    return issue
-
-
-def in_review(story: Story) -> IssueRef:
-    issue = a_run(story)
-    story.push(issue, "a")
-    story.rounds()
-    return issue
-
-
-def opened(story: Story) -> IssueRef:
-    issue = in_review(story)
-    story.open(issue, "a")
-    story.rounds()
-    return issue
-
-
-def merging(story: Story) -> IssueRef:
-    issue = opened(story)
-    story.check(issue, "a")
-    story.rounds()
-    return issue
-
-
-def escalated(story: Story) -> IssueRef:
-    issue = a_run(story)
-    for run in ("r-1", "r-2", "r-3"):
-        story.start(issue, run)
-        story.fail(issue, FailureKind.BUG, run=run)
-        story.rounds()
-    return issue
-
-
-def refused(story: Story) -> IssueRef:
-    issue = story.approve(repository=RepoRef("demo", "other"))
-    story.rounds()
-    return issue
-
-
-def claimed(story: Story) -> IssueRef:
-    issue = story.approve()
-    story.rounds()
-    return issue
-
-
-LARGE = Changes(files=1, lines=900, paths=("auth/login.py",))
-"""Held by two gates."""
-SHIPPED = Policy(delivery=Delivery(environment=Environment.STAGING, smoke=True, end_to_end=True, verified=True))
-STAGING = Environment.STAGING
-SMOKE_FAILED = [SmokeFailed(environment=STAGING, attempt=attempt, reason="no answer") for attempt in (1, 2, 3, 4)]
-PASSED = EndToEndPassed(passed=2, total=2, duration_ms=1)
-FAILED = EndToEndFailed(passed=1, failed=1, total=2, duration_ms=1)
-CONFIGURED = RepositoryConfigured(base_branch="main", base_sha=BASE, clone_url="x", check="true")
-
-
-def asked(story: Story) -> IssueRef:
-    """A run waits for an answer."""
-    issue = a_run(story)
-    story.say(Actor.DEV_E, issue, QuestionAsked(epoch=1, run="r-1", question="which?"))
-    story.rounds()
-    return issue
-
-
-def reviewing(story: Story) -> IssueRef:
-    """Rita was asked, and everything else is there."""
-    issue = merging(story)
-    assert [request.reviewer for request in story.said(ReviewRequested)] == ["rita"]
-    return issue
-
-
-def gated(story: Story) -> IssueRef:
-    issue = in_review(story)
-    story.open(issue, "a", LARGE)
-    story.check(issue, "a")
-    story.rounds()
-    assert len(story.said(GateTriggered)) >= 2
-    return issue
-
-
-def too_dear(story: Story) -> IssueRef:
-    """It has cost what it may before it was begun again."""
-    issue = story.approve()
-    story.rounds()
-    assert [gate.reason for gate in story.said(GateTriggered)] == [GateReason.BUDGET]
-    return issue
-
-
-def delivering(*so_far: Event) -> Callable[[Story], IssueRef]:
-    """Merged, and as far on its way as that; its forge has closed it by its merge."""
-
-    def before(story: Story) -> IssueRef:
-        issue = merging(story)
-        story.merge(issue)
-        story.rounds()
-        for fact in so_far:
-            story.say(Actor.CLI, issue, fact)
-            story.rounds()
-        story.say(Actor.LOCAL, issue, IssueWithdrawn(reason=Withdrawal.CLOSED, by="ada"))
-        return issue
-
-    return before
-
-
-def red(story: Story) -> IssueRef:
-    issue = a_run(story)
-    build(story, RunConclusion.FAILURE)
-    story.rounds()
-    return issue
-
-
-def build(story: Story, ended: RunConclusion, before: RunConclusion | None = None) -> None:
-    """A workflow ran on the base branch."""
-    kind = MainChecksPassed if ended is RunConclusion.SUCCESS else MainChecksFailed
-    said = kind(sha=sha("c"), workflow="ci", run="1", conclusion=ended, previous_conclusion=before)
-    story.say(Actor.LOCAL, SHOP, said)
-
-
-def more(story: Story, issue: IssueRef) -> BudgetRaised:
-    """Money for the issue."""
-    return BudgetRaised(scope=f"issue:{issue}", limit_usd=50, until=story.now + timedelta(days=1), by="ada")
-
-
-def says(data: Event, actor: Actor = Actor.CLI) -> Callable[[Story, IssueRef], object]:
-    return lambda story, issue: story.say(actor, issue, data)
-
-
-def answers(kind: type[GateApproved | GateRejected | GateBypassed]) -> Callable[[Story, IssueRef], object]:
-    return lambda story, issue: story.gate(kind, issue, "a")
-
-
-def gated_at_home(story: Story) -> IssueRef:
-    """Held, where the repository names who may let it through."""
-    story.add(SHOP, overrides=Overrides(approvers=("grace",)))
-    return gated(story)
-
-
-def shows_another(story: Story) -> IssueRef:
-    """A pull request is there, and does not show what was pushed."""
-    issue = in_review(story)
-    story.open(issue, "b")
-    story.rounds()
-    return issue
-
-
-def again(story: Story) -> IssueRef:
-    """Worked on once more, with its pull request open."""
-    issue = opened(story)
-    story.check(issue, "a", passed=False)
-    story.rounds()
-    story.start(issue, "r-2")
-    story.rounds()
-    return issue
-
-
-def earlier(story: Story, issue: IssueRef) -> None:
-    """What the forge tells late."""
-    now, story.now = story.now, story.now - timedelta(seconds=60)
-    story.say(Actor.LOCAL, issue, PullRequestClosed(pull_request=1))
-    story.now = now
-
-
-def reopened(story: Story, issue: IssueRef) -> None:
-    story.say(Actor.LOCAL, issue, PullRequestClosed(pull_request=1))
-    story.open(issue, "a")
-
-
-def nobody_has_quota(story: Story) -> IssueRef:
-    issue = reviewing(story)
-    story.quota("rob", 100, resets_at=story.now + timedelta(days=9))
-    return issue
-
-
-def tires(story: Story, issue: IssueRef) -> None:
-    story.abstain(issue, "a", "rita")
-    story.quota("rob", 100, resets_at=story.now + timedelta(days=9))
-
-
-@dataclass(frozen=True)
-class Fact:
-    """What happens then, on what rig."""
-
-    before: Callable[[Story], IssueRef]
-    happens: Callable[[Story, IssueRef], object]
-    policy: Policy = FREE
-    reviewers: tuple[str, ...] = ()
-
-
-DEPLOYED = Deployed(environment=STAGING, sha=sha("m1"))
-SMOKED = SmokePassed(environment=STAGING)
-DEAR = Policy(budget=Budget(run_usd=5, issue_usd=2))
-TWO = ("rita", "rob")
-FACTS: dict[str, Fact] = {
-    "approved": Fact(lambda story: IssueRef("demo", "shop", 1), lambda story, issue: story.approve()),
-    "work_started": Fact(claimed, lambda story, issue: story.start(issue)),
-    "work_failed": Fact(a_run, lambda story, issue: story.fail(issue, FailureKind.BUG)),
-    "work_pushed": Fact(a_run, lambda story, issue: story.push(issue, "a")),
-    "question_asked": Fact(a_run, says(QuestionAsked(epoch=1, run="r-1", question="which?"), Actor.DEV_E)),
-    "question_answered": Fact(asked, says(QuestionAnswered(epoch=1, run="r-1", answer="this", by="ada"))),
-    "pull_request_opened": Fact(in_review, lambda story, issue: story.open(issue, "a")),
-    "pull_request_closed": Fact(opened, says(PullRequestClosed(pull_request=1), Actor.LOCAL)),
-    "checks_passed": Fact(opened, lambda story, issue: story.check(issue, "a")),
-    "checks_failed": Fact(opened, lambda story, issue: story.check(issue, "a", passed=False)),
-    "review_passed": Fact(reviewing, lambda story, issue: story.review(issue, "a", "rita"), reviewers=TWO),
-    "review_disputed": Fact(
-        reviewing, lambda story, issue: story.review(issue, "a", "rita", passed=False), reviewers=TWO
-    ),
-    "review_abstained": Fact(reviewing, lambda story, issue: story.abstain(issue, "a", "rita"), reviewers=TWO),
-    "gate_approved": Fact(gated, answers(GateApproved)),
-    "gate_rejected": Fact(gated, answers(GateRejected)),
-    "gate_bypassed": Fact(gated, answers(GateBypassed)),
-    "merged": Fact(merging, lambda story, issue: story.merge(issue)),
-    "merge_refused": Fact(
-        merging, says(MergeRefused(head_sha=sha("a"), base_sha=BASE, reason=MergeRefusal.PROTECTED), Actor.LOCAL)
-    ),
-    "merge_conflicted": Fact(merging, says(MergeConflicted(head_sha=sha("a"), base_sha=BASE), Actor.LOCAL)),
-    "deployed": Fact(delivering(), says(DEPLOYED), SHIPPED),
-    "smoke_passed": Fact(delivering(DEPLOYED), says(SMOKED), SHIPPED),
-    "smoke_failed": Fact(delivering(DEPLOYED, *SMOKE_FAILED[:3]), says(SMOKE_FAILED[3]), SHIPPED),
-    "end_to_end_passed": Fact(delivering(DEPLOYED, SMOKED), says(PASSED), SHIPPED),
-    "end_to_end_failed": Fact(delivering(DEPLOYED, SMOKED), says(FAILED), SHIPPED),
-    "verified": Fact(
-        delivering(DEPLOYED, SMOKED, PASSED),
-        says(Verified(environment=STAGING, by="ada")),
-        SHIPPED,
-    ),
-    "reverted": Fact(
-        delivering(), says(Reverted(merge_sha=sha("m1"), revert_sha=sha("r"), by="ada"), Actor.LOCAL), SHIPPED
-    ),
-    "deadline_passed": Fact(a_run, lambda story, issue: story.deadline_passes(issue)),
-    "retry_requested": Fact(escalated, says(RetryRequested(by="ada"))),
-    "assign_requested": Fact(escalated, says(AssignRequested(to="dev-e", by="ada"))),
-    "revised": Fact(refused, says(IssueRevised(title="Again"))),
-    "configured": Fact(refused, lambda story, issue: story.say(Actor.LOCAL, issue.repository, CONFIGURED)),
-    "budget_raised": Fact(too_dear, lambda story, issue: story.say(Actor.CLI, FLEET, more(story, issue)), DEAR),
-    "main_checks_failed": Fact(a_run, lambda story, issue: build(story, RunConclusion.FAILURE)),
-    "main_checks_passed": Fact(red, lambda story, issue: build(story, RunConclusion.SUCCESS)),
-}
-"""Every type that ends a wait."""
-
-
-@pytest.mark.parametrize("fact", FACTS)
-def test_every_fact_that_ends_a_wait_must_be_followed_by_a_word(fact: str):
-    known = FACTS[fact]
-    story, watch = alive(Story(known.policy, reviewers=known.reviewers))
-    issue = known.before(story)
-    assert watch.wait(STEP) == []
-    known.happens(story, issue)
-    assert watch.wait(DECISION - STEP) == [], "the conductor has its time"
-    assert [line.split(" at ")[0] for line in halts(watch.wait(2 * STEP))[WITHOUT]] == [about(fact, issue)]
-    story.rounds()
-    assert cleared(watch.look()) == {WITHOUT}
-
-
-WITHOUT = Invariant.FACT_WITHOUT_CONSEQUENCE
-
-
-def about(fact: str, issue: IssueRef) -> str:
-    return f"{SHOP}, {fact} of ci" if fact.startswith("main_checks") else f"{issue}, {fact}"
-
-
-@pytest.mark.parametrize("fact", FACTS)
-def test_a_conductor_that_drops_a_delivery_and_goes_on_with_all_others_is_told_of(fact: str):
-    known = FACTS[fact]
-    story = Deaf(known.policy, reviewers=known.reviewers)
-    _, watch = alive(story)
-    issue = known.before(story)
-    watch.goes_on = True
-    assert watch.wait(STEP) == []
-    story.deaf = fact
-    known.happens(story, issue)
-    assert [line.split(" at ")[0] for line in halts(watch.wait(DECISION + STEP))[WITHOUT]] == [about(fact, issue)]
-    story.deaf = None
-    story.approve(7)
-    assert halts(watch.wait(DECISION + STEP)) == {}, "it hears of everything else"
-
-
-APPROVERS = replace(FREE, gates=Gates(approvers=("ada",)))
-DRIVEN = replace(FREE, tiers=Tiers(otherwise=Tier.T3))
-NOTHING: dict[str, Fact] = {
-    "a push of who does not own the work": Fact(
-        in_review, lambda story, issue: story.push(issue, "b", run="r-of-nobody")
-    ),
-    "another head is shown": Fact(in_review, lambda story, issue: story.open(issue, "b")),
-    "another head is checked": Fact(in_review, lambda story, issue: story.check(issue, "b")),
-    "a retry of what goes on": Fact(in_review, says(RetryRequested(by="ada"))),
-    "approved already": Fact(in_review, lambda story, issue: story.approve(issue.number)),
-    "an answer of somebody who may not": Fact(
-        gated, lambda story, issue: story.gate(GateApproved, issue, "a", by="eve"), APPROVERS
-    ),
-    "an answer of somebody who may elsewhere": Fact(
-        gated_at_home, lambda story, issue: story.gate(GateBypassed, issue, "a", by="ada"), APPROVERS
-    ),
-    "an answer at one of two gates": Fact(
-        gated, lambda story, issue: story.gate(GateApproved, issue, "a", reason=GateReason.SIZE)
-    ),
-    "an answer at a gate that nobody opened": Fact(
-        gated, lambda story, issue: story.gate(GateRejected, issue, "a", reason=GateReason.TIER)
-    ),
-    "an answer about another head": Fact(gated, lambda story, issue: story.gate(GateApproved, issue, "b")),
-    "an approval of what a person drives": Fact(
-        merging, lambda story, issue: story.gate(GateApproved, issue, "a"), DRIVEN
-    ),
-    "money for somebody else": Fact(
-        too_dear, lambda story, issue: story.say(Actor.CLI, FLEET, more(story, IssueRef("demo", "shop", 9))), DEAR
-    ),
-    "a question of who does not own the work": Fact(
-        a_run, says(QuestionAsked(epoch=1, run="r-9", question="which?"), Actor.DEV_E)
-    ),
-    "a question of an older epoch": Fact(
-        a_run, says(QuestionAsked(epoch=9, run="r-1", question="which?"), Actor.DEV_E)
-    ),
-    "an answer to nobody": Fact(a_run, says(QuestionAnswered(epoch=1, run="r-1", answer="this", by="ada"))),
-    "an answer to another": Fact(asked, says(QuestionAnswered(epoch=1, run="r-9", answer="this", by="ada"))),
-    "another pull request is closed": Fact(opened, says(PullRequestClosed(pull_request=9), Actor.LOCAL)),
-    "it was closed before it was shown": Fact(opened, earlier),
-    "closed, and shown again at once": Fact(opened, reopened),
-    "a pull request takes the place of one that was waited for": Fact(
-        shows_another, says(PullRequestClosed(pull_request=1, superseded_by=9), Actor.LOCAL)
-    ),
-    "closed while it is worked on": Fact(again, says(PullRequestClosed(pull_request=1), Actor.LOCAL)),
-    "an abstention of somebody who was not asked": Fact(
-        reviewing, lambda story, issue: story.abstain(issue, "a", "rob"), reviewers=TWO
-    ),
-    "an abstention while all others have used up their quota": Fact(
-        nobody_has_quota, lambda story, issue: story.abstain(issue, "a", "rita"), reviewers=TWO
-    ),
-    "an abstention, and then the others have none": Fact(reviewing, tires, reviewers=TWO),
-    "deployed elsewhere": Fact(
-        delivering(), says(Deployed(environment=Environment.PRODUCTION, sha=sha("m1"))), SHIPPED
-    ),
-    "something else was deployed": Fact(delivering(), says(Deployed(environment=STAGING, sha=sha("m2"))), SHIPPED),
-    "it answers before it was deployed": Fact(delivering(), says(SMOKED), SHIPPED),
-    "it was tested before it was deployed": Fact(delivering(), says(FAILED), SHIPPED),
-    "it did not answer at once": Fact(delivering(DEPLOYED), says(SMOKE_FAILED[0]), SHIPPED),
-    "the same attempt is told of again": Fact(delivering(DEPLOYED, *SMOKE_FAILED[:2]), says(SMOKE_FAILED[1]), SHIPPED),
-    "it is deployed again": Fact(delivering(DEPLOYED), says(DEPLOYED), SHIPPED),
-    "it was verified elsewhere": Fact(
-        delivering(DEPLOYED), says(Verified(environment=Environment.PRODUCTION, by="ada")), SHIPPED
-    ),
-    "another merge was taken out": Fact(
-        delivering(), says(Reverted(merge_sha=sha("m2"), revert_sha=sha("r"), by="ada"), Actor.LOCAL), SHIPPED
-    ),
-    "red as its parent was": Fact(
-        a_run, lambda story, issue: build(story, RunConclusion.FAILURE, RunConclusion.TIMED_OUT)
-    ),
-    "a build that was cancelled": Fact(a_run, lambda story, issue: build(story, RunConclusion.CANCELLED)),
-    "still red": Fact(red, lambda story, issue: build(story, RunConclusion.FAILURE)),
-    "green as ever": Fact(a_run, lambda story, issue: build(story, RunConclusion.SUCCESS)),
-}
-"""What is said, and the conductor rightly answers nothing."""
-
-
-@pytest.mark.parametrize("fact", NOTHING)
-def test_where_the_conductor_has_nothing_to_say_nothing_is_owed(fact: str):
-    known = NOTHING[fact]
-    story, watch = alive(Story(known.policy, reviewers=known.reviewers))
-    issue = known.before(story)
-    assert watch.wait(STEP) == []
-    known.happens(story, issue)
-    length = len(story.log)
-    story.rounds()
-    assert [word for word in story.log[length:] if not isinstance(word.data, Decided | FleetDeadlineSet)] == []
-    assert watch.wait(2 * DECISION) == []
 
 
 def test_what_was_taken_out_again_and_is_done_again_is_watched_again():
