@@ -11,8 +11,8 @@ from typing import Final
 
 from msgspec import Struct, field
 
-from conductor.watch.branches import Branch, checked, owe
-from conductor.watch.issue import Home, Issue, Law, Owed, Rest
+from conductor.watch.around import Around
+from conductor.watch.issue import Issue, Owed, Rest
 from conductor.watch.issues import at_home, dropped, hear, nobody_asked, reviewers_changed, unexplained
 from schemas import (
     Actor,
@@ -22,7 +22,6 @@ from schemas import (
     AgentLeft,
     AgentRef,
     AgentSilent,
-    AgentSuspended,
     BudgetRaised,
     CanaryIssued,
     CanaryReturned,
@@ -45,13 +44,9 @@ from schemas import (
     IssueDone,
     IssueRef,
     IssueWithdrawn,
-    MainChecksFailed,
-    MainChecksPassed,
-    Overrides,
     Paused,
     Policy,
     PolicyAdopted,
-    QuotaReported,
     Recorded,
     RepoEvent,
     RepoRef,
@@ -66,8 +61,6 @@ from schemas import (
 
 AWAY: Final = timedelta(seconds=30)
 """Whoever has not looked for so long (the machine slept, the server was away) begins to look anew."""
-USED_UP: Final = 100.0
-"""Percent of a quota."""
 _INERT: Final = Policy()
 """While none was adopted."""
 
@@ -134,10 +127,8 @@ class Fold(Struct):
     """Done, and taken out again: who depends on it may wait."""
     configured: dict[RepoRef, int] = field(default_factory=dict[RepoRef, int])
     """The repositories under the rig, and since which position."""
-    homes: dict[RepoRef, Home] = field(default_factory=dict[RepoRef, Home])
-    """What each says of itself."""
-    branches: dict[tuple[RepoRef, str], Branch] = field(default_factory=dict[tuple[RepoRef, str], Branch])
-    """By workflow."""
+    around: Around = field(default_factory=Around)
+    """What counts where issues live: repositories, their base branches, whose quota is used up."""
     heard: set[str] = field(default_factory=set[str])
     """Ids of what others said of repositories and of the rig."""
     pauses: set[str] = field(default_factory=set[str])
@@ -152,10 +143,6 @@ class Fold(Struct):
     changed: dict[str, int] = field(default_factory=dict[str, int])
     """Where what a deadline of the fleet follows from was said last: one that was decided before that may be void."""
     agents: dict[str, Replica] = field(default_factory=dict[str, Replica])
-    roles: dict[str, str] = field(default_factory=dict[str, str])
-    """Of every replica that ever joined."""
-    tired: dict[str, datetime] = field(default_factory=dict[str, datetime])
-    """Who has used up a quota, and since when, by their own clock."""
     presence: dict[str, Presence] = field(default_factory=dict[str, Presence])
     read_side: ReadSide = field(default_factory=ReadSide)
 
@@ -208,7 +195,7 @@ class Fold(Struct):
             if not isinstance(data, IssueApproved):
                 return  # a word about an issue that nobody approved
             issue = self.issues[ref] = Issue(ref)
-        hear(issue, said, self._law(ref.repository))
+        hear(issue, said, self.around.law(self.policy or _INERT, ref.repository))
         match data:
             case IssueDone():
                 del self.issues[ref]
@@ -223,50 +210,30 @@ class Fold(Struct):
             case _:
                 pass
 
-    def _law(self, repository: RepoRef) -> Law:
-        home = self.homes.get(repository)
-        names = home.reviewers if home is not None else ()
-        tired = any(name in names or self.roles.get(name) in names for name in self.tired)
-        return Law(self.policy or _INERT, home, tired)
-
     def owed(self) -> Iterator[tuple[IssueRef | RepoRef, Owed]]:
         """Every decision that is owed, and of what."""
         for issue in self.issues.values():
             if issue.owed is not None:
                 yield issue.ref, issue.owed
-        for (repository, _), branch in self.branches.items():
-            if branch.owed is not None:
-                yield repository, branch.owed
+        yield from self.around.owed()
 
     def _repository(self, ref: RepoRef, data: RepoEvent, said: Recorded) -> None:
+        self.around.repository(ref, data, said)
         match data:
-            case RepositoryAdded(reviewers=reviewers, overrides=overrides):
-                self.homes[ref] = Home(reviewers, overrides or Overrides())
+            case RepositoryAdded():
                 for issue in self._of(ref):
                     reviewers_changed(issue)
-            case RepositoryConfigured(reviewers=reviewers, overrides=overrides):
-                self.homes[ref] = Home(reviewers, overrides or Overrides())
+            case RepositoryConfigured():
                 self.configured[ref] = said.position
                 for issue in self._of(ref):
                     at_home(issue, said)
             case RepositoryRemoved():
                 self.configured.pop(ref, None)
-                self.homes.pop(ref, None)
-            case MainChecksFailed() | MainChecksPassed():
-                branch = checked(self.branches.get((ref, data.workflow)), said, data)
-                if branch is not None:
-                    self.branches[ref, data.workflow] = branch
             case _:
                 pass
 
     def _of(self, repository: RepoRef) -> Iterator[Issue]:
         return (issue for issue in self.issues.values() if issue.ref.repository == repository)
-
-    def _incident(self, key: tuple[RepoRef, str], said: Recorded, *, begins: bool) -> None:
-        branch = self.branches.get(key)
-        if branch is not None:
-            branch.incident = begins
-            owe(branch, said, f"{said.event.data.name()} of {key[1]}")
 
     def _untrue(self, issue: Issue) -> bool:
         """Whether the conductor has looked again, and lets an explanation stand of which it knows that it is over."""
@@ -284,11 +251,12 @@ class Fold(Struct):
 
     def _agent(self, name: str, data: AgentEvent, said: Recorded) -> None:
         known = self.agents.get(name)
-        self._quota(name, data, said)
+        if self.around.agent(name, data, said):
+            for issue in self.issues.values():
+                nobody_asked(issue)
         match data:
-            case AgentJoined(boot=boot, role=role):
+            case AgentJoined(boot=boot):
                 self.agents[name] = Replica(boot, said.stored_at, known.silent if known is not None else None)
-                self.roles[name] = role
             case AgentLeft(boot=boot) if known is not None and known.boot == boot:
                 del self.agents[name]
             case AgentSilent(since=since) if known is not None:
@@ -298,20 +266,6 @@ class Fold(Struct):
             case _:
                 if known is not None and said.event.actor not in (Actor.CONDUCTOR, Actor.WATCH):
                     known.alive = said.stored_at
-
-    def _quota(self, name: str, data: AgentEvent, said: Recorded) -> None:
-        """Whoever cannot be asked now: what was owed because another would not say is perhaps owed no more."""
-        time = said.event.time
-        match data:
-            case QuotaReported(five_hour_percent=hours, weekly_percent=week) if max(hours, week) < USED_UP:
-                if name in self.tired and time > self.tired[name]:
-                    del self.tired[name]
-            case QuotaReported() | AgentSuspended():
-                self.tired[name] = max(time, self.tired.get(name, time))
-                for issue in self.issues.values():
-                    nobody_asked(issue)
-            case _:
-                pass
 
     def _fleet(self, data: FleetEvent, said: Recorded) -> None:
         at = said.stored_at
@@ -325,10 +279,10 @@ class Fold(Struct):
                     if scope == f"issue:{issue.ref}":
                         dropped(issue, GateReason.BUDGET, said)
             case IncidentOpened(repository=repository, workflow=workflow):
-                self._incident((repository, workflow), said, begins=True)
+                self.around.incident((repository, workflow), said, begins=True)
             case IncidentClosed(fingerprint=fingerprint, repository=repository, workflow=workflow):
                 self._change(FleetDeadlineKind.INCIDENT, [fingerprint], said.position)
-                self._incident((repository, workflow), said, begins=False)
+                self.around.incident((repository, workflow), said, begins=False)
             case FleetDeadlineSet(kind=kind) if self.changed.get(kind, 0) <= self.through:
                 self.deadlines[kind, data.key] = data.at
             case FleetDeadlinePassed(kind=kind) if self.deadlines.get((kind, data.key)) == data.at:
