@@ -208,9 +208,7 @@ NOTHING: dict[str, Fact] = {
     "a question of who does not own the work": Fact(
         a_run, says(QuestionAsked(epoch=1, run="r-9", question="which?"), Actor.DEV_E)
     ),
-    "a question of another epoch": Fact(
-        a_run, says(QuestionAsked(epoch=9, run="r-1", question="which?"), Actor.DEV_E)
-    ),
+    "a question of another epoch": Fact(a_run, says(QuestionAsked(epoch=9, run="r-1", question="which?"), Actor.DEV_E)),
     "an answer to nobody": Fact(a_run, says(QuestionAnswered(epoch=1, run="r-1", answer="this", by="ada"))),
     "an answer to another": Fact(asked, says(QuestionAnswered(epoch=1, run="r-9", answer="this", by="ada"))),
     "another pull request is closed": Fact(opened, says(PullRequestClosed(pull_request=9), Actor.LOCAL)),
