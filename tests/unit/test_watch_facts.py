@@ -53,6 +53,7 @@ from tests.support.stages import (
     build,
     claimed,
     delivering,
+    delivering_at_home,
     earlier,
     escalated,
     gated,
@@ -69,7 +70,9 @@ from tests.support.stages import (
     says,
     shows_another,
     tires,
+    told_again,
     too_dear,
+    well_again,
 )
 from tests.support.story import BASE, FREE, SHOP, Story, sha
 from tests.support.watched import STEP_SECONDS as STEP
@@ -228,6 +231,7 @@ NOTHING: dict[str, Fact] = {
     "deployed elsewhere": Fact(
         delivering(), says(Deployed(environment=Environment.PRODUCTION, sha=sha("m1"))), SHIPPED
     ),
+    "deployed where the rig wants it, and the repository does not": Fact(delivering_at_home, says(DEPLOYED), SHIPPED),
     "something else was deployed": Fact(delivering(), says(Deployed(environment=STAGING, sha=sha("m2"))), SHIPPED),
     "it answers before it was deployed": Fact(delivering(), says(SMOKED), SHIPPED),
     "it was tested before it was deployed": Fact(delivering(), says(FAILED), SHIPPED),
@@ -245,6 +249,7 @@ NOTHING: dict[str, Fact] = {
     ),
     "a build that was cancelled": Fact(a_run, lambda story, issue: build(story, RunConclusion.CANCELLED)),
     "still red": Fact(red, lambda story, issue: build(story, RunConclusion.FAILURE)),
+    "red, delivered once more when it is well again": Fact(well_again, told_again),
     "green as ever": Fact(a_run, lambda story, issue: build(story, RunConclusion.SUCCESS)),
 }
 """What is said, and the conductor rightly answers nothing."""
