@@ -183,7 +183,9 @@ _FURTHER: list[tuple[Actor, Ref, Event]] = [
 
 _POLICIES = (
     Policy(),
+    Policy(budget=Budget(run_usd=0)),
     Policy(budget=Budget(run_usd=0), tiers=Tiers(otherwise=Tier.T2)),
+    Policy(budget=Budget(run_usd=5, issue_usd=2)),
     Policy(attempts_max=1, unassignments_max=1, delivery=Delivery(environment=Environment.STAGING, smoke=True)),
 )
 
@@ -193,7 +195,7 @@ def opening(seed: int) -> list[Envelope]:
 
     Each is said when the conductor has answered the one before."""
     some = Random(seed)  # noqa: S311 - a test's
-    reviewers = some.choice([(), ("review-e",), ("review-e", "ci")])
+    reviewers = some.choice([(), (), (), ("review-e",), ("review-e", "ci")])
     policy = some.choice(_POLICIES)
     adopted = PolicyAdopted(policy=policy, hash=policy.digest(), by="ada")
     said = [(Actor.CLI, FLEET, adopted), *_OPENING, *_FURTHER[: some.randint(0, len(_FURTHER))]]
