@@ -39,7 +39,7 @@ LARGE = Changes(files=1, lines=900, paths=("auth/login.py",))
 """Held by two gates."""
 SHIPPED = Policy(delivery=Delivery(environment=Environment.STAGING, smoke=True, end_to_end=True, verified=True))
 STAGING = Environment.STAGING
-SMOKE_FAILED = [SmokeFailed(environment=STAGING, attempt=attempt, reason="no answer") for attempt in (1, 2, 3)]
+SMOKE_FAILED = [SmokeFailed(environment=STAGING, attempt=attempt, reason="no answer") for attempt in (1, 2, 3, 4)]
 PASSED = EndToEndPassed(passed=2, total=2, duration_ms=1)
 FAILED = EndToEndFailed(passed=1, failed=1, total=2, duration_ms=1)
 CONFIGURED = RepositoryConfigured(base_branch="main", base_sha=BASE, clone_url="x", check="true")

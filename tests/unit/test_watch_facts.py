@@ -123,7 +123,7 @@ FACTS: dict[str, Fact] = {
     "merge_conflicted": Fact(merging, says(MergeConflicted(head_sha=sha("a"), base_sha=BASE), Actor.LOCAL)),
     "deployed": Fact(delivering(), says(DEPLOYED), SHIPPED),
     "smoke_passed": Fact(delivering(DEPLOYED), says(SMOKED), SHIPPED),
-    "smoke_failed": Fact(delivering(DEPLOYED, *SMOKE_FAILED[:2]), says(SMOKE_FAILED[2]), SHIPPED),
+    "smoke_failed": Fact(delivering(DEPLOYED, *SMOKE_FAILED[:3]), says(SMOKE_FAILED[3]), SHIPPED),
     "end_to_end_passed": Fact(delivering(DEPLOYED, SMOKED), says(PASSED), SHIPPED),
     "end_to_end_failed": Fact(delivering(DEPLOYED, SMOKED), says(FAILED), SHIPPED),
     "verified": Fact(
