@@ -353,3 +353,14 @@ def test_what_others_have_left_is_nothing_to_a_reviewer() -> None:
     assert story.said(ReviewRequested) == []
     assert story.said(IssueEscalated) == []
     story.ends()
+
+
+def test_money_that_a_policy_wants_set_aside_is_set_aside_for_what_runs_already() -> None:
+    story = Story(FREE)
+    ref = story.approve()
+    story.rounds()
+    story.start(ref)
+    story.rounds()
+    story.adopt(replace(FREE, budget=Budget(run_usd=1)))
+    assert kinds(story.rounds()) == ["BudgetReserved"]
+    story.ends()
