@@ -2,59 +2,67 @@
 
 from collections.abc import Iterable
 
-from conductor.projector.issues import IssueRow, Judgement
+from conductor.projector.issues import IssueRow, Standing
 from conductor.projector.roster import AgentRow
-from schemas import AgentLine, Envelope, IssueDetail, IssueLine, IssueRef, TimelineEntry, Verdict, summary
+from schemas import AgentLine, Envelope, IssueDetail, IssueLine, IssueRef, TimelineEntry, summary
 
 
 def issue_line(row: IssueRow) -> IssueLine:
     """An issue as a list shows it."""
+    now = _standing(row)
     return IssueLine(
         issue=row.issue,
-        state=row.state,
+        state=now.state,
         priority=row.priority,
         title=row.title,
-        agent=row.agent,
+        agent=now.agent,
         attempts=row.attempts,
-        waiting=row.waiting,
+        waiting=now.waiting,
         updated=row.updated,
     )
 
 
 def issue_detail(row: IssueRow, position: int, timeline: tuple[TimelineEntry, ...], earlier: int) -> IssueDetail:
     """An issue as a person wants it: verdicts are those about its current head."""
-    head = row.head_sha or ""
+    now = _standing(row)
     return IssueDetail(
         position=position,
         issue=row.issue,
-        state=row.state,
+        state=now.state,
         title=row.title,
         body=row.body,
         author=row.author,
         priority=row.priority,
         depends_on=row.depends_on,
         approved=row.approved,
-        waiting=row.waiting,
-        waits_for=row.waits_for,
-        epoch=row.ownership.epoch,
-        run=row.ownership.run,
-        agent=row.agent,
+        waiting=now.waiting,
+        waits_for=now.waits_for,
+        epoch=now.ownership.epoch,
+        run=now.ownership.run,
+        agent=now.agent,
         attempts=row.attempts,
         branch=row.branch,
-        pull_request=row.pull_request,
-        url=row.url,
-        head_sha=row.head_sha,
-        checks=_verdict(row.checks.get(head)),
-        reviews=tuple(found.verdict for found in row.reviews.get(head, {}).values()),
-        merge_sha=row.merge_sha,
-        findings=row.findings,
+        pull_request=now.pull_request,
+        url=row.pull_request_url,
+        head_sha=now.head_sha,
+        checks=now.checks,
+        reviews=now.reviews,
+        merge_sha=now.merge_sha,
+        findings=now.findings,
         refusal=row.refusal,
-        cycle=row.cycle,
+        cycle=now.cycle,
         escalation=row.escalation,
-        deadline=row.deadline,
+        deadline=now.deadline,
         timeline=timeline,
         earlier=earlier,
     )
+
+
+def _standing(row: IssueRow) -> Standing:
+    """Every row that is stored has it."""
+    if row.standing is None:
+        raise ValueError(f"the row of {row.issue} does not say where it stands")
+    return row.standing
 
 
 def timeline_entry(position: int, said: Envelope) -> TimelineEntry:
@@ -80,7 +88,3 @@ def agent_line(row: AgentRow, busy: Iterable[IssueRef]) -> AgentLine:
         joined=row.joined,
         left=row.left,
     )
-
-
-def _verdict(found: Judgement | None) -> Verdict | None:
-    return None if found is None else found.verdict

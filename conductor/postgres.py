@@ -32,6 +32,12 @@ _TROUBLE: Final = (
     OSError,
     TimeoutError,
 )
+_UNFIT: Final = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.ProgramLimitExceededError,
+    ValueError,  # a value that the client cannot say to the server
+)
 PAUSE_SECONDS: Final = (0.05, 2.0)
 """Before another attempt: at first, and at most; doubled in between."""
 STEADY_SECONDS: Final = 1.0
@@ -42,12 +48,16 @@ class PostgresAway(Exception):
     """PostgreSQL did not do what was asked: it is not there, it went, or it refuses; the message says which."""
 
 
+class Unfit(Exception):
+    """PostgreSQL is there, and refuses what it was given: the message says what is wrong with it."""
+
+
 class _Name(Struct):
     name: str
 
 
 class Session:
-    """One connection. Its methods raise PostgresAway."""
+    """One connection. Its methods raise PostgresAway, or Unfit for what no table takes."""
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
@@ -64,10 +74,10 @@ class Session:
         """As the server itself writes it: 18.6."""
         return str(self._connection.get_settings().server_version)
 
-    async def rows(self, name: str, shape: type[T], *arguments: object) -> list[T]:
+    async def rows(self, name: str, shape: type[T], *arguments: object, table: str | None = None) -> list[T]:
         """What the named statement finds, each row as a `shape` of its columns."""
         with _away():
-            found = await self._connection.fetch(statement(name), *arguments)
+            found = await self._connection.fetch(statement(name, table), *arguments)
         return [msgspec.convert(dict(row), shape) for row in found]
 
     async def row(self, name: str, shape: type[T], *arguments: object) -> T | None:
@@ -75,15 +85,15 @@ class Session:
         found = await self.rows(name, shape, *arguments)
         return found[0] if found else None
 
-    async def run(self, name: str, *arguments: object) -> None:
+    async def run(self, name: str, *arguments: object, table: str | None = None) -> None:
         """Executes the named statement."""
         with _away():
-            await self._connection.execute(statement(name), *arguments)
+            await self._connection.execute(statement(name, table), *arguments)
 
-    async def run_many(self, name: str, arguments: Sequence[Sequence[object]]) -> None:
-        """Executes the named statement once for each row of arguments, in one round trip."""
+    async def copy(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        """Writes new rows into rig.<table>, in bulk."""
         with _away():
-            await self._connection.executemany(statement(name), arguments)
+            await self._connection.copy_records_to_table(table, schema_name="rig", columns=columns, records=rows)
 
     @asynccontextmanager
     async def transaction(self, *, snapshot: bool = False) -> AsyncGenerator[None]:
@@ -215,11 +225,13 @@ async def until(end: asyncio.Event, work: Coroutine[None, None, None]) -> None:
 
 @contextmanager
 def _away() -> Generator[None]:
-    """Turns what asyncpg and the network raise into PostgresAway."""
+    """Turns what asyncpg and the network raise into PostgresAway, or Unfit."""
     try:
         yield
     except asyncpg.ClientConfigurationError:
         raise
+    except _UNFIT as error:
+        raise Unfit(f"PostgreSQL: {type(error).__name__}: {error}") from error
     except _TROUBLE as error:
         said = str(error) or "no answer in time"
         raise PostgresAway(f"PostgreSQL: {type(error).__name__}: {said}") from error

@@ -43,12 +43,12 @@ WAIT_SECONDS: Final = 3.0
 STATEMENT_SECONDS: Final = 1.5
 
 
-class _Model(Struct):
-    model: str
+class _Row(Struct):
+    row: str
 
 
 class _Listed(Struct):
-    model: str
+    row: str
     opened: int
 
 
@@ -63,13 +63,7 @@ class _InState(Struct):
 
 class _Busy(Struct):
     agent: str
-    owner: str
-    repo: str
-    number: int
-
-    @property
-    def issue(self) -> IssueRef:
-        return IssueRef(self.owner, self.repo, self.number)
+    issue: str
 
 
 class _Event(Struct):
@@ -135,8 +129,7 @@ class Desk:
         place, state = request.repository, request.state
         wanted = (
             request.after,
-            None if place is None else place.owner,
-            None if place is None else place.repo,
+            None if place is None else str(place),
             None if state is None else state.value,
             request.limit + 1,
         )
@@ -145,7 +138,7 @@ class Desk:
         page = found[: request.limit]
         return Issues(
             position=position,
-            issues=tuple(issue_line(msgspec.json.decode(row.model, type=IssueRow)) for row in page),
+            issues=tuple(issue_line(msgspec.json.decode(row.row, type=IssueRow)) for row in page),
             next=page[-1].opened if len(found) > len(page) else None,
         )
 
@@ -153,7 +146,7 @@ class Desk:
         """Everything about one issue; refused when nobody has approved it."""
         ref = request.issue
         async with self._reading(request.wait_for) as (session, position):
-            rows = await _models(session, IssueRow, "one_issue", ref.owner, ref.repo, ref.number)
+            rows = await _models(session, IssueRow, "one_issue", str(ref))
             if not rows:
                 raise Refused(f"there is no issue {ref} (as of position {position} of the log)")
             events = await session.rows("newest_events_about", _Event, branch(ref), request.timeline)
@@ -168,7 +161,9 @@ class Desk:
             busy = await session.rows("busy", _Busy)
         return Agents(
             position=position,
-            agents=tuple(agent_line(row, [at.issue for at in busy if at.agent == row.name]) for row in rows),
+            agents=tuple(
+                agent_line(row, [IssueRef.parse(at.issue) for at in busy if at.agent == row.name]) for row in rows
+            ),
         )
 
     @asynccontextmanager
@@ -204,7 +199,7 @@ class Desk:
 
 
 async def _models(session: Session, shape: type[T], name: str, *arguments: object) -> list[T]:
-    return [msgspec.json.decode(row.model, type=shape) for row in await session.rows(name, _Model, *arguments)]
+    return [msgspec.json.decode(row.row, type=shape) for row in await session.rows(name, _Row, *arguments)]
 
 
 async def _count(session: Session, name: str, *arguments: object) -> int:

@@ -164,7 +164,7 @@ from schemas.queries import (
     TimelineEntry,
     Verdict,
 )
-from schemas.refs import FLEET, AgentRef, FleetRef, IssueRef, Ref, RepoRef
+from schemas.refs import FLEET, AgentRef, ChatRef, FleetRef, IssueRef, MemoryRef, Ref, RepoRef
 from schemas.registry import BY_TYPE, EVENTS, by_name, by_type
 from schemas.repo import (
     AuditCompleted,
@@ -234,6 +234,7 @@ __all__ = [
     "CanaryIssued",
     "CanaryReturned",
     "Changes",
+    "ChatRef",
     "ChecksFailed",
     "ChecksPassed",
     "CommandBlocked",
@@ -307,6 +308,7 @@ __all__ = [
     "MemoryForgotten",
     "MemoryKind",
     "MemoryRead",
+    "MemoryRef",
     "MemoryUsed",
     "MemoryWritten",
     "MergeConflicted",

@@ -2,15 +2,22 @@
 
 The log is the truth: with Postgres away nothing is lost, and what is written can be dropped and written again. A log
 that is not the one that was read before is refused by name, never papered over.
+
+    model       what a table is              projection  all tables as one fold of the log
+    issues, roster, runs, judgements, talk, overviews    the tables
+    store       one batch, one transaction
 """
 
 import asyncio
 import logging
+from collections.abc import Mapping
 
 from bus import Bus, Reader, Stored, Unavailable
-from conductor.postgres import Session, keep_session
-from conductor.projector.store import check_contiguous, confirm, store, stored_position
+from conductor.postgres import Session, Unfit, keep_session
+from conductor.projector.projection import Poisoned, Projection
+from conductor.projector.store import add_poison, check_contiguous, confirm, poisoned, store, stored_position
 from machine.lifecycle import Lifecycle
+from schemas import Recorded
 
 __all__ = ["run_projector"]
 
@@ -27,9 +34,10 @@ async def run_projector(bus: Bus, lifecycle: Lifecycle, postgres_url: str) -> No
 
     async def project(session: Session) -> None:
         lifecycle.check("postgres", ok=True)
+        projector = _Projector(bus, session, lifecycle)
         while True:
             try:
-                await _project(bus, session, lifecycle)
+                await projector.project()
             except Unavailable as error:
                 log.warning("cannot read the log yet: %s", error)
                 await asyncio.sleep(PAUSE_SECONDS)
@@ -37,22 +45,56 @@ async def run_projector(bus: Bus, lifecycle: Lifecycle, postgres_url: str) -> No
     await keep_session(postgres_url, lifecycle, project, name="rig projector")
 
 
-async def _project(bus: Bus, session: Session, lifecycle: Lifecycle) -> None:
-    """From where the read side stands, until the read side is put back behind that."""
-    reached: int | None = await stored_position(session)
-    if reached:
-        await confirm(session, await bus.log.at(reached), reached)
-    async with bus.log.follow(after=reached) as reader:
-        lifecycle.ready()
-        while reached is not None:
-            batch = await _batch(reader)
-            check_contiguous(reached, batch)
-            reached = await store(session, batch)
+class _Projector:
+    """One session's work: a fold beside the tables."""
 
+    def __init__(self, bus: Bus, session: Session, lifecycle: Lifecycle) -> None:
+        self._bus = bus
+        self._session = session
+        self._lifecycle = lifecycle
+        self._batch_max = BATCH
 
-async def _batch(reader: Reader) -> list[Stored]:
-    """What is there now, at least one event."""
-    batch = [await reader.next()]
-    while not reader.caught_up and len(batch) < BATCH:
-        batch.append(await reader.next())
-    return batch
+    async def project(self) -> None:
+        """From where the tables stand, until they are put back behind that, or an event proves to be poison."""
+        reached: int | None = await stored_position(self._session)
+        if reached:
+            await confirm(self._session, await self._bus.log.at(reached), reached)
+        poison = await poisoned(self._session)
+        projection = await self._fold_to(reached or 0, poison)
+        async with self._bus.log.follow(after=reached or 0) as reader:
+            self._lifecycle.ready()
+            while reached is not None:
+                batch = await self._read(reader)
+                check_contiguous(reached, batch)
+                try:
+                    reached = await store(self._session, projection, batch, poison)
+                except Poisoned as error:
+                    await self._leave_out(error)
+                    return
+                except Unfit as error:
+                    if len(batch) == 1:
+                        await self._leave_out(Poisoned(batch[0].position, str(error)))
+                    self._batch_max = 1  # to find out which
+                    return
+                self._batch_max = BATCH
+
+    async def _fold_to(self, position: int, poison: Mapping[int, str]) -> Projection:
+        """The fold as the tables have it, from the log: what follows needs more than they hold."""
+        projection = Projection()
+        if position:
+            async for item in self._bus.log.replay(until=position):
+                said = item if isinstance(item, Recorded) and item.position not in poison else None
+                projection.catch_up(said, item.position)
+            projection.caught_up()
+        return projection
+
+    async def _leave_out(self, found: Poisoned) -> None:
+        log.error("the read side goes on without an event of the log that it cannot take: %s", found)
+        await add_poison(self._session, found)
+
+    async def _read(self, reader: Reader) -> list[Stored]:
+        """What is there now, at least one event."""
+        batch = [await reader.next()]
+        while not reader.caught_up and len(batch) < self._batch_max:
+            batch.append(await reader.next())
+        return batch

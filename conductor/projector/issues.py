@@ -1,24 +1,23 @@
-"""The read model of one issue: where it stands, as the facts in the log tell it. Pure.
+"""The read model of issues: what people and forges have said of each, and where the conductor's fold has brought it.
 
-It says what a person sees and decides nothing; the conductor has a fold of its own, made for deciding. Only the owner's
-work counts (schemas.Ownership), and of two verdicts about one head the source's later one.
+Where an issue stands is read off the very state that is decided on. Only words that no decision needs (titles, links)
+are folded here. Pure.
 """
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import TypeVar
 
-import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from conductor.projector.model import Model
+from conductor.state import Issue, State, dollars
+from conductor.state import Verdict as Judged
 from schemas import (
-    ChecksFailed,
-    ChecksPassed,
+    BudgetRaised,
     Deadline,
-    DeadlineKind,
-    DeadlinePassed,
-    DeadlineSet,
     EscalationReason,
-    GateRejected,
+    GateReason,
     IssueApproved,
     IssueAssigned,
     IssueDone,
@@ -28,308 +27,204 @@ from schemas import (
     IssueRefused,
     IssueRevised,
     IssueState,
-    IssueUnassigned,
-    IssueWaiting,
-    IssueWithdrawn,
-    MergeConflicted,
-    Merged,
-    MergeRefusal,
-    MergeRefused,
-    MergeRequested,
     Ownership,
     Priority,
-    PriorityChanged,
     PullRequestClosed,
     PullRequestOpened,
     PullRequestUpdated,
     Recorded,
     Refusal,
-    RetryRequested,
-    ReviewDisputed,
-    ReviewPassed,
-    Stopped,
+    RepoRef,
     Verdict,
     WaitingReason,
-    WorkFailed,
-    WorkPushed,
-    WorkStarted,
 )
 
 FINDINGS_MAX = 32_768
 """Characters of findings that are kept."""
+_ISSUE_SCOPE = "issue:"
 
 T = TypeVar("T")
 
 
-class Judgement(Struct):
-    """A verdict and what it found."""
+class OpenGate(Struct, frozen=True):
+    """A gate at which the issue waits for a person."""
 
-    verdict: Verdict
-    findings: str = ""
+    reason: GateReason
+    head_sha: str | None
+    since: datetime
+
+
+class Standing(Struct, frozen=True, kw_only=True):
+    """Where the conductor's fold has brought an issue."""
+
+    state: IssueState
+    since: datetime
+    """By the source's clock."""
+    ownership: Ownership
+    waiting: tuple[WaitingReason, ...]
+    waits_for: tuple[IssueRef, ...]
+    cycle: tuple[IssueRef, ...]
+    deadline: Deadline | None
+    role: str
+    agent: str | None
+    """Who works on it now."""
+    question: bool
+    """Whether a run waits for an answer."""
+    failed_attempts: int
+    findings: str
+    pull_request: int | None
+    head_sha: str | None
+    checks: Verdict | None
+    reviews: tuple[Verdict, ...]
+    """Both about the current head."""
+    gates: tuple[OpenGate, ...]
+    merge_sha: str | None
+    reverted: bool
+    spent_usd: float
+    committed_usd: float
+    """With what is set aside."""
 
 
 class IssueRow(Struct, kw_only=True):
-    """One issue. Stored whole as JSON beside the columns that are searched."""
+    """One issue."""
 
     issue: IssueRef
     opened: int
     """Position of its approval: the order in which issues are listed."""
-    position: int
-    """Position of the last event folded in."""
     approved: datetime
+    position: int
+    """Of the last event that changed the row."""
     updated: datetime
-    state: IssueState
     title: str
     body: str
     author: str
+    url: str
+    """Of the issue."""
     priority: Priority
     depends_on: tuple[IssueRef, ...]
-    waiting: tuple[WaitingReason, ...] = ()
-    waits_for: tuple[IssueRef, ...] = ()
-    ownership: Ownership = msgspec.field(default_factory=Ownership)
-    agent: str | None = None
+    labels: tuple[str, ...]
+    milestone: str | None
     attempts: int = 0
+    """The last assignment's."""
     branch: str | None = None
-    pull_request: int | None = None
-    url: str = ""
-    head_sha: str | None = None
-    checks: dict[str, Judgement] = {}
-    """By head."""
-    reviews: dict[str, dict[str, Judgement]] = {}
-    """By head, then by reviewer."""
-    merge_sha: str | None = None
-    findings: str = ""
+    pull_request_url: str = ""
     refusal: Refusal | None = None
-    cycle: tuple[IssueRef, ...] = ()
     escalation: EscalationReason | None = None
-    deadline: Deadline | None = None
+    standing: Standing | None = None
+    """None: not looked up yet."""
 
 
-def fold_issue(row: IssueRow | None, said: Recorded, reviewers: tuple[str, ...] = ()) -> IssueRow | None:
-    """The row after one event of its issue; it is changed in place. `reviewers` are those the repository names.
+def issues(state: State) -> Model[IssueRow]:
+    """The table, beside the conductor's fold that it follows."""
 
-    None: there is no such issue, because nobody has approved one. An event at or before the row's position is one
-    that it holds already, and changes nothing.
-    """
+    def keys(said: Recorded) -> Iterable[str]:
+        match said.event.about:
+            case IssueRef() as ref if isinstance(said.event.data, IssueApproved) or ref in state.issues:
+                return (str(ref),)
+            case RepoRef() as repository:
+                return [str(ref) for ref in state.issues if ref.repository == repository]
+            case _ if isinstance(said.event.data, BudgetRaised) and said.event.data.scope.startswith(_ISSUE_SCOPE):
+                key = said.event.data.scope.removeprefix(_ISSUE_SCOPE)
+                return (key,) if IssueRef.parse(key) in state.issues else ()
+            case _:
+                return ()
+
+    def finish(key: str, row: IssueRow) -> IssueRow:
+        issue = state.issues[IssueRef.parse(key)]
+        row.priority, row.depends_on, row.labels = issue.priority, issue.depends_on, issue.labels
+        row.milestone, row.standing = issue.milestone, standing(issue)
+        return row
+
+    return Model("issues", IssueRow, keys, fold_issue, finish)
+
+
+def standing(issue: Issue) -> Standing:
+    """What the conductor knows of an issue, for people."""
+    waiting, waits_for = issue.waiting or ((), ())
+    live = issue.deadline if issue.deadline is not None and not issue.deadline.passed else None
+    head = issue.head or ""
+    checks = issue.checks.get(head)
+    verdicts = issue.review().verdicts.items()
+    return Standing(
+        state=issue.state,
+        since=issue.since,
+        ownership=issue.ownership,
+        waiting=waiting,
+        waits_for=waits_for,
+        cycle=issue.cycle,
+        deadline=None if live is None else Deadline(kind=live.kind, at=live.at),
+        role=issue.role,
+        agent=issue.agent if issue.state is IssueState.IN_PROGRESS else None,
+        question=issue.question is not None,
+        failed_attempts=issue.attempts,
+        findings="" if issue.state is IssueState.DONE else _cut(issue.findings),
+        pull_request=issue.pull_request,
+        head_sha=issue.head,
+        checks=None if checks is None else _verdict(head, "checks", checks),
+        reviews=tuple(_verdict(head, reviewer, verdict) for reviewer, verdict in verdicts),
+        gates=tuple(OpenGate(reason, sha, issue.gates[reason, sha].since) for reason, sha in issue.open_gates),
+        merge_sha=issue.merge_sha,
+        reverted=issue.reverted,
+        spent_usd=dollars(sum(account.spent for account in issue.accounts.values())),
+        committed_usd=dollars(issue.committed),
+    )
+
+
+def _verdict(head: str, by: str, judged: Judged) -> Verdict:
+    return Verdict(passed=judged.passed, head_sha=head, base_sha=judged.base, by=by, at=judged.time)
+
+
+def fold_issue(key: str, row: IssueRow | None, said: Recorded) -> IssueRow | None:
+    """What is only told. None: there is no such issue, because nobody has approved one."""
     event = said.event.data
     if row is None:
-        return _approved(said, event) if isinstance(event, IssueApproved) else None
-    if said.position <= row.position or not isinstance(event, IssueEvent):
-        return row
-    before = row.state
-    _fold(row, said, event, reviewers)
-    if row.state is not before:
-        if not isinstance(event, DeadlineSet):
-            row.deadline = None
-        if row.state is not IssueState.QUEUED:
-            row.waiting, row.waits_for = (), ()
+        return _approved(IssueRef.parse(key), said, event) if isinstance(event, IssueApproved) else None
     row.position, row.updated = said.position, said.stored_at
+    if isinstance(event, IssueEvent):
+        _tell(row, event)
     return row
 
 
-def _approved(said: Recorded, event: IssueApproved) -> IssueRow:
-    about = said.event.about
-    if not isinstance(about, IssueRef):
-        raise TypeError(f"an approval about {about!r}, which is no issue")
+def _approved(ref: IssueRef, said: Recorded, event: IssueApproved) -> IssueRow:
     return IssueRow(
-        issue=about,
+        issue=ref,
         opened=said.position,
-        position=said.position,
         approved=said.stored_at,
+        position=said.position,
         updated=said.stored_at,
-        state=IssueState.QUEUED,
         title=event.title,
         body=event.body,
         author=event.author,
+        url=event.url,
         priority=event.priority,
         depends_on=event.depends_on,
+        labels=event.labels,
+        milestone=event.milestone,
     )
 
 
-def _fold(row: IssueRow, said: Recorded, event: IssueEvent, reviewers: tuple[str, ...]) -> None:
-    took_effect = row.ownership.apply(event)
+def _tell(row: IssueRow, event: IssueEvent) -> None:
     match event:
-        case IssueApproved() if row.state is IssueState.WITHDRAWN:
-            row.title, row.body, row.author = event.title, event.body, event.author
-            row.priority, row.depends_on = event.priority, event.depends_on
-            _reopen(row, IssueState.WITHDRAWN)
+        case IssueApproved():
+            row.title, row.body, row.author, row.url = event.title, event.body, event.author, event.url
         case IssueRevised():
-            row.title = _given(event.title, row.title)
-            row.body = _given(event.body, row.body)
-            row.priority = _given(event.priority, row.priority)
-            row.depends_on = _given(event.depends_on, row.depends_on)
-            _reopen(row, IssueState.REFUSED)
-        case PriorityChanged():
-            row.priority = event.priority
-        case RetryRequested():
-            _reopen(row, IssueState.ESCALATED, IssueState.STOPPED)
-        case Stopped():
-            _move(row, IssueState.STOPPED)
-        case IssueWithdrawn():
-            if row.state is not IssueState.DONE:
-                row.state = IssueState.WITHDRAWN
-        case IssueRefused():
-            row.refusal, row.cycle = event.reason, event.cycle
-            _move(row, IssueState.REFUSED)
-        case IssueWaiting():
-            _reopen(row, IssueState.REFUSED)  # what it was refused for has come
-            row.waiting, row.waits_for = event.reasons, event.waits_for
-        case IssueAssigned() if took_effect:
-            row.attempts = event.attempt
-            _reopen(row, IssueState.REFUSED)
-            _move(row, IssueState.ASSIGNED)
-        case IssueUnassigned() if took_effect:
-            _move(row, IssueState.QUEUED)
-        case GateRejected() if row.state is IssueState.GATED:
-            row.findings = _cut(event.note)
-        case WorkStarted() if took_effect:
-            row.agent = event.agent
-            _move(row, IssueState.IN_PROGRESS)
-        case WorkPushed() if took_effect:
-            row.head_sha = event.head_sha
-            _move(row, IssueState.IN_REVIEW)
-        case WorkFailed() if took_effect:
-            row.findings = _cut(f"{event.kind.replace('_', ' ')}: {event.detail}")
-            _move(row, IssueState.QUEUED)
-        case PullRequestOpened():
-            row.url = event.url
-            _head(row, event.pull_request, event.branch, event.head_sha, reviewers)
-        case PullRequestUpdated():
-            _head(row, event.pull_request, event.branch, event.head_sha, reviewers)
-        case PullRequestClosed() if event.pull_request == row.pull_request and row.merge_sha is None:
-            row.pull_request, row.branch, row.head_sha, row.url = None, None, None, ""
-        case ChecksPassed() | ChecksFailed():
-            _check(row, said, event)
-            _judge(row, reviewers)
-        case ReviewPassed() | ReviewDisputed():
-            _review(row, said, event)
-            _judge(row, reviewers)
-        case MergeRequested() if _concerns(row, event.head_sha):
-            _move(row, IssueState.MERGING)
-        case MergeConflicted() if _concerns(row, event.head_sha):
-            row.findings = _cut("\n".join(("merge conflict", *event.paths)))
-            _move(row, IssueState.MERGE_CONFLICT)
-        case MergeRefused() if _concerns(row, event.head_sha):
-            _merge_refused(row, event, reviewers)
-        case Merged():
-            row.merge_sha = event.merge_sha
-        case IssueDone():
-            row.merge_sha, row.attempts, row.findings = event.merge_sha, event.attempts, ""
-            row.state = IssueState.DONE
-        case IssueEscalated() if not row.state.final:
-            row.escalation, row.attempts = event.reason, event.attempts
-            row.findings = row.findings or event.summary
-            row.state = IssueState.ESCALATED
-        case DeadlineSet():
-            row.deadline = Deadline(kind=event.kind, at=event.at)
-            _move(row, _waits(row.state, event.kind))
-        case DeadlinePassed() if row.deadline == Deadline(kind=event.kind, at=event.at):
-            row.deadline = None
+            row.title, row.body = _given(event.title, row.title), _given(event.body, row.body)
+        case IssueAssigned(attempt=attempt):
+            row.attempts, row.refusal, row.escalation = attempt, None, None
+        case IssueDone(attempts=attempts):
+            row.attempts = attempts
+        case IssueRefused(reason=reason):
+            row.refusal = reason
+        case IssueEscalated(reason=reason, attempts=attempts):
+            row.escalation, row.attempts = reason, attempts
+        case PullRequestOpened(branch=branch, url=url):
+            row.branch, row.pull_request_url = branch, url
+        case PullRequestUpdated(branch=branch):
+            row.branch = branch
+        case PullRequestClosed():
+            row.branch, row.pull_request_url = None, ""
         case _:
-            return
-    if row.state is not IssueState.IN_PROGRESS:
-        row.agent = None
-
-
-def _waits(state: IssueState, kind: DeadlineKind) -> IssueState:
-    """The state that a deadline of this kind belongs to, where no other event says that it was entered."""
-    match kind:
-        case DeadlineKind.GATE:
-            return IssueState.GATED
-        case DeadlineKind.DEPLOY | DeadlineKind.SMOKE | DeadlineKind.END_TO_END | DeadlineKind.VERIFY:
-            return IssueState.DEPLOYING
-        case DeadlineKind.WAITING | DeadlineKind.BACKOFF if state is IssueState.GATED:
-            return IssueState.QUEUED
-        case DeadlineKind.PULL_REQUEST | DeadlineKind.CHECKS | DeadlineKind.REVIEW if state is IssueState.GATED:
-            return IssueState.IN_REVIEW
-        case _:
-            return state
-
-
-def _move(row: IssueRow, state: IssueState) -> None:
-    """A final state is left by a person's word alone, not by a decision or a report that came late."""
-    if not row.state.final:
-        row.state = state
-
-
-def _reopen(row: IssueRow, *states: IssueState) -> None:
-    if row.state in states:
-        row.state = IssueState.QUEUED
-        row.refusal, row.cycle, row.escalation = None, (), None
-
-
-def _head(row: IssueRow, pull_request: int, branch: str, head_sha: str, reviewers: tuple[str, ...]) -> None:
-    row.pull_request, row.branch, row.head_sha = pull_request, branch, head_sha
-    _judge(row, reviewers)
-
-
-def _concerns(row: IssueRow, head_sha: str) -> bool:
-    """Whether a word about merging this head is about the work that was pushed last, and nobody works on newer."""
-    return head_sha == row.head_sha and row.state in _PUSHED
-
-
-def _check(row: IssueRow, said: Recorded, event: ChecksPassed | ChecksFailed) -> None:
-    match event:
-        case ChecksPassed():
-            passed, findings = True, ""
-        case ChecksFailed():
-            passed, findings = (
-                False,
-                "\n\n".join(
-                    f"{check.name}: {check.conclusion.replace('_', ' ')}\n{check.excerpt}" for check in event.failed
-                ),
-            )
-    verdict = Verdict(
-        passed=passed, head_sha=event.head_sha, base_sha=event.base_sha, by=said.event.actor, at=said.event.time
-    )
-    known = row.checks.get(event.head_sha)
-    if known is None or known.verdict.at <= verdict.at:
-        row.checks[event.head_sha] = Judgement(verdict, _cut(findings))
-
-
-def _review(row: IssueRow, said: Recorded, event: ReviewPassed | ReviewDisputed) -> None:
-    match event:
-        case ReviewPassed():
-            passed, findings = True, ""
-        case ReviewDisputed():
-            passed, findings = False, "\n\n".join((f"{event.reviewer}: {event.summary}", *event.comments))
-    verdict = Verdict(passed=passed, head_sha=event.head_sha, by=event.reviewer, at=said.event.time)
-    of_head = row.reviews.setdefault(event.head_sha, {})
-    known = of_head.get(event.reviewer)
-    if known is None or known.verdict.at <= verdict.at:
-        of_head[event.reviewer] = Judgement(verdict, _cut(findings))
-
-
-_JUDGED = (IssueState.IN_REVIEW, IssueState.CHANGES_REQUESTED, IssueState.READY_TO_MERGE)
-_PUSHED = (*_JUDGED, IssueState.GATED, IssueState.MERGING, IssueState.MERGE_CONFLICT)
-
-
-def _judge(row: IssueRow, reviewers: tuple[str, ...]) -> None:
-    """The state that the verdicts about the current head add up to; work that goes on is not disturbed by them."""
-    if row.state not in _JUDGED or row.head_sha is None:
-        return
-    checks = row.checks.get(row.head_sha)
-    of_head = row.reviews.get(row.head_sha, {})
-    reviews = {reviewer: found for reviewer, found in of_head.items() if reviewer in reviewers}
-    against = [found for found in (checks, *reviews.values()) if found is not None and not found.verdict.passed]
-    if against:
-        row.findings = _cut("\n\n".join(found.findings for found in against))
-        row.state = IssueState.CHANGES_REQUESTED
-    elif checks is not None and (reviews or not reviewers):
-        row.state = IssueState.READY_TO_MERGE
-    else:
-        row.state = IssueState.IN_REVIEW
-
-
-def _merge_refused(row: IssueRow, event: MergeRefused, reviewers: tuple[str, ...]) -> None:
-    if event.reason in (MergeRefusal.BASE_MOVED, MergeRefusal.HEAD_MOVED):
-        checks = row.checks.get(event.head_sha)
-        if checks is not None and checks.verdict.base_sha == event.base_sha:
-            del row.checks[event.head_sha]  # it passed on a base that is the base no more
-    else:
-        row.findings = _cut(f"merge refused, {event.reason.replace('_', ' ')}: {event.detail}")
-    _move(row, IssueState.IN_REVIEW)
-    _judge(row, reviewers)
+            pass
 
 
 def _given(value: T | UnsetType, otherwise: T) -> T:

@@ -4,23 +4,35 @@ Whatever arrives twice changes nothing: a position that is stored is passed over
 said before (same id, same subject, same data) is recorded as a repetition and left out of the models.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from bus import LogChanged, Skipped, Stored
 from conductor.postgres import Session
-from conductor.projector.issues import IssueRow, fold_issue
-from conductor.projector.roster import AgentRow, RepositoryRow, fold_agent, fold_repository
-from schemas import AgentRef, Envelope, IssueRef, Recorded, RepoRef, branch, decode
+from conductor.projector.projection import Changes, Poisoned, Projection, Row
+from schemas import Envelope, Recorded, branch, decode
 
-K = TypeVar("K")
-T = TypeVar("T")
-
+_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
+"""Escaped in JSON, and not a backslash before a u."""
 REBUILD = "where this log is the right one, drop the read side (drop schema rig cascade) and it is written again"
+_EVENT_COLUMNS = (
+    "position",
+    "subject",
+    "stored_at",
+    "about",
+    "actor",
+    "type",
+    "id",
+    "time",
+    "body",
+    "repeats",
+    "skipped",
+    "raw",
+)
 
 
 class _Position(Struct):
@@ -39,14 +51,30 @@ class _Stored(Struct):
     skipped: str | None
 
 
-class _Model(Struct):
-    model: str
+class _Poison(Struct):
+    position: int
+    why: str
+
+
+class _KeyAndRow(Struct):
+    key: str
+    row: str
 
 
 async def stored_position(session: Session) -> int:
     """How far the log has been read; 0: nothing yet."""
     found = await session.row("position", _Position)
     return 0 if found is None else found.position
+
+
+async def poisoned(session: Session) -> dict[int, str]:
+    """The positions of events that the read side could not take, and why."""
+    return {row.position: row.why for row in await session.rows("poisoned", _Poison)}
+
+
+async def add_poison(session: Session, found: Poisoned) -> None:
+    """From now on the event is skipped."""
+    await session.run("add_poison", found.position, _clean(found.why))
 
 
 async def confirm(session: Session, found: Recorded | Skipped | None, at: int) -> None:
@@ -78,119 +106,119 @@ def check_contiguous(after: int, batch: Sequence[Stored]) -> None:
             raise LogChanged(f"the log goes from {before} to {position}: what stood between is missing")
 
 
-async def store(session: Session, batch: Sequence[Stored]) -> int | None:
+async def store(
+    session: Session, projection: Projection, batch: Sequence[Stored], poison: Mapping[int, str]
+) -> int | None:
     """Writes what is new of a batch in the log's order; returns the position that was reached.
 
     None: nothing was written, because the read side stands before the batch (another database, or an older copy of
-    it): read again from where it stands.
+    it): begin again from where it stands. After any error the projection is ahead of the tables: begin anew too.
     """
+    items = [(message, _read(message, poison)) for message in batch]
     async with session.transaction():
         locked = await session.row("lock_position", _Position)
         reached = 0 if locked is None else locked.position
-        fresh = [message for message in batch if message.position > reached]
+        if reached < projection.position:
+            return None
+        known = [entry for entry in items if entry[0].position <= reached]
+        for message, item in known:  # another projector has written these
+            projection.catch_up(item if isinstance(item, Recorded) else None, message.position)
+        if known:
+            projection.caught_up()
+        fresh = items[len(known) :]
         if not fresh:
             return reached
-        if fresh[0].position > reached + 1:
-            return None
-        said = await _record(session, fresh)
-        await _fold(session, said)
-        await session.run("set_position", fresh[-1].position)
-        await session.run("tell_position", str(fresh[-1].position))
-        return fresh[-1].position
+        news = await _record(session, fresh)
+        said = [item for _, item in fresh if isinstance(item, Recorded) and item.position in news]
+        rows = await _load(session, projection, said)
+        changes = projection.fold(_steps(fresh, news), rows)
+        await _write(session, changes)
+        last = fresh[-1][0].position
+        await session.run("set_position", last)
+        await session.run("tell_position", str(last))
+        return last
 
 
-async def _record(session: Session, batch: Sequence[Stored]) -> list[Recorded]:
-    """Writes one row for each position; returns the events that say something new."""
-    decoded = [(message, message.decoded()) for message in batch]
-    ids = [_clean(item.event.id) for _, item in decoded if isinstance(item, Recorded)]
-    first: dict[str, tuple[int, Envelope]] = {}
-    for found in await session.rows("first_said", _Said, ids):
+def _steps(
+    items: Iterable[tuple[Stored, Recorded | Skipped]], news: frozenset[int]
+) -> Iterable[tuple[int, Recorded | None, bool]]:
+    for message, item in items:
+        yield message.position, item if isinstance(item, Recorded) else None, message.position in news
+
+
+def _read(message: Stored, poison: Mapping[int, str]) -> Recorded | Skipped:
+    why = poison.get(message.position)
+    if why is None:
+        return message.decoded()
+    return Skipped(message.position, message.subject, why, message.body, message.stored_at)
+
+
+async def _record(session: Session, items: Sequence[tuple[Stored, Recorded | Skipped]]) -> frozenset[int]:
+    """Writes one row for each position; returns the positions of events that say something new."""
+    ids = [_clean(item.event.id) for _, item in items if isinstance(item, Recorded)]
+    before: dict[str, list[tuple[int, Envelope]]] = {}
+    for found in await session.rows("said_before", _Said, ids):
         event = decode(found.body.encode())
-        first[event.id] = (found.position, event)
+        before.setdefault(event.id, []).append((found.position, event))
     rows: list[tuple[object, ...]] = []
-    fresh: list[Recorded] = []
-    for message, item in decoded:
+    news: set[int] = set()
+    for message, item in items:
         where = (message.position, _clean(message.subject), message.stored_at)
         match item:
             case Skipped():
-                rows.append((*where, None, None, None, None, None, None, None, _clean(item.reason)))
+                rows.append((*where, *[None] * 7, _clean(item.reason), message.body))
             case Recorded(event=event):
-                known = first.setdefault(event.id, (item.position, event))
-                repeats = known[0] if known[0] != item.position and known[1].says_the_same(event) else None
+                known = before.setdefault(event.id, [])
+                repeats = next((at for at, said in known if said.says_the_same(event)), None)
                 if repeats is None:
-                    fresh.append(item)
+                    news.add(message.position)
+                    known.append((message.position, event))
                 about, body = branch(event.about), message.body.decode(errors="replace")
                 kind = event.data.wire_type()
-                rows.append((*where, about, event.actor, kind, _clean(event.id), event.time, body, repeats, None))
-    await session.run_many("insert_event", rows)
-    return fresh
+                rows.append((*where, about, event.actor, kind, _clean(event.id), event.time, body, repeats, None, None))
+    await session.copy("events", _EVENT_COLUMNS, rows)
+    return frozenset(news)
 
 
-async def _fold(session: Session, said: Sequence[Recorded]) -> None:
-    """Loads the rows that the events are about, folds the events into them, writes them back."""
-    refs = {item.event.about for item in said}
-    issues = await _issues(session, [ref for ref in refs if isinstance(ref, IssueRef)])
-    places = {ref.repository if isinstance(ref, IssueRef) else ref for ref in refs}
-    repositories = await _repositories(session, [ref for ref in places if isinstance(ref, RepoRef)])
-    agents = await _agents(session, [ref.agent for ref in refs if isinstance(ref, AgentRef)])
-    for item in said:
-        match item.event.about:
-            case IssueRef() as ref:
-                place = repositories.get(ref.repository)
-                reviewers = () if place is None else place.line.reviewers
-                _put(issues, ref, fold_issue(issues.get(ref), item, reviewers))
-            case RepoRef() as ref:
-                _put(repositories, ref, fold_repository(repositories.get(ref), item))
-            case AgentRef(name):
-                _put(agents, name, fold_agent(agents.get(name), item))
-            case _:
-                pass
-    await session.run_many(
-        "put_issue",
-        [
-            (*_key(ref.repository), ref.number, row.opened, row.state.value, row.agent, _json(row))
-            for ref, row in issues.items()
-        ],
-    )
-    await session.run_many(
-        "put_repository", [(*_key(ref), row.removed, _json(row)) for ref, row in repositories.items() if ref in refs]
-    )
-    await session.run_many("put_agent", [(_clean(name), row.left is None, _json(row)) for name, row in agents.items()])
+class _Loaded:
+    """The rows that a batch may ask for, as they stand."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, dict[str, Row]] = {}
+
+    def add(self, table: str, rows: dict[str, Row]) -> None:
+        self._rows[table] = rows
+
+    def get(self, table: str, key: str) -> Row | None:
+        return self._rows.get(table, {}).get(key)
 
 
-async def _issues(session: Session, refs: Sequence[IssueRef]) -> dict[IssueRef, IssueRow]:
-    columns = [[_clean(ref.owner) for ref in refs], [_clean(ref.repo) for ref in refs], [ref.number for ref in refs]]
-    return {row.issue: row for row in await _rows(session, "issue_rows", IssueRow, *columns)}
+async def _load(session: Session, projection: Projection, said: Sequence[Recorded]) -> _Loaded:
+    loaded, wanted = _Loaded(), projection.wanted(said)
+    for model in projection.models:
+        keys = wanted[model.table]
+        if keys:
+            found = await session.rows("load_rows", _KeyAndRow, [*map(_clean, keys)], table=model.table)
+            loaded.add(model.table, {row.key: msgspec.json.decode(row.row, type=model.row) for row in found})
+    return loaded
 
 
-async def _repositories(session: Session, refs: Sequence[RepoRef]) -> dict[RepoRef, RepositoryRow]:
-    columns = [[_clean(ref.owner) for ref in refs], [_clean(ref.repo) for ref in refs]]
-    return {row.line.repository: row for row in await _rows(session, "repository_rows", RepositoryRow, *columns)}
+async def _write(session: Session, changes: Changes) -> None:
+    for table, rows in changes.items():
+        put = [(_clean(key), as_json(row)) for key, row in rows.items() if row is not None]
+        gone = [_clean(key) for key, row in rows.items() if row is None]
+        if put:
+            await session.run("put_rows", [key for key, _ in put], [row for _, row in put], table=table)
+        if gone:
+            await session.run("drop_rows", gone, table=table)
 
 
-async def _agents(session: Session, names: Sequence[str]) -> dict[str, AgentRow]:
-    return {row.name: row for row in await _rows(session, "agent_rows", AgentRow, [_clean(name) for name in names])}
-
-
-async def _rows(session: Session, name: str, shape: type[T], *columns: Sequence[object]) -> list[T]:
-    if not columns[0]:
-        return []
-    return [msgspec.json.decode(row.model, type=shape) for row in await session.rows(name, _Model, *columns)]
-
-
-def _put(rows: dict[K, T], key: K, row: T | None) -> None:
-    if row is not None:
-        rows[key] = row
-
-
-def _key(ref: RepoRef) -> tuple[str, str]:
-    return _clean(ref.owner), _clean(ref.repo)
-
-
-def _json(row: Struct) -> str:
-    return msgspec.json.encode(row).decode()
+def as_json(row: Row) -> str:
+    """A row as its table holds it."""
+    text = msgspec.json.encode(row).decode()
+    return text if r"\u0000" not in text else _NUL.sub(r"\1\\ufffd", text)
 
 
 def _clean(text: str) -> str:
-    """PostgreSQL's text holds every character but one."""
+    """PostgreSQL's texts hold every character but one."""
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}")

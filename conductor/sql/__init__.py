@@ -13,9 +13,10 @@ def _statements() -> dict[str, str]:
     return dict(zip(parts[::2], map(str.strip, parts[1::2]), strict=True))
 
 
-def statement(name: str) -> str:
-    """The statement of that name. KeyError: queries.sql has none."""
-    return _statements()[name]
+def statement(name: str, table: str | None = None) -> str:
+    """The statement of that name, about a table where it is one for any. KeyError: queries.sql has none."""
+    found = _statements()[name]
+    return found if table is None else found.replace("{table}", table)
 
 
 def migrations() -> list[tuple[str, str]]:

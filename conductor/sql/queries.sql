@@ -35,38 +35,29 @@ select pg_notify('rig_position', $1::text);
 -- name: event_at
 select subject, body::text as body, skipped from rig.events where position = $1;
 
--- name: first_said
--- Where these ids were said first, and what was said.
+-- name: said_before
+-- What was said under these ids.
 select position, subject, body::text as body from rig.events where id = any($1::text[]) and repeats is null;
 
--- name: insert_event
-insert into rig.events (position, subject, stored_at, about, actor, type, id, time, body, repeats, skipped)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9::text::json, $10, $11);
+-- name: poisoned
+select position, why from rig.poison;
 
--- name: issue_rows
-select model::text from rig.issues
-join unnest($1::text[], $2::text[], $3::integer[]) as wanted (owner, repo, number) using (owner, repo, number);
+-- name: add_poison
+insert into rig.poison (position, why) values ($1, $2) on conflict (position) do nothing;
 
--- name: put_issue
-insert into rig.issues (owner, repo, number, opened, state, agent, model)
-values ($1, $2, $3, $4, $5, $6, $7::text::json)
-on conflict (owner, repo, number) do update
-set state = excluded.state, agent = excluded.agent, model = excluded.model;
+-- name: load_rows
+select key, row::text as row from rig.{table} where key = any($1::text[]);
 
--- name: agent_rows
-select model::text from rig.agents where name = any($1::text[]);
+-- name: all_rows
+select key, row::text as row from rig.{table};
 
--- name: put_agent
-insert into rig.agents (name, present, model) values ($1, $2, $3::text::json)
-on conflict (name) do update set present = excluded.present, model = excluded.model;
+-- name: put_rows
+insert into rig.{table} (key, row)
+select key, row::jsonb from unnest($1::text[], $2::text[]) as new (key, row)
+on conflict (key) do update set row = excluded.row;
 
--- name: repository_rows
-select model::text from rig.repositories
-join unnest($1::text[], $2::text[]) as wanted (owner, repo) using (owner, repo);
-
--- name: put_repository
-insert into rig.repositories (owner, repo, removed, model) values ($1, $2, $3, $4::text::json)
-on conflict (owner, repo) do update set removed = excluded.removed, model = excluded.model;
+-- name: drop_rows
+delete from rig.{table} where key = any($1::text[]);
 
 -- name: count_skipped
 select count(*) from rig.events where skipped is not null;
@@ -78,19 +69,18 @@ select state, count(*) as issues from rig.issues group by state;
 select count(*) from rig.agents where present;
 
 -- name: present_repositories
-select model::text from rig.repositories where not removed order by owner, repo limit $1;
+select row::text as row from rig.repositories where not removed order by key limit $1;
 
 -- name: list_issues
-select model::text, opened from rig.issues
+select row::text as row, opened from rig.issues
 where opened > $1
-  and ($2::text is null or owner = $2)
-  and ($3::text is null or repo = $3)
-  and ($4::text is null or state = $4)
+  and ($2::text is null or repository = $2)
+  and ($3::text is null or state = $3)
 order by opened
-limit $5;
+limit $4;
 
 -- name: one_issue
-select model::text from rig.issues where owner = $1 and repo = $2 and number = $3;
+select row::text as row from rig.issues where key = $1;
 
 -- name: newest_events_about
 select position, stored_at, subject, body::text as body from rig.events
@@ -102,7 +92,7 @@ limit $2;
 select count(*) from rig.events where about = $1 and repeats is null and skipped is null;
 
 -- name: list_agents
-select model::text from rig.agents order by name;
+select row::text as row from rig.agents order by key;
 
 -- name: busy
-select agent, owner, repo, number from rig.issues where agent is not null order by owner, repo, number;
+select agent, key as issue from rig.issues where agent is not null order by key;

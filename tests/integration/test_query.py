@@ -40,7 +40,7 @@ from schemas import (
     StatusRequest,
     Stopped,
 )
-from tests.support.readside import ISSUE, SHOP, projecting, reached, say
+from tests.support.readside import ISSUE, SHOP, decide, projecting, reached, say
 from tests.support.saying import assigned, pushed, started
 from tests.support.waiting import until
 
@@ -94,7 +94,7 @@ async def worked(rig: Rig) -> int:
     )
     await say(rig.forge, APPROVED)
     await say(rig.worker, AgentJoined(boot="b1", role="dev-e", provider="scripted", slots=2, version="0.1.0"))
-    await say(rig.conductor, assigned())
+    await decide(rig.conductor, assigned())
     await say(rig.worker, started())
     await say(rig.worker, pushed(head=HEAD))
     await say(
@@ -155,7 +155,7 @@ async def test_of_a_long_history_the_newest_events_are_told_and_the_rest_counted
 async def test_agents_are_shown_with_what_they_are_busy_with(rig: Rig) -> None:
     await say(rig.forge, APPROVED)
     await say(rig.worker, AgentJoined(boot="b1", role="dev-e", provider="scripted", slots=2, version="0.1.0"))
-    await say(rig.conductor, assigned())
+    await decide(rig.conductor, assigned())
     at_work = await say(rig.worker, started())
     (agent,) = (await rig.ask("agents", AgentsRequest(wait_for=at_work), Agents)).agents
     assert (agent.name, agent.role, agent.slots, agent.busy, agent.left) == ("dev-e-1", "dev-e", 2, (ISSUE,), None)

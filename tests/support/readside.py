@@ -3,14 +3,30 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
 
-from bus import Bus
+from bus import Bus, Expect
+from conductor.decide import RULES
 from conductor.projector import run_projector
+from conductor.shell import DECIDED_SUBJECT
 from machine.lifecycle import Lifecycle
-from schemas import AgentEvent, AgentRef, Draft, Event, IssueRef, RepoEvent, RepoRef
+from schemas import (
+    FLEET,
+    Actor,
+    AgentEvent,
+    AgentRef,
+    Decided,
+    Draft,
+    Event,
+    IssueRef,
+    RepoEvent,
+    RepoRef,
+    envelope,
+    event_id,
+)
 
 SHOP = RepoRef("demo", "shop")
 ISSUE = IssueRef("demo", "shop", 1)
@@ -26,6 +42,21 @@ async def say(bus: Bus, event: Event, *, issue: IssueRef = ISSUE, id: str = "") 
         case _:
             about = issue
     return await bus.log.publish(Draft(about=about, data=event), id or f"{type(event).__name__}-{issue.number}")
+
+
+async def decide(conductor: Bus, *events: Event, issue: IssueRef = ISSUE) -> int:
+    """Publishes a round of decisions about an issue behind the last one; the position of its last event."""
+    last, before = await conductor.log.last(), await conductor.log.last(DECIDED_SUBJECT)
+    through = 0 if last is None else last.position
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    decided = Decided(through=through, now=now, policy="", rules=RULES, count=len(events))
+    drafts = [Draft(about=FLEET, data=decided), *(Draft(about=issue, data=event) for event in events)]
+    batch = [
+        envelope(draft, id=event_id(Actor.CONDUCTOR, through, index), actor=Actor.CONDUCTOR, source="test", time=now)
+        for index, draft in enumerate(drafts)
+    ]
+    expect = Expect(DECIDED_SUBJECT, 0 if before is None else before.position)
+    return await conductor.log.append(batch, expect=expect) + len(events)
 
 
 @asynccontextmanager

@@ -1,0 +1,33 @@
+"""What a table of the read side is: rows under keys, and how one event changes one of them. Pure."""
+
+from collections.abc import Callable, Iterable
+from typing import Generic, TypeVar
+
+from msgspec import Struct
+
+from conductor.state import State
+from schemas import Recorded
+
+R = TypeVar("R", bound=Struct)
+
+
+class Model(Struct, Generic[R], frozen=True):
+    """One table: rig.<table> (key text primary key, row jsonb not null, and columns generated from it to search by)."""
+
+    table: str
+    row: type[R]
+    keys: Callable[[Recorded], Iterable[str]]
+    """Of the rows that an event changes."""
+    fold: Callable[[str, R | None, Recorded], R | None]
+    """(key, the row before, the event) → the row after; None: there is none. It may change the row in place."""
+    finish: Callable[[str, R], R] | None = None
+    """What the row takes from the conductor's fold, at the end of a batch."""
+
+
+class Overview(Struct, Generic[R], frozen=True):
+    """One table that follows from the conductor's fold as a whole, and is small."""
+
+    table: str
+    row: type[R]
+    rows: Callable[[State], dict[str, R]]
+    """All of them."""

@@ -1,0 +1,143 @@
+"""The read models of runs and of what they cost: what each said of itself, whoever owned the work. Pure.
+
+Money is counted in millionths of a US dollar, so that sums do not drift.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, date, datetime
+
+from msgspec import Struct
+
+from conductor.projector.model import Model
+from conductor.state import Micros, micros
+from schemas import (
+    CommandBlocked,
+    FailureKind,
+    IssueRef,
+    Recorded,
+    TokensUsed,
+    WorkFailed,
+    WorkPushed,
+    WorkStarted,
+)
+
+
+class Tokens(Struct, kw_only=True):
+    """What was used, summed."""
+
+    input: int = 0
+    output: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+    cost: Micros = 0
+    unpriced: int = 0
+    """Reports whose price nobody knows."""
+
+    def add(self, used: TokensUsed) -> None:
+        self.input += used.input
+        self.output += used.output
+        self.cache_read += used.cache_read
+        self.cache_write += used.cache_write
+        self.cost += micros(used.cost_usd or 0)
+        self.unpriced += used.cost_usd is None
+
+
+class RunRow(Struct, kw_only=True):
+    """One run of an agent on an issue."""
+
+    issue: IssueRef
+    run: str
+    epoch: int
+    agent: str | None = None
+    """None: it has not said yet that it began."""
+    provider: str = ""
+    model: str | None = None
+    branch: str = ""
+    session: str = ""
+    started: datetime | None = None
+    ended: datetime | None = None
+    pushed: str | None = None
+    """The head that it ended with."""
+    failed: FailureKind | None = None
+    detail: str = ""
+    blocked: int = 0
+    """Commands that a guard kept it from."""
+    tokens: Tokens
+
+
+class SpendRow(Struct, kw_only=True):
+    """What one run used of one model on one day (UTC)."""
+
+    day: date
+    issue: IssueRef
+    run: str
+    provider: str
+    model: str
+    tokens: Tokens
+
+
+def _runs_said(said: Recorded) -> Iterable[str]:
+    about = said.event.about
+    match said.event.data:
+        case (
+            WorkStarted(run=run)
+            | WorkPushed(run=run)
+            | WorkFailed(run=run)
+            | TokensUsed(run=run)
+            | CommandBlocked(run=run)
+        ):
+            return (f"{about}/{run}",)
+        case _:
+            return ()
+
+
+def fold_run(_: str, row: RunRow | None, said: Recorded) -> RunRow | None:
+    """The run after one of its own words, which may come in any order."""
+    event, issue = said.event.data, said.event.about
+    match event:
+        case WorkStarted() | WorkPushed() | WorkFailed() | TokensUsed() | CommandBlocked() if isinstance(
+            issue, IssueRef
+        ):
+            run = row or RunRow(issue=issue, run=event.run, epoch=event.epoch, tokens=Tokens())
+        case _:
+            return row
+    match event:
+        case WorkStarted():
+            run.agent, run.provider, run.model = event.agent, event.provider, event.model
+            run.branch, run.session, run.started = event.branch, event.session, said.event.time
+        case WorkPushed():
+            run.pushed, run.ended = event.head_sha, said.event.time
+        case WorkFailed():
+            run.failed, run.detail, run.ended = event.kind, event.detail, said.event.time
+        case TokensUsed():
+            run.tokens.add(event)
+        case CommandBlocked():
+            run.blocked += 1
+    return run
+
+
+def _spend_said(said: Recorded) -> Iterable[str]:
+    match said.event.data:
+        case TokensUsed(run=run, provider=provider, model=model):
+            return (f"{_day(said)}/{said.event.about}/{run}/{provider}/{model}",)
+        case _:
+            return ()
+
+
+def fold_spend(_: str, row: SpendRow | None, said: Recorded) -> SpendRow | None:
+    event, issue = said.event.data, said.event.about
+    if not isinstance(event, TokensUsed) or not isinstance(issue, IssueRef):
+        return row
+    spend = row or SpendRow(
+        day=_day(said), issue=issue, run=event.run, provider=event.provider, model=event.model, tokens=Tokens()
+    )
+    spend.tokens.add(event)
+    return spend
+
+
+def _day(said: Recorded) -> date:
+    return said.event.time.astimezone(UTC).date()
+
+
+RUNS = Model("runs", RunRow, _runs_said, fold_run)
+SPEND = Model("spend", SpendRow, _spend_said, fold_spend)
