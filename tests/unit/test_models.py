@@ -1,403 +1,393 @@
-"""The read models: what a person sees of an issue, an agent and a repository after each fact."""
+"""The read models: what a person sees of issues, runs, money, reviews, gates, replicas and conversations."""
 
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import msgspec
-from hypothesis import given
-from hypothesis import strategies as st
+import pytest
+from msgspec.structs import replace
 
-from conductor.projector.issues import FINDINGS_MAX, IssueRow, fold_issue
-from conductor.projector.roster import AgentRow, RepositoryRow, fold_agent, fold_repository
+from conductor.decide import RULES
+from conductor.projector.issues import FINDINGS_MAX, IssueRow
+from conductor.projector.judgements import Answer, GateRow, ReviewRow
+from conductor.projector.overviews import BudgetRow, IncidentRow, MilestoneRow, PauseRow, TrustRow
+from conductor.projector.past import Past
+from conductor.projector.projection import Poisoned
+from conductor.projector.roster import AgentRow, RepositoryRow
+from conductor.projector.runs import RunRow, SpendRow
+from conductor.projector.talk import EFFECTS, ChatRow, EffectRow
 from schemas import (
+    FLEET,
+    Actor,
     AgentCapacityChanged,
     AgentJoined,
     AgentLeft,
     AgentRef,
+    Budget,
+    BudgetRaised,
+    ChatRef,
     ChecksFailed,
-    ChecksPassed,
+    CommandBlocked,
+    CommandReceived,
     Conclusion,
-    Deadline,
-    DeadlineKind,
-    DeadlinePassed,
-    DeadlineSet,
-    Draft,
-    EscalationReason,
-    Event,
+    EffectRecorded,
     FailedCheck,
     FailureKind,
     GateApproved,
     GateReason,
-    GateRejected,
-    GateTriggered,
-    IssueApproved,
-    IssueDone,
-    IssueEscalated,
     IssueRef,
-    IssueRefused,
     IssueRevised,
     IssueState,
-    IssueUnassigned,
-    IssueWaiting,
-    IssueWithdrawn,
     LeaveReason,
-    MergeConflicted,
-    Merged,
-    MergeRefusal,
-    MergeRefused,
-    MergeRequested,
-    Priority,
-    PriorityChanged,
+    MainChecksFailed,
+    MessageReceived,
+    MessageSent,
+    Paused,
+    Policy,
     PullRequestClosed,
-    PullRequestOpened,
-    PullRequestUpdated,
     Recorded,
-    Ref,
-    Refusal,
-    RepoRef,
-    RepositoryAdded,
-    RepositoryConfigured,
     RepositoryRemoved,
-    RetryRequested,
-    ReviewDisputed,
-    ReviewPassed,
-    Stopped,
-    UnassignReason,
-    WaitingReason,
-    WorkFailed,
-    envelope,
+    RunConclusion,
+    SuspensionReason,
+    Tier,
+    Tiers,
+    decode,
 )
-from schemas.actors import MAY_SAY
-from tests.support.saying import assigned, pushed, started
-
-ISSUE = IssueRef("demo", "shop", 1)
-START = datetime(2026, 1, 1, tzinfo=UTC)
-BASE, BASE_2, HEAD, HEAD_2, MERGE = (digit * 40 for digit in "abcde")
-
-APPROVED = IssueApproved(title="Fix total", body="It is wrong.", author="ann")
-FAILED = FailedCheck(name="tests", conclusion=Conclusion.FAILURE, excerpt="1 failed")
-PASSED_ON_HEAD = ChecksPassed(head_sha=HEAD, base_sha=BASE, checks=("tests",))
-FAILED_ON_HEAD = ChecksFailed(head_sha=HEAD, base_sha=BASE, failed=(FAILED,))
-OPENED = PullRequestOpened(pull_request=7, url="file:///shop", branch="rig/1-fix", head_sha=HEAD, author="dev-e")
-MERGE_REQUESTED = MergeRequested(epoch=1, pull_request=7, head_sha=HEAD, base_sha=BASE)
-
-
-def recorded(position: int, about: Ref, event: Event, *, time: datetime | None = None) -> Recorded:
-    actor = next(role for role, events in MAY_SAY.items() if type(event) in events)
-    at = time or START + timedelta(seconds=position)
-    said = envelope(Draft(about=about, data=event), id=f"id-{position}", actor=actor, source="test", time=at)
-    return Recorded(position, START + timedelta(seconds=position), said)
-
-
-def issue_after(*events: Event, reviewers: tuple[str, ...] = ()) -> IssueRow:
-    row = None
-    for position, event in enumerate(events, 1):
-        row = fold_issue(row, recorded(position, ISSUE, event), reviewers)
-    assert row is not None
-    return row
-
-
-IN_REVIEW: Sequence[Event] = (APPROVED, assigned(), started(), pushed(), OPENED)
-
-
-def test_an_issue_goes_from_approved_to_done() -> None:
-    story: list[tuple[Event, IssueState]] = [
-        (APPROVED, IssueState.QUEUED),
-        (assigned(), IssueState.ASSIGNED),
-        (started(), IssueState.IN_PROGRESS),
-        (
-            WorkFailed(epoch=1, run="r-1", kind=FailureKind.CHECKS_FAILED, detail="test_total fails"),
-            IssueState.QUEUED,
-        ),
-        (assigned(2, 2), IssueState.ASSIGNED),
-        (started(2, "r-2"), IssueState.IN_PROGRESS),
-        (pushed(2, "r-2"), IssueState.IN_REVIEW),
-        (OPENED, IssueState.IN_REVIEW),
-        (PASSED_ON_HEAD, IssueState.READY_TO_MERGE),
-        (MERGE_REQUESTED, IssueState.MERGING),
-        (Merged(head_sha=HEAD, base_sha=BASE, merge_sha=MERGE), IssueState.MERGING),
-        (IssueDone(duration_minutes=1, attempts=2, merge_sha=MERGE), IssueState.DONE),
-    ]
-    row = None
-    for position, (event, state) in enumerate(story, 1):
-        row = fold_issue(row, recorded(position, ISSUE, event))
-        assert row is not None
-        assert row.state is state, event
-    assert row is not None
-    assert (row.attempts, row.merge_sha, row.pull_request, row.head_sha) == (2, MERGE, 7, HEAD)
-    assert (row.opened, row.position, row.findings) == (1, len(story), "")
-
-
-def test_the_agent_is_shown_while_it_works_and_no_longer() -> None:
-    assert issue_after(APPROVED, assigned(), started()).agent == "dev-e-1"
-    assert issue_after(APPROVED, assigned(), started(), started(run="r-2", agent="dev-e-2")).agent == "dev-e-2"
-    assert issue_after(APPROVED, assigned(), started(), pushed()).agent is None
-
-
-def test_what_another_run_than_the_owner_says_changes_nothing() -> None:
-    taken_over = (APPROVED, assigned(), started(), started(run="r-2", agent="dev-e-2"))
-    assert issue_after(*taken_over, pushed(run="r-1")).state is IssueState.IN_PROGRESS
-    assert issue_after(*taken_over, pushed(run="r-2")).state is IssueState.IN_REVIEW
-
-
-def test_waiting_says_why_until_the_issue_is_assigned() -> None:
-    waiting = IssueWaiting(reasons=(WaitingReason.DEPENDENCY,), since=START, waits_for=(IssueRef("demo", "shop", 9),))
-    row = issue_after(APPROVED, waiting)
-    assert (row.state, row.waiting) == (IssueState.QUEUED, (WaitingReason.DEPENDENCY,))
-    assert row.waits_for == (IssueRef("demo", "shop", 9),)
-    row = issue_after(APPROVED, waiting, assigned())
-    assert (row.waiting, row.waits_for) == ((), ())
-
-
-def test_an_assignment_taken_back_leaves_the_issue_queued() -> None:
-    back = IssueUnassigned(epoch=1, reason=UnassignReason.STALE)
-    assert issue_after(APPROVED, assigned(), back).state is IssueState.QUEUED
-    assert issue_after(APPROVED, assigned(), back, assigned(2), back).state is IssueState.ASSIGNED
-
-
-def test_failed_checks_of_the_current_head_ask_for_changes_and_keep_the_findings() -> None:
-    row = issue_after(*IN_REVIEW, FAILED_ON_HEAD)
-    assert (row.state, row.findings) == (IssueState.CHANGES_REQUESTED, "tests: failure\n1 failed")
-    row = issue_after(*IN_REVIEW, FAILED_ON_HEAD, assigned(2, 2), started(2, "r-2"), pushed(2, "r-2", HEAD_2))
-    assert (row.state, row.findings) == (IssueState.IN_REVIEW, "tests: failure\n1 failed")
-
-
-def test_a_verdict_on_an_older_commit_counts_for_nothing() -> None:
-    moved = PullRequestUpdated(pull_request=7, branch="rig/1-fix", head_sha=HEAD_2)
-    again = (assigned(2, 2), started(2, "r-2"), pushed(2, "r-2", HEAD_2), moved)
-    assert issue_after(*IN_REVIEW, PASSED_ON_HEAD, *again).state is IssueState.IN_REVIEW
-    assert issue_after(*IN_REVIEW, *again, FAILED_ON_HEAD).state is IssueState.IN_REVIEW
-
-
-def test_a_verdict_may_come_before_its_pull_request() -> None:
-    row = issue_after(APPROVED, assigned(), started(), PASSED_ON_HEAD, pushed(), OPENED)
-    assert row.state is IssueState.READY_TO_MERGE
-
-
-def test_of_two_verdicts_on_one_head_the_sources_later_one_wins() -> None:
-    row = issue_after(*IN_REVIEW)
-    late = recorded(6, ISSUE, PASSED_ON_HEAD, time=START + timedelta(hours=2))
-    early = recorded(7, ISSUE, FAILED_ON_HEAD, time=START + timedelta(hours=1))
-    fold_issue(row, late)
-    fold_issue(row, early)
-    assert row.state is IssueState.READY_TO_MERGE
-    fold_issue(row, recorded(8, ISSUE, FAILED_ON_HEAD, time=START + timedelta(hours=2)))
-    assert row.state is IssueState.CHANGES_REQUESTED
-
-
-def test_where_the_repository_names_reviewers_one_of_them_must_pass_the_head() -> None:
-    both = ("review-e", "ann")
-    passed = ReviewPassed(pull_request=7, head_sha=HEAD, reviewer="review-e")
-    by_another = ReviewPassed(pull_request=7, head_sha=HEAD, reviewer="somebody")
-    assert issue_after(*IN_REVIEW, PASSED_ON_HEAD, reviewers=both).state is IssueState.IN_REVIEW
-    assert issue_after(*IN_REVIEW, PASSED_ON_HEAD, by_another, reviewers=both).state is IssueState.IN_REVIEW
-    assert issue_after(*IN_REVIEW, passed, PASSED_ON_HEAD, reviewers=both).state is IssueState.READY_TO_MERGE
-
-
-def test_a_disputed_review_asks_for_changes_in_full() -> None:
-    dispute = ReviewDisputed(
-        pull_request=7, head_sha=HEAD, reviewer="review-e", summary="No tests.", comments=("total.py: untested",)
-    )
-    row = issue_after(*IN_REVIEW, PASSED_ON_HEAD, dispute, reviewers=("review-e",))
-    assert (row.state, row.findings) == (IssueState.CHANGES_REQUESTED, "review-e: No tests.\n\ntotal.py: untested")
-
-
-def test_when_the_base_has_moved_the_checks_are_awaited_anew() -> None:
-    moved = MergeRefused(head_sha=HEAD, base_sha=BASE, reason=MergeRefusal.BASE_MOVED)
-    asked = (*IN_REVIEW, PASSED_ON_HEAD, MERGE_REQUESTED, moved)
-    assert issue_after(*asked).state is IssueState.IN_REVIEW
-    on_new_base = ChecksPassed(head_sha=HEAD, base_sha=BASE_2, checks=("tests",))
-    assert issue_after(*asked, on_new_base).state is IssueState.READY_TO_MERGE
-
-
-def test_a_merge_that_a_person_must_make_possible_says_so() -> None:
-    dirty = MergeRefused(head_sha=HEAD, base_sha=BASE, reason=MergeRefusal.DIRTY_CHECKOUT, detail="cart.py")
-    row = issue_after(*IN_REVIEW, PASSED_ON_HEAD, MERGE_REQUESTED, dirty)
-    assert (row.state, row.findings) == (IssueState.READY_TO_MERGE, "merge refused, dirty checkout: cart.py")
-
-
-def test_a_merge_conflict_names_the_paths() -> None:
-    row = issue_after(*IN_REVIEW, MergeConflicted(head_sha=HEAD, base_sha=BASE, paths=("cart.py",)))
-    assert (row.state, row.findings) == (IssueState.MERGE_CONFLICT, "merge conflict\ncart.py")
-
-
-def test_a_closed_pull_request_is_forgotten_and_another_ones_close_is_not_about_it() -> None:
-    assert issue_after(*IN_REVIEW, PullRequestClosed(pull_request=7)).pull_request is None
-    assert issue_after(*IN_REVIEW, PullRequestClosed(pull_request=6)).pull_request == 7
-
-
-def test_an_escalated_issue_says_why_with_its_last_findings_until_another_try_is_asked_for() -> None:
-    escalated = IssueEscalated(reason=EscalationReason.ATTEMPTS, attempts=3, summary="short")
-    row = issue_after(*IN_REVIEW, FAILED_ON_HEAD, escalated)
-    assert (row.state, row.escalation, row.attempts) == (IssueState.ESCALATED, EscalationReason.ATTEMPTS, 3)
-    assert row.findings == "tests: failure\n1 failed"
-    row = issue_after(*IN_REVIEW, FAILED_ON_HEAD, escalated, RetryRequested(by="ann"))
-    assert (row.state, row.escalation) == (IssueState.QUEUED, None)
-
-
-def test_stopped_and_withdrawn_work_stays_so_whatever_comes_late() -> None:
-    for end, state in ((Stopped(by="ann"), IssueState.STOPPED), (IssueWithdrawn(by="ann"), IssueState.WITHDRAWN)):
-        late = (pushed(), OPENED, PASSED_ON_HEAD, MERGE_REQUESTED, assigned(2), started(2, "r-2"))
-        row = issue_after(APPROVED, assigned(), started(), end, *late)
-        assert (row.state, row.agent) == (state, None)
-
-
-def test_a_withdrawn_issue_comes_back_when_it_is_approved_again() -> None:
-    row = issue_after(APPROVED, IssueWithdrawn(by="ann"), IssueApproved(title="Other", author="bob"))
-    assert (row.state, row.title, row.opened) == (IssueState.QUEUED, "Other", 1)
-
-
-def test_approving_again_what_is_under_way_changes_nothing() -> None:
-    row = issue_after(APPROVED, assigned(), IssueApproved(title="Other", author="bob"))
-    assert (row.state, row.title) == (IssueState.ASSIGNED, "Fix total")
-
-
-def test_a_refused_issue_names_its_cycle_until_it_is_revised() -> None:
-    refused = IssueRefused(reason=Refusal.CYCLE, cycle=(ISSUE, IssueRef("demo", "shop", 2)))
-    row = issue_after(APPROVED, refused)
-    assert (row.state, row.refusal, len(row.cycle)) == (IssueState.REFUSED, Refusal.CYCLE, 2)
-    row = issue_after(APPROVED, refused, IssueRevised(depends_on=()))
-    assert (row.state, row.refusal, row.cycle, row.title) == (IssueState.QUEUED, None, (), "Fix total")
-
-
-def test_an_issue_refused_for_want_of_its_repository_goes_on_when_the_conductor_takes_it_up() -> None:
-    refused = IssueRefused(reason=Refusal.NO_SUCH_REPOSITORY)
-    waiting = IssueWaiting(reasons=(WaitingReason.CAPACITY,), since=START)
-    assert issue_after(APPROVED, refused, assigned()).state is IssueState.ASSIGNED
-    assert issue_after(APPROVED, refused, waiting).state is IssueState.QUEUED
-
-
-def test_a_person_changes_the_priority() -> None:
-    row = issue_after(APPROVED, PriorityChanged(priority=Priority.CRITICAL, by="ann"))
-    assert row.priority is Priority.CRITICAL
-
-
-def test_the_deadline_lives_until_it_passes_or_the_state_is_left() -> None:
-    at = START + timedelta(minutes=5)
-    due = DeadlineSet(kind=DeadlineKind.CLAIM, at=at)
-    assert issue_after(APPROVED, assigned(), due).deadline == Deadline(kind=DeadlineKind.CLAIM, at=at)
-    assert issue_after(APPROVED, assigned(), due, started()).deadline is None
-    passed = DeadlinePassed(kind=DeadlineKind.CLAIM, at=at)
-    assert issue_after(APPROVED, assigned(), due, passed).deadline is None
-    other = DeadlinePassed(kind=DeadlineKind.CLAIM, at=at + timedelta(seconds=1))
-    assert issue_after(APPROVED, assigned(), due, other).deadline is not None
-
-
-def test_a_gate_holds_the_issue_until_the_conductor_goes_on() -> None:
-    gate = GateTriggered(reason=GateReason.SIZE, head_sha=HEAD, detail="900 lines")
-    due = DeadlineSet(kind=DeadlineKind.GATE, at=START)
-    gated = (*IN_REVIEW, PASSED_ON_HEAD, gate, due)
-    row = issue_after(*gated)
-    assert (row.state, row.deadline) == (IssueState.GATED, Deadline(kind=DeadlineKind.GATE, at=START))
-    approved = GateApproved(reason=GateReason.SIZE, head_sha=HEAD, by="ann", note="read it")
-    assert issue_after(*gated, approved).state is IssueState.GATED, "whether ann may say so, the conductor knows"
-    assert issue_after(*gated, approved, MERGE_REQUESTED).state is IssueState.MERGING
-    rejected = GateRejected(reason=GateReason.SIZE, head_sha=HEAD, by="ann", note="split it")
-    row = issue_after(*gated, rejected, DeadlineSet(kind=DeadlineKind.WAITING, at=START))
-    assert (row.state, row.findings) == (IssueState.QUEUED, "split it")
-
-
-def test_what_is_merged_may_have_to_be_deployed() -> None:
-    merged = Merged(head_sha=HEAD, base_sha=BASE, merge_sha=MERGE)
-    due = DeadlineSet(kind=DeadlineKind.DEPLOY, at=START)
-    assert issue_after(*IN_REVIEW, PASSED_ON_HEAD, MERGE_REQUESTED, merged, due).state is IssueState.DEPLOYING
-
-
-def test_a_word_about_an_issue_that_nobody_approved_makes_none() -> None:
-    assert fold_issue(None, recorded(1, ISSUE, Stopped(by="ann"))) is None
-
-
-def test_findings_are_kept_up_to_a_limit() -> None:
-    failed = tuple(FailedCheck(name=f"c{n}", conclusion=Conclusion.FAILURE, excerpt="x" * 8_000) for n in range(5))
-    row = issue_after(*IN_REVIEW, ChecksFailed(head_sha=HEAD, base_sha=BASE, failed=failed))
-    assert row.findings.endswith("characters)")
-    assert len(row.findings) < FINDINGS_MAX + 50
-
-
-EVENTS: Sequence[Event] = (
-    *IN_REVIEW,
-    FAILED_ON_HEAD,
-    PASSED_ON_HEAD,
-    MERGE_REQUESTED,
-    Stopped(by="ann"),
-    RetryRequested(by="ann"),
-    IssueWithdrawn(by="ann"),
-    assigned(2, 2),
-    started(2, "r-2"),
-    pushed(2, "r-2", HEAD_2),
-    IssueEscalated(reason=EscalationReason.RUNS, attempts=0),
-    IssueDone(duration_minutes=1, attempts=1, merge_sha=MERGE),
-    IssueRefused(reason=Refusal.CYCLE),
-    IssueUnassigned(epoch=1, reason=UnassignReason.STUCK),
-)
-
-
-@given(st.lists(st.sampled_from(EVENTS), max_size=25))
-def test_whatever_the_log_holds_an_event_folded_twice_changes_nothing_and_the_row_survives_storage(
-    events: list[Event],
-) -> None:
-    once, twice = None, None
-    for position, event in enumerate([APPROVED, *events], 1):
-        said = recorded(position, ISSUE, event)
-        once = fold_issue(once, said)
-        for _ in range(2):
-            stored = msgspec.json.encode(fold_issue(twice, said))
-            twice = msgspec.json.decode(stored, type=IssueRow)
-        assert once == twice
-
-
-# ── agents and repositories ──────────────────────────────────────────────────
-
-
-def agent_after(*events: Event) -> AgentRow | None:
-    row = None
-    for position, event in enumerate(events, 1):
-        row = fold_agent(row, recorded(position, AgentRef("dev-e-1"), event))
-    return row
-
-
-def joined(boot: str) -> AgentJoined:
-    return AgentJoined(boot=boot, role="dev-e", provider="scripted", slots=1, version="0.1.0")
+from tests.support.recorded import read
+from tests.support.story import BASE, FREE, SHOP, Story, sha
+from tests.support.told_past import past, recorded, row
+
+ONE = AgentRef("dev-e-1")
+GENERAL = ChatRef("discord", "general")
+
+
+def issue_row(story: Story, ref: IssueRef) -> IssueRow:
+    return row(story, "issues", str(ref), IssueRow)
+
+
+def state(found: IssueRow) -> IssueState:
+    assert found.standing is not None
+    return found.standing.state
+
+
+# ── whatever is told ─────────────────────────────────────────────────────────
+
+
+LOGS = [
+    [Recorded(position, event.time, event) for position, event in enumerate(map(decode, map(bytes, log.events)), 1)]
+    for log in read(RULES)
+]
+
+
+def test_in_whatever_batches_a_log_is_read_the_rows_are_the_same() -> None:
+    for number, log in enumerate(LOGS):
+        at_once, in_parts, size = Past(), Past(), 1 + number % 5
+        at_once.fold(log)
+        for first in range(0, len(log), size):
+            in_parts.fold(log[first : first + size])
+        assert at_once.dump() == in_parts.dump()
+
+
+def test_what_is_said_again_changes_nothing() -> None:
+    for log in LOGS:
+        once, twice = Past(), Past()
+        once.fold(log)
+        twice.fold(log)
+        twice.fold(Recorded(len(log) + said.position, said.stored_at, said.event) for said in log)
+        assert once.dump() == twice.dump()
+
+
+def test_an_issue_stands_where_the_conductor_has_it() -> None:
+    seen: set[IssueState] = set()
+    for log in LOGS:
+        found = Past()
+        for said in log:
+            found.fold([said])
+            shown = found.tables.get("issues", str(said.event.about))
+            if isinstance(shown, IssueRow):
+                assert msgspec.json.decode(msgspec.json.encode(shown), type=IssueRow) == shown, "it survives storage"
+                seen.add(state(shown))
+    assert seen >= {*IssueState} - {IssueState.READY_TO_MERGE}
+
+
+def test_what_no_model_can_take_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    story = Story()
+    story.approve()
+
+    def fails(*_: object) -> None:
+        raise ZeroDivisionError("one too many")
+
+    monkeypatch.setattr("conductor.projector.projection.EFFECTS", replace(EFFECTS, fold=fails))
+    story.say(Actor.LOCAL, IssueRef("demo", "shop", 1), EffectRecorded(effect="merge", key="1", outcome="done"))
+    with pytest.raises(Poisoned, match=rf"position {len(story.log)}: ZeroDivisionError: one too many"):
+        past(story)
+    left_out = Past(poison=[len(story.log)])
+    left_out.fold(recorded(story))
+    assert left_out.position == len(story.log)
+    assert left_out.dump()["issues"].keys() == {"demo/shop#1"}
+
+
+# ── issues ───────────────────────────────────────────────────────────────────
+
+
+def test_an_issue_from_its_approval_to_its_end() -> None:
+    story = Story(reviewers=("review-e",))
+    ref = story.approve(body="It is wrong.", url="https://example.org/1", labels=("bug",), milestone="1.0")
+    story.rounds()
+    shown = issue_row(story, ref)
+    assert (state(shown), shown.title, shown.body, shown.url) == (
+        "assigned", "Issue 1", "It is wrong.", "https://example.org/1",
+    )  # fmt: skip
+    assert (shown.labels, shown.milestone, shown.author) == (("bug",), "1.0", "ada")
+    story.start(ref)
+    story.fail(ref, FailureKind.CHECKS_FAILED, "test_total fails")
+    story.to_review(ref, "h1", "r-2")
+    shown = issue_row(story, ref)
+    assert shown.standing is not None
+    assert (shown.attempts, shown.standing.failed_attempts, shown.standing.findings) == (2, 1, "test_total fails")
+    assert (shown.branch, shown.standing.pull_request, shown.standing.head_sha) == ("rig/1-fix", 1, sha("h1"))
+    story.check(ref, "h1")
+    story.review(ref, "h1")
+    story.rounds()
+    shown = issue_row(story, ref)
+    assert shown.standing is not None
+    assert shown.standing.checks is not None
+    assert shown.standing.checks.passed
+    assert [(review.by, review.passed) for review in shown.standing.reviews] == [("review-e", True)]
+    story.merge(ref)
+    story.rounds()
+    shown = issue_row(story, ref)
+    assert shown.standing is not None
+    assert (state(shown), shown.standing.merge_sha, shown.standing.findings) == ("done", sha("m1"), "")
+    assert shown.opened == next(at for at, said in enumerate(story.log, 1) if said.about == ref)
+
+
+def test_an_issue_that_changed_is_shown_as_it_is_now() -> None:
+    story = Story()
+    ref = story.approve()
+    story.say(Actor.LOCAL, ref, IssueRevised(title="Another", body="More", labels=("wip",)))
+    shown = issue_row(story, ref)
+    assert (shown.title, shown.body, shown.labels) == ("Another", "More", ("wip",))
+    story.to_review(ref)
+    story.say(Actor.LOCAL, ref, PullRequestClosed(pull_request=1))
+    shown = issue_row(story, ref)
+    assert (shown.branch, shown.pull_request_url) == (None, "")
+
+
+def test_who_works_on_it_is_shown_only_while_somebody_does() -> None:
+    story = Story()
+    ref = story.approve()
+    story.rounds()
+    story.start(ref)
+    shown = issue_row(story, ref).standing
+    assert shown is not None
+    assert shown.agent == "dev-e-1"
+    story.fail(ref, FailureKind.GUARD)
+    story.rounds()
+    shown = issue_row(story, ref).standing
+    assert shown is not None
+    assert (shown.agent, [gate.reason for gate in shown.gates]) == (None, [GateReason.GUARD])
+
+
+def test_long_findings_are_cut_and_say_so() -> None:
+    story = Story()
+    ref = story.approve()
+    story.to_review(ref)
+    failed = [FailedCheck(name=f"c{n}", conclusion=Conclusion.FAILURE, excerpt="x" * 8_000) for n in range(5)]
+    story.say(Actor.LOCAL, ref, ChecksFailed(head_sha=sha("h1"), base_sha=BASE, failed=tuple(failed)))
+    shown = issue_row(story, ref).standing
+    assert shown is not None
+    found, _, cut = shown.findings.rpartition("\n")
+    assert (len(found), cut) == (FINDINGS_MAX, "… (cut: 40064 characters)")
+
+
+def test_a_word_about_an_issue_that_nobody_approved_makes_no_row() -> None:
+    story = Story()
+    story.say(Actor.LOCAL, IssueRef("demo", "shop", 9), IssueRevised(title="?"))
+    assert "issues" not in past(story).dump()
+
+
+# ── runs and money ───────────────────────────────────────────────────────────
+
+
+def test_a_run_and_what_it_cost() -> None:
+    story = Story(Policy(budget=Budget(run_usd=2)))
+    ref = story.approve()
+    story.rounds()
+    story.spend(ref, 0.25)  # said before its claim was read
+    story.start(ref)
+    story.spend(ref, None)
+    story.say(Actor.DEV_E, ref, CommandBlocked(epoch=1, run="r-1", command="git push -f", rule="no force"))
+    story.push(ref, "h1")
+    run = row(story, "runs", f"{ref}/r-1", RunRow)
+    assert (run.agent, run.epoch, run.provider, run.pushed, run.blocked) == ("dev-e-1", 1, "scripted", sha("h1"), 1)
+    assert (run.tokens.cost, run.tokens.unpriced, run.failed) == (250_000, 1, None)
+    spend = row(story, "spend", f"2026-01-01/{ref}/r-1/any/", SpendRow)
+    assert (spend.day.isoformat(), spend.tokens.cost, spend.tokens.unpriced) == ("2026-01-01", 250_000, 1)
+    budget = row(story, "budgets", "day", BudgetRow)
+    assert (budget.reserved_usd, budget.spent_usd) == (2.0, 0.0), "what nobody knows the price of counts as set aside"
+    shown = issue_row(story, ref).standing
+    assert shown is not None
+    assert (shown.spent_usd, shown.committed_usd) == (0.25, 2.0)
+
+
+def test_a_run_that_failed() -> None:
+    story = Story()
+    ref = story.approve()
+    story.rounds()
+    story.start(ref)
+    story.later(60)
+    story.fail(ref, FailureKind.STALLED, "silent for 10 minutes")
+    run = row(story, "runs", f"{ref}/r-1", RunRow)
+    assert (run.failed, run.detail, run.pushed) == (FailureKind.STALLED, "silent for 10 minutes", None)
+    assert run.started is not None
+    assert run.ended == run.started + timedelta(seconds=60)
+
+
+def test_a_budget_that_people_have_raised() -> None:
+    story = Story()
+    until = story.now + timedelta(hours=1)
+    story.say(Actor.CLI, FLEET, BudgetRaised(scope="day", limit_usd=70, until=until, by="ada"))
+    budget = row(story, "budgets", "day", BudgetRow)
+    assert (budget.raised_to_usd, budget.raised_until) == (70.0, until)
+    story.rounds()
+    story.time_passes(3_600)
+    assert "budgets" not in past(story).dump()
+
+
+# ── reviews and gates ────────────────────────────────────────────────────────
+
+
+def test_a_review_is_asked_for_and_the_later_answer_counts() -> None:
+    story = Story(reviewers=("review-e",))
+    ref = story.approve()
+    story.to_review(ref)
+    story.check(ref, "h1")
+    story.rounds()
+    asked = row(story, "reviews", f"{ref}/{sha('h1')}/review-e", ReviewRow)
+    assert (asked.iteration, asked.answer) == (1, None)
+    story.later(10)
+    story.review(ref, "h1", passed=False, text="And if it is 0?")
+    story.later(-5)
+    story.review(ref, "h1")
+    answered = row(story, "reviews", f"{ref}/{sha('h1')}/review-e", ReviewRow)
+    assert (answered.answer, answered.summary) == (Answer.DISPUTED, "And if it is 0?")
+
+
+def test_a_gate_and_what_people_answered() -> None:
+    story = Story()
+    ref = story.approve(labels=("wip",))
+    story.to_review(ref)
+    story.check(ref, "h1")
+    story.rounds()
+    story.deadline_passes(ref)
+    story.rounds()
+    story.gate(GateApproved, ref, "h1", note="it is ready")
+    gate = row(story, "gates", f"{ref}/{sha('h1')}/policy", GateRow)
+    assert (gate.detail, gate.reminded) == ("labelled wip", 1)
+    assert [(said.answer, said.by, said.note) for said in gate.answers] == [(Answer.APPROVED, "ada", "it is ready")]
+    assert past(story).dump()["gates"].keys() == {f"{ref}/{sha('h1')}/policy"}, "one word, for the gates that are open"
+
+
+# ── replicas and repositories ────────────────────────────────────────────────
+
+
+def agent_row(story: Story) -> AgentRow:
+    return row(story, "agents", "dev-e-1", AgentRow)
 
 
 def test_an_agent_joins_takes_more_and_leaves() -> None:
-    row = agent_after(joined("b1"), AgentCapacityChanged(boot="b1", slots=3))
-    assert row is not None
-    assert (row.name, row.role, row.slots, row.left) == ("dev-e-1", "dev-e", 3, None)
-    row = agent_after(joined("b1"), AgentLeft(boot="b1", reason=LeaveReason.STOPPED))
-    assert row is not None
-    assert row.left == START + timedelta(seconds=2)
+    story = Story()
+    story.say(Actor.DEV_E, ONE, AgentCapacityChanged(boot="b1", slots=3, degraded=("disk",)))
+    shown = agent_row(story)
+    assert (shown.name, shown.role, shown.slots, shown.degraded, shown.left) == (
+        "dev-e-1", "dev-e", 3, ("disk",), None,
+    )  # fmt: skip
+    story.say(Actor.DEV_E, ONE, AgentLeft(boot="b1", reason=LeaveReason.STOPPED))
+    assert agent_row(story).left == story.now
 
 
 def test_an_agent_that_joins_again_takes_its_place_back_and_its_earlier_life_is_not_heard() -> None:
-    row = agent_after(joined("b1"), joined("b2"), AgentLeft(boot="b1", reason=LeaveReason.FAILED))
-    assert row is not None
-    assert (row.boot, row.left) == ("b2", None)
+    story = Story()
+    story.join("dev-e-1", boot="b2")
+    story.say(Actor.DEV_E, ONE, AgentLeft(boot="b1", reason=LeaveReason.FAILED))
+    shown = agent_row(story)
+    assert (shown.boot, shown.left) == ("b2", None)
 
 
-def test_an_agent_that_never_joined_is_none() -> None:
-    assert agent_after(AgentLeft(boot="b1", reason=LeaveReason.STOPPED)) is None
+def test_an_agent_that_never_joined_has_no_row() -> None:
+    story = Story()
+    story.say(Actor.DEV_E, AgentRef("dev-e-9"), AgentLeft(boot="b1", reason=LeaveReason.STOPPED))
+    assert past(story).dump()["agents"].keys() == {"dev-e-1"}
 
 
-def repository_after(*events: Event) -> RepositoryRow | None:
-    row = None
-    for position, event in enumerate(events, 1):
-        row = fold_repository(row, recorded(position, RepoRef("demo", "shop"), event))
-    return row
+@pytest.mark.parametrize("kind", [FailureKind.QUOTA, FailureKind.AUTH])
+def test_an_agent_that_gets_no_work_for_now_is_shown_so(kind: FailureKind) -> None:
+    story = Story()
+    ref = story.approve()
+    story.rounds()
+    story.start(ref)
+    story.fail(ref, kind)
+    assert agent_row(story).suspended == SuspensionReason(kind)
+    joined = AgentJoined(boot="b2", role="dev-e", provider="scripted", slots=1, version="0")
+    story.later(1_000_000)
+    story.say(Actor.DEV_E, ONE, joined)
+    assert agent_row(story).suspended is None
 
 
-def test_a_repository_is_configured_once_the_forge_has_looked() -> None:
-    added = RepositoryAdded(clone_url="/srv/shop", check="make test", by="ann")
-    configured = RepositoryConfigured(base_branch="main", base_sha=BASE, clone_url="/srv/shop", check="make test")
-    row = repository_after(added)
-    assert row is not None
-    assert (row.line.configured, row.line.base_branch) == (False, None)
-    row = repository_after(added, configured)
-    assert row is not None
-    assert (row.line.configured, row.line.base_branch, row.removed) == (True, "main", False)
-    row = repository_after(added, configured, RepositoryRemoved(by="ann"))
-    assert row is not None
-    assert row.removed
-    row = repository_after(added, configured, RepositoryRemoved(by="ann"), added)
-    assert row is not None
-    assert (row.removed, row.line.configured) == (False, False)
+def test_a_repository_is_configured_once_the_forge_has_looked_and_kept_once_it_is_removed() -> None:
+    story = Story()
+    shown = row(story, "repositories", "demo/shop", RepositoryRow)
+    assert (shown.line.configured, shown.line.base_branch, shown.removed) == (True, "main", False)
+    story.say(Actor.CLI, SHOP, RepositoryRemoved(by="ada"))
+    assert row(story, "repositories", "demo/shop", RepositoryRow).removed
+    story.add(SHOP)
+    assert not row(story, "repositories", "demo/shop", RepositoryRow).removed
+
+
+# ── the rig as a whole ───────────────────────────────────────────────────────
+
+
+def test_trust_milestones_incidents_and_pauses() -> None:
+    story = Story(replace(FREE, tiers=Tiers(promote_after=1)))
+    ref = story.approve(milestone="1.0")
+    story.to_merging(ref)
+    assert row(story, "milestones", "1.0", MilestoneRow).open == (ref,)
+    story.merge(ref)
+    story.rounds()
+    milestone = row(story, "milestones", "1.0", MilestoneRow)
+    assert (milestone.open, milestone.done, milestone.completed) == ((), (ref,), True)
+    assert row(story, "trust", "dev-e/code", TrustRow).tier is Tier.T0
+    red = MainChecksFailed(
+        sha=sha("a"), workflow="ci", run="1", conclusion=RunConclusion.FAILURE, previous_conclusion=None
+    )
+    story.say(Actor.LOCAL, SHOP, red)
+    story.rounds()
+    incident = row(story, "incidents", "demo/shop: ci", IncidentRow)
+    assert (incident.red, incident.opened, incident.escalated) == (True, story.now, False)
+    story.say(Actor.CLI, FLEET, Paused(scope="all", by="ada"))
+    assert row(story, "pauses", "all", PauseRow).scope == "all"
+
+
+# ── conversations and effects ────────────────────────────────────────────────
+
+
+def test_a_conversation_with_where_each_message_came_from() -> None:
+    story = Story()
+    asked = story.say(Actor.DISCORD, GENERAL, MessageReceived(author="ada", text="How is it going?"))
+    story.say(Actor.DEV_E, GENERAL, MessageSent(message="Well.", in_reply_to=asked.id))
+    story.say(Actor.DISCORD, GENERAL, CommandReceived(command="status", arguments=("demo/shop",), by="ada"))
+    rows = [found for found in past(story).tables.rows["chat"].values() if isinstance(found, ChatRow)]
+    assert [(found.author, found.actor, found.text) for found in sorted(rows, key=lambda found: found.position)] == [
+        ("ada", "discord", "How is it going?"),
+        ("dev-e", "dev-e", "Well."),
+        ("ada", "discord", "status demo/shop"),
+    ]
+    assert {found.in_reply_to for found in rows} == {None, asked.id}
+
+
+def test_what_a_bridge_did_outside_as_it_was_recorded_last() -> None:
+    story = Story()
+    ref = story.approve()
+    for outcome in ("failed", "done"):
+        story.say(Actor.LOCAL, ref, EffectRecorded(effect="merge", key="h1", outcome=outcome))
+    assert row(story, "effects", f"{ref}/merge/h1", EffectRow).outcome == "done"
