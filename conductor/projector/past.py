@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable
 import msgspec
 
 from bus import Skipped
-from conductor.projector.projection import Projection, Said, Tables
+from conductor.projector.projection import Changes, Projection, Said, Tables
 from schemas import Recorded
 
 
@@ -23,13 +23,15 @@ class Past:
     def position(self) -> int:
         return self._projection.position
 
-    def fold(self, items: Iterable[Recorded | Skipped]) -> None:
-        """Takes in what comes next in the log. Raises Poisoned for what the models cannot take."""
+    def fold(self, items: Iterable[Recorded | Skipped]) -> Changes:
+        """Takes in what comes next in the log; what changed. Raises Poisoned for what the models cannot take."""
         batch: list[tuple[int, Recorded | None, bool]] = []
         for item in items:
             said = item if isinstance(item, Recorded) and item.position not in self._poison else None
             batch.append((item.position, said, said is not None and self._said.is_news(said)))
-        self.tables.apply(self._projection.fold(batch, self.tables))
+        changes = self._projection.fold(batch, self.tables)
+        self.tables.apply(changes)
+        return changes
 
     def dump(self) -> dict[str, dict[str, object]]:
         """Every table, by key, in plain values as JSON has them."""

@@ -74,7 +74,7 @@ async def poisoned(session: Session) -> dict[int, str]:
 
 async def add_poison(session: Session, found: Poisoned) -> None:
     """From now on the event is skipped."""
-    await session.run("add_poison", found.position, _clean(found.why))
+    await session.run("add_poison", found.position, clean(found.why))
 
 
 async def confirm(session: Session, found: Recorded | Skipped | None, at: int) -> None:
@@ -91,7 +91,7 @@ async def confirm(session: Session, found: Recorded | Skipped | None, at: int) -
         subject = found.event.on
         same = stored.body is None or decode(stored.body.encode()) == found.event
     else:
-        subject, same = _clean(found.subject), True
+        subject, same = clean(found.subject), True
     if not same or subject != stored.subject:
         raise LogChanged(
             f"the log's event {at} is not the one that was read ({subject!r} there, {stored.subject!r} here):"
@@ -114,7 +114,7 @@ async def store(
     None: nothing was written, because the read side stands before the batch (another database, or an older copy of
     it): begin again from where it stands. After any error the projection is ahead of the tables: begin anew too.
     """
-    items = [(message, _read(message, poison)) for message in batch]
+    items = [(message, read(message, poison)) for message in batch]
     async with session.transaction():
         locked = await session.row("lock_position", _Position)
         reached = 0 if locked is None else locked.position
@@ -132,7 +132,7 @@ async def store(
         said = [item for _, item in fresh if isinstance(item, Recorded) and item.position in news]
         rows = await _load(session, projection, said)
         changes = projection.fold(_steps(fresh, news), rows)
-        await _write(session, changes)
+        await write(session, changes)
         last = fresh[-1][0].position
         await session.run("set_position", last)
         await session.run("tell_position", str(last))
@@ -146,7 +146,8 @@ def _steps(
         yield message.position, item if isinstance(item, Recorded) else None, message.position in news
 
 
-def _read(message: Stored, poison: Mapping[int, str]) -> Recorded | Skipped:
+def read(message: Stored, poison: Mapping[int, str]) -> Recorded | Skipped:
+    """The event that a message carries, unless it is one that the read side could not take."""
     why = poison.get(message.position)
     if why is None:
         return message.decoded()
@@ -155,7 +156,7 @@ def _read(message: Stored, poison: Mapping[int, str]) -> Recorded | Skipped:
 
 async def _record(session: Session, items: Sequence[tuple[Stored, Recorded | Skipped]]) -> frozenset[int]:
     """Writes one row for each position; returns the positions of events that say something new."""
-    ids = [_clean(item.event.id) for _, item in items if isinstance(item, Recorded)]
+    ids = [clean(item.event.id) for _, item in items if isinstance(item, Recorded)]
     before: dict[str, list[tuple[int, Envelope]]] = {}
     for found in await session.rows("said_before", _Said, ids):
         event = decode(found.body.encode())
@@ -163,10 +164,10 @@ async def _record(session: Session, items: Sequence[tuple[Stored, Recorded | Ski
     rows: list[tuple[object, ...]] = []
     news: set[int] = set()
     for message, item in items:
-        where = (message.position, _clean(message.subject), message.stored_at)
+        where = (message.position, clean(message.subject), message.stored_at)
         match item:
             case Skipped():
-                rows.append((*where, *[None] * 7, _clean(item.reason), message.body))
+                rows.append((*where, *[None] * 7, clean(item.reason), message.body))
             case Recorded(event=event):
                 known = before.setdefault(event.id, [])
                 repeats = next((at for at, said in known if said.says_the_same(event)), None)
@@ -175,7 +176,7 @@ async def _record(session: Session, items: Sequence[tuple[Stored, Recorded | Ski
                     known.append((message.position, event))
                 about, body = branch(event.about), message.body.decode(errors="replace")
                 kind = event.data.wire_type()
-                rows.append((*where, about, event.actor, kind, _clean(event.id), event.time, body, repeats, None, None))
+                rows.append((*where, about, event.actor, kind, clean(event.id), event.time, body, repeats, None, None))
     await session.copy("events", _EVENT_COLUMNS, rows)
     return frozenset(news)
 
@@ -198,15 +199,16 @@ async def _load(session: Session, projection: Projection, said: Sequence[Recorde
     for model in projection.models:
         keys = wanted[model.table]
         if keys:
-            found = await session.rows("load_rows", _KeyAndRow, [*map(_clean, keys)], table=model.table)
+            found = await session.rows("load_rows", _KeyAndRow, [*map(clean, keys)], table=model.table)
             loaded.add(model.table, {row.key: msgspec.json.decode(row.row, type=model.row) for row in found})
     return loaded
 
 
-async def _write(session: Session, changes: Changes) -> None:
+async def write(session: Session, changes: Changes) -> None:
+    """Puts rows into their tables as they are now."""
     for table, rows in changes.items():
-        put = [(_clean(key), as_json(row)) for key, row in rows.items() if row is not None]
-        gone = [_clean(key) for key, row in rows.items() if row is None]
+        put = [(clean(key), as_json(row)) for key, row in rows.items() if row is not None]
+        gone = [clean(key) for key, row in rows.items() if row is None]
         if put:
             await session.run("put_rows", [key for key, _ in put], [row for _, row in put], table=table)
         if gone:
@@ -219,6 +221,6 @@ def as_json(row: Row) -> str:
     return text if r"\u0000" not in text else _NUL.sub(r"\1\\ufffd", text)
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """PostgreSQL's texts hold every character but one."""
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}")

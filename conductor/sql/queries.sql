@@ -35,6 +35,9 @@ select pg_notify('rig_position', $1::text);
 -- name: event_at
 select subject, body::text as body, skipped from rig.events where position = $1;
 
+-- name: events_between
+select position, subject, body::text as body, raw from rig.events where position between $1 and $2;
+
 -- name: said_before
 -- What was said under these ids.
 select position, subject, body::text as body from rig.events where id = any($1::text[]) and repeats is null;
@@ -58,6 +61,26 @@ on conflict (key) do update set row = excluded.row;
 
 -- name: drop_rows
 delete from rig.{table} where key = any($1::text[]);
+
+-- name: lock_rebuild
+select pg_advisory_lock(hashtext('rig.rebuild'));
+
+-- name: unlock_rebuild
+select pg_advisory_unlock(hashtext('rig.rebuild'));
+
+-- name: drop_shadow
+drop table if exists rig.{table}_next;
+
+-- name: make_shadow
+-- Not written ahead: nothing is lost with it.
+create unlogged table rig.{table}_next (key text primary key, row jsonb not null);
+
+-- name: empty_table
+-- Not truncated: who reads an older snapshot still finds its rows.
+delete from rig.{table};
+
+-- name: fill_table
+insert into rig.{table} (key, row) select key, row from rig.{table}_next;
 
 -- name: count_skipped
 select count(*) from rig.events where skipped is not null;

@@ -1,0 +1,91 @@
+"""Makes read models anew from the log, beside the live ones, and puts them in their place at once.
+
+Readers see the rows of before until the moment at which they see all of the new ones; meanwhile the projector goes on,
+and waits only while rows are put in place.
+"""
+
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+
+from msgspec import Struct
+
+from bus import Bus, Skipped
+from conductor.postgres import Session
+from conductor.projector.past import Past
+from conductor.projector.projection import Changes
+from conductor.projector.store import as_json, clean, poisoned, stored_position, write
+from schemas import Recorded
+
+STEP: Final = 2_000
+"""Events that are folded at once, and rows that are written at once."""
+Progress = Callable[[int, int], None]
+"""Takes the position that was reached, and the one that is to be reached."""
+
+
+class _Position(Struct):
+    position: int
+
+
+class Rebuilt(Struct, frozen=True):
+    """What was put in place."""
+
+    position: int
+    rows: Mapping[str, int]
+    """By table."""
+
+
+async def rebuild(bus: Bus, session: Session, tables: Sequence[str], progress: Progress) -> Rebuilt:
+    """Makes these tables anew. Raises PostgresAway, BusError, or Poisoned for an event that no projector has met."""
+    past = Past(await poisoned(session))
+    await fold(bus, past, await stored_position(session), progress)
+    async with _shadows(session, tables):
+        for table in tables:
+            rows = list(past.tables.rows.get(table, {}).items())
+            for first in range(0, len(rows), STEP):
+                part = [(clean(key), as_json(row)) for key, row in rows[first : first + STEP]]
+                await session.copy(f"{table}_next", ("key", "row"), part)
+        async with session.transaction():
+            locked = await session.row("lock_position", _Position)
+            position = 0 if locked is None else locked.position
+            changed = await fold(bus, past, position, progress)
+            for table in tables:
+                await write(session, {f"{table}_next": changed.get(table, {})})
+                await session.run("empty_table", table=table)
+                await session.run("fill_table", table=table)
+    return Rebuilt(position, {table: len(past.tables.rows.get(table, {})) for table in tables})
+
+
+async def fold(bus: Bus, past: Past, until: int, progress: Progress) -> Changes:
+    """Folds the log on, up to a position; what changed."""
+    changed: Changes = {}
+    batch: list[Recorded | Skipped] = []
+
+    def take() -> None:
+        for table, rows in past.fold(batch).items():
+            changed.setdefault(table, {}).update(rows)
+        batch.clear()
+        progress(past.position, until)
+
+    if past.position < until:
+        async for item in bus.log.replay(after=past.position, until=until):
+            batch.append(item)
+            if len(batch) == STEP:
+                take()
+        take()
+    return changed
+
+
+@asynccontextmanager
+async def _shadows(session: Session, tables: Sequence[str]) -> AsyncGenerator[None]:
+    """Empty tables of the same form, for a while. One rebuild at a time: a second one waits."""
+    await session.run("lock_rebuild")
+    try:
+        for table in tables:
+            await session.run("drop_shadow", table=table)
+            await session.run("make_shadow", table=table)
+        yield
+        for table in tables:
+            await session.run("drop_shadow", table=table)
+    finally:
+        await session.run("unlock_rebuild")
