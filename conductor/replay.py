@@ -51,7 +51,7 @@ def replay(history: Sequence[tuple[int, Envelope | None]]) -> Replayed:
         _fold_to(state, unfolded, event.data.through)
         rounds += 1
         batch = (events.get(position + index) for index in range(1, event.data.count + 1))
-        recorded = tuple(_draft(decision) for decision in batch if decision is not None)
+        recorded = tuple(draft_of(decision) for decision in batch if decision is not None)
         again = tuple(decide(state, event.data.now, state.policy)) if state.policy is not None else ()
         if recorded != again or event.data.policy != state.policy_hash:
             differences.append(Difference(position, recorded, again))
@@ -69,5 +69,6 @@ def _fold_to(state: State, unfolded: deque[tuple[int, Envelope | None]], through
         evolve(state, event, position)
 
 
-def _draft(event: Envelope) -> Draft:
+def draft_of(event: Envelope) -> Draft:
+    """What was said, as it is decided: trace context aside."""
     return Draft(about=event.about, data=event.data, cause=event.causationid, correlation=event.correlationid)
