@@ -22,8 +22,10 @@ from schemas import (
     Gates,
     IssueRef,
     Policy,
+    Priority,
     RepoRef,
 )
+from schemas.policy import Bonuses
 from tests.support.recorded import read
 from tests.support.story import FREE, SMALL, Story
 
@@ -258,7 +260,10 @@ def claimed_after(seconds: float) -> tuple[Story, IssueRef]:
 
 
 def test_a_deadline_of_another_length_is_told_and_ends_nothing() -> None:
-    story, _ = claimed_after(60)
+    story, ref = claimed_after(60)
+    story.later(100)
+    story.push(ref, "h1")
+    story.rounds()
     found = under(story, replace(FREE, claim_seconds=100, run_seconds=9_000))
     assert found.differences == []
     at = decided(story, 1)
@@ -288,11 +293,11 @@ def test_a_shorter_deadline_that_would_have_passed_in_silence_is_seen_in_the_nex
     story = Story()
     story.approve(1)
     story.rounds()
-    story.later(200)
     story.approve(2)
+    story.later(200)
     story.rounds()
     found = under(story, replace(FREE, claim_seconds=150))
-    assert told(found) == [(decided(story, 2) - 1, "demo/shop#1", ["deadline_set"], ["deadline_passed"])]
+    assert told(found) == [(decided(story, 2), "demo/shop#1", ["deadline_set"], ["deadline_passed"])]
 
 
 def test_a_longer_deadline_is_a_difference_once_the_record_acts_on_its_own() -> None:
@@ -369,6 +374,35 @@ def test_what_people_adopted_on_the_way_would_not_have_been() -> None:
     assert told(found) == [(decided(story, 2), "demo/shop#2", ["assigned", "deadline_set"], [])]
 
 
+def test_the_line_is_in_the_order_of_the_policy_from_when_it_holds() -> None:
+    story = Story()
+    first = story.approve(1)
+    story.rounds()
+    story.approve(2)
+    story.approve(3, priority=Priority.CRITICAL)
+    story.rounds()
+    story.start(first)
+    story.rounds()
+    since = len(story.log) + 1
+    story.push(first, "h1")
+    story.rounds()
+    found = under(story, replace(FREE, priority_bonus_seconds=Bonuses(critical=1, high=1, normal=1)), since)
+    begins = ["assigned", "deadline_set"]
+    at = decided(story, 4)
+    assert told(found) == [(at, "demo/shop#3", begins, []), (at, "demo/shop#2", [], begins)]
+
+
+def test_a_schedule_goes_on_where_people_took_it_away() -> None:
+    nightly = replace(FREE, schedules={"nightly": 86_400.0})
+    story = Story(nightly)
+    story.approve(1)
+    story.rounds()
+    story.adopt(replace(FREE, attempts_max=2))
+    story.approve(2)
+    story.rounds()
+    assert under(story, nightly).same_before is None
+
+
 # ── what cannot be compared ──────────────────────────────────────────────────
 
 
@@ -380,6 +414,9 @@ def test_a_round_that_does_not_come_out_again_is_named_and_not_compared() -> Non
     found = whatif(log, one_in_progress(1))
     assert found.not_reproduced[0] == at
     assert found.rounds + len(found.not_reproduced) == 4
+    log = list(enumerate(story.log, start=1))
+    log[at - 1] = (at, replace(story.log[at - 1], data=replace(story.log[at - 1].data, policy="another")))
+    assert whatif(log, one_in_progress(1)).not_reproduced == [at]
     other = [
         (place, replace(event, data=replace(event.data, rules=RULES - 1)) if isinstance(event.data, Decided) else event)
         for place, event in enumerate(story.log, start=1)
@@ -398,7 +435,7 @@ def test_what_cannot_be_read_and_a_log_without_a_policy_are_no_trouble() -> None
 
 
 def test_of_a_round_that_is_full_only_what_both_say_is_compared() -> None:
-    story = Story(slots=500)
+    story = Story(replace(FREE, schedules={"audit": 3_600.0}), slots=500)
     for number in range(1, 501):
         story.approve(number)
     story.rounds()
@@ -406,3 +443,4 @@ def test_of_a_round_that_is_full_only_what_both_say_is_compared() -> None:
     assert [each.about for each in found.differences] == [f"demo/shop#{number}" for number in range(2, 501)]
     assert {tuple(kinds(each.recorded)) for each in found.differences} == {("assigned", "deadline_set")}
     assert [each.position for each in found.differences[-2:]] == [decided(story, 1), decided(story, 2)]
+    assert found.left_out == 1, "the deadline of the schedule, of which nobody knows whether the other was to come"
