@@ -3,8 +3,8 @@
 import os
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
-from datetime import datetime, timedelta
+from contextlib import aclosing, contextmanager
+from datetime import datetime
 from typing import Final
 
 from bridges.terminal import show
@@ -32,8 +32,9 @@ async def compare(bus: Bus, policy: Policy, since: int | datetime, progress: Pro
 
 async def _position(bus: Bus, since: datetime, end: int) -> int:
     """The first that was stored then, or later."""
-    async for item in bus.log.replay(since=since):
-        return item.position
+    async with aclosing(bus.log.replay(since=since)) as stored:
+        async for item in stored:
+            return item.position
     return end + 1
 
 
@@ -116,9 +117,8 @@ def _said(lead: str, words: Sequence[Word]) -> Iterator[str]:
 
 
 def _length(kind: str, it: Length) -> str:
-    recorded, would = (show.span(timedelta(seconds=each)) for each in (it.recorded_seconds, it.would_seconds))
     first = f"position {it.position}" if it.count == 1 else f"{it.count}, the first at position {it.position}"
-    return f"{kind.replace('_', ' ')}: {recorded} → {would} ({first})"
+    return f"{kind.replace('_', ' ')}: {it.recorded_seconds:.10g} s → {it.would_seconds:.10g} s ({first})"
 
 
 def _count(number: int, noun: str) -> str:
