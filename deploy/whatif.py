@@ -75,8 +75,8 @@ def lines(found: WhatIf, limit: int) -> Iterator[str]:
         yield none if found.rounds else "nothing to compare: no round of these rules from there on"
         return
     yield f"{_count(len(found.differences), 'difference')}; up to position {found.same_before} there is none."
-    yield "From there on the log tells what followed from decisions that would not have been taken. What is said of"
-    yield "others there is what this policy says to the facts as they were recorded: slots and money are held as then."
+    yield "From there on the log tells what followed from decisions that would not have been taken. What is said"
+    yield "of others there is what this policy says to the facts as recorded: slots, money and trust are as they were."
     for difference in found.differences[:limit]:
         yield ""
         yield from _difference(difference)

@@ -25,8 +25,10 @@ from schemas import (
     Event,
     IssueAssigned,
     IssueRef,
+    MilestoneCompleted,
     Policy,
     PolicyAdopted,
+    TierChanged,
     envelope,
     summary,
 )
@@ -129,10 +131,17 @@ class Comparison:
                 self._loosen(place, now, event, event.data, other)
 
     def _rests_on(self, what: Thing, recorded: Said) -> IssueRef | None:
-        """What had to be done before the issue could get work, and was done by what might not have been."""
-        if not isinstance(what, IssueRef) or not any(isinstance(event.data, IssueAssigned) for _, event in recorded):
-            return None
-        return next((ref for ref in self._is.issues[what].depends_on if ref in self._ended), None)
+        """An issue that had to be done before this could be said, and whose comparison has ended."""
+        done: tuple[IssueRef, ...] = ()
+        for _, event in recorded:
+            match event.data:
+                case IssueAssigned() if isinstance(what, IssueRef):
+                    done += self._is.issues[what].depends_on
+                case TierChanged(evidence=issues) | MilestoneCompleted(issues=issues):
+                    done += issues
+                case _:
+                    pass
+        return next((ref for ref in done if ref in self._ended), None)
 
     def _end(self, what: Thing, at: int, time: datetime, recorded: Iterable[Event], would: Iterable[Event]) -> None:
         self._ended[what] = Difference(

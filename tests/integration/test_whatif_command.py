@@ -85,8 +85,8 @@ async def test_what_differs_is_shown_with_what_rests_on_it(rig: Typing, story: S
         said.out[said.out.index("1 difference;") :]
         == f"""\
 1 difference; up to position {merge} there is none.
-From there on the log tells what followed from decisions that would not have been taken. What is said of
-others there is what this policy says to the facts as they were recorded: slots and money are held as then.
+From there on the log tells what followed from decisions that would not have been taken. What is said
+of others there is what this policy says to the facts as recorded: slots, money and trust are as they were.
 
 {merge:>6}  2026-01-01 09:00:00  demo/shop#1
         recorded         merge of {head} onto bbbbbbbbb asked for

@@ -25,7 +25,7 @@ from schemas import (
     Priority,
     RepoRef,
 )
-from schemas.policy import Bonuses
+from schemas.policy import Bonuses, Tiers
 from tests.support.recorded import read
 from tests.support.story import FREE, SMALL, Story
 
@@ -76,6 +76,32 @@ def test_under_their_own_policy_recorded_logs_show_no_difference() -> None:
         assert found.not_reproduced == []
         rounds += found.rounds
     assert rounds > 100
+
+
+def test_under_any_policy_every_recorded_decision_is_compared_once_or_left_out() -> None:
+    other = Policy(
+        attempts_max=1,
+        claim_seconds=10,
+        waiting_seconds=7_000,
+        silent_seconds=1,
+        repository_in_progress_max=1,
+        gates=Gates(files_max=1),
+        budget=Budget(run_usd=1, day_usd=3),
+        schedules={"nightly": 86_400.0},
+    )
+    differences = 0
+    for log in read(RULES):
+        history = log.history()
+        found = whatif(history, other)
+        said = sum(event.data.count for _, event in history if event and isinstance(event.data, Decided))
+        assert sum(count.recorded for count in found.decisions.values()) + found.left_out == said, log.story
+        places = [each.position for each in found.differences]
+        assert places == sorted(places)
+        assert found.same_before == (places[0] if places else None)
+        about = [each.about for each in (*found.differences, *found.resting)]
+        assert len(set(about)) == len(about), "of one thing the comparison ends once"
+        differences += len(places)
+    assert differences > 100
 
 
 # ── limits of what is under way ──────────────────────────────────────────────
@@ -244,6 +270,22 @@ def test_what_could_begin_because_of_a_merge_rests_on_it() -> None:
     in_all = sum(isinstance(event.about, IssueRef) and event.subject.actor == Actor.CONDUCTOR for event in story.log)
     compared = sum(count.recorded for count in found.decisions.values())
     assert compared + found.left_out == in_all
+
+
+def test_trust_and_milestones_rest_on_what_they_were_earned_by() -> None:
+    earned = replace(FREE, tiers=Tiers(promote_after=2))
+    story = Story(earned)
+    for number, changes in ((1, SMALL), (2, TWO_FILES), (3, TWO_FILES)):
+        ref = story.approve(number, milestone="spring" if number < 3 else None)
+        story.to_merging(ref, f"h{number}", f"r-{number}", changes=changes)
+        story.merge(ref)
+        story.rounds()
+    found = under(story, replace(earned, gates=Gates(files_max=1)))
+    assert [each.about for each in found.differences] == ["demo/shop#2"], "the third was trusted, by what was recorded"
+    assert [(each.about, each.rests_on) for each in found.resting] == [
+        ("trust in dev-e with code", "demo/shop#2"),
+        ("milestone spring", "demo/shop#2"),
+    ]
 
 
 # ── deadlines ────────────────────────────────────────────────────────────────
