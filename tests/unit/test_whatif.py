@@ -389,6 +389,25 @@ def test_a_replica_that_is_silent_for_longer_keeps_its_work() -> None:
     assert found.lengths["silent"].would_seconds == 4_000
 
 
+def test_of_one_replica_the_comparison_ends_once() -> None:
+    story = Story()
+    ref = story.approve(1)
+    story.rounds()
+    story.start(ref)
+    story.rounds()
+    story.say(Actor.WATCH, AgentRef("dev-e-1"), AgentSilent(since=story.now))
+    story.rounds()
+    story.quota("dev-e-1", 100)
+    story.rounds()
+    story.later(1_200)
+    story.approve(2)
+    story.rounds()
+    found = under(story, replace(FREE, silent_seconds=1_000, quota_rest_seconds=60))
+    assert [kinds(each.recorded) for each in found.differences if each.about == "dev-e-1"] == [
+        ["suspended", "deadline_set"]
+    ]
+
+
 # ── from when on ─────────────────────────────────────────────────────────────
 
 
