@@ -9,16 +9,16 @@ import logging
 import os
 from collections.abc import Coroutine
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
 
-from bridges.terminal import BadInput, Found, NoRig, add_commands, reading
+from bridges.terminal import BadInput, Found, NoRig, add_commands
 from bridges.terminal.output import say, say_json
-from bridges.terminal.session import reported, run
+from bridges.terminal.session import reported
 from deploy.failures import DeployFailed
+from deploy.history import add_history
 from schemas import Actor, Invalid, IssueState
 
 __all__ = ["app"]
@@ -239,34 +239,7 @@ def find_server() -> Found:
 add_commands(app, find_server)
 
 
-@app.command(context_settings={"obj": find_server})
-def whatif(
-    context: typer.Context,
-    policy: Annotated[str, typer.Option(metavar="FILE.toml", help="The other policy; - is standard input.")],
-    since: Annotated[
-        str,
-        typer.Option(
-            metavar="SEQ|TIME", help="As if adopted at this position (120), time (2026-01-31T12:00) or age (2d)."
-        ),
-    ] = "0",
-    limit: Annotated[int, typer.Option(min=0, help="How many differences are shown; with --json all are.")] = 50,
-    json: Json = False,
-) -> None:
-    """What the rig would have decided under another policy, on the facts as they were recorded. Changes nothing.
-
-    It ends with 0 whether or not anything differs.
-    """
-    with reported():
-        from bridges.terminal.policy import read
-        from deploy import whatif as comparing
-
-        wanted, start = read(policy), reading.since(since, datetime.now(UTC))
-        with comparing.progress() as progress:
-            found = run(context, lambda bus: comparing.compare(bus, wanted, start, progress))
-        if json:
-            say_json(found)
-        else:
-            say(comparing.lines(found, limit))
+add_history(app, find_server)
 
 
 def _provider(line: str) -> str:

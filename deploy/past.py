@@ -1,6 +1,6 @@
 """`rig at`, `rig diff`: the whole rig as it was, folded from the log alone; so also with Postgres away."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import aclosing
 from datetime import datetime
 from typing import Final
@@ -14,9 +14,9 @@ from conductor.projector.issues import IssueRow
 from conductor.projector.past import Past
 from conductor.projector.rebuild import fold
 from conductor.projector.roster import AgentRow
+from deploy.progress import Progress
 from schemas import IssueRef, one_line, printable
 
-Progress = Callable[[int, int], None]
 _SHOWN: Final = 200
 """Issues, or differences, that people are shown; with --json there are all."""
 

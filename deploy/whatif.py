@@ -1,21 +1,18 @@
 """`rig whatif`: the log under another policy, read once from its beginning, and what came out in words."""
 
-import os
-import sys
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import aclosing, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import aclosing
 from datetime import datetime
 from typing import Final
 
 from bridges.terminal import show
 from bus import Bus
 from conductor.whatif import Comparison, Difference, Length, WhatIf, Word
+from deploy.progress import Progress
 from schemas import Policy, Recorded, one_line
 
 STEP: Final = 1_000
 """Positions after which it is told how far the reading is."""
-Progress = Callable[[int, int], None]
-"""Takes the position that was read, and the last there is."""
 
 
 async def compare(bus: Bus, policy: Policy, since: int | datetime, progress: Progress) -> WhatIf:
@@ -36,20 +33,6 @@ async def _position(bus: Bus, since: datetime, end: int) -> int:
         async for item in stored:
             return item.position
     return end + 1
-
-
-@contextmanager
-def progress() -> Generator[Progress]:
-    """A bar on standard error, where that is a terminal."""
-    if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
-        yield lambda position, end: None
-        return
-    from rich.console import Console  # here: whoever looks at no terminal need not wait for it
-    from rich.progress import Progress as Bar
-
-    with Bar(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("reading the log", total=None)
-        yield lambda position, end: bar.update(task, completed=position, total=end)
 
 
 # ── in words ─────────────────────────────────────────────────────────────────

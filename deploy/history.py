@@ -1,0 +1,160 @@
+"""The commands that look back: the rig as it was, what would have been, and the read side against the log.
+
+They put together what conductor/ knows and how bridges/terminal speaks to people, as deploy/ alone may.
+"""
+
+import asyncio
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bridges.terminal import FindServer, reading
+from bridges.terminal.output import say, say_json
+from bridges.terminal.session import reported, run
+from deploy.failures import DeployFailed
+from schemas import IssueRef
+
+if TYPE_CHECKING:
+    from conductor.projector.past import Past
+
+Json = Annotated[bool, typer.Option("--json", help="For programs: JSON on standard output.")]
+When = Annotated[
+    str, typer.Argument(metavar="SEQ|TIME", help="A position of the log (120), a time (2026-01-31T12:00) or age (2d).")
+]
+
+
+def add_history(app: typer.Typer, find_server: FindServer) -> None:
+    """Adds them to `rig`."""
+    own = {"obj": find_server}
+    for command in (whatif, at, diff, verify, rebuild):
+        app.command(context_settings=own)(command)
+    app.command()(migrate)
+
+
+def whatif(
+    context: typer.Context,
+    policy: Annotated[str, typer.Option(metavar="FILE.toml", help="The other policy; - is standard input.")],
+    since: Annotated[
+        str,
+        typer.Option(
+            metavar="SEQ|TIME", help="As if adopted at this position (120), time (2026-01-31T12:00) or age (2d)."
+        ),
+    ] = "0",
+    limit: Annotated[int, typer.Option(min=0, help="How many differences are shown; with --json all are.")] = 50,
+    json: Json = False,
+) -> None:
+    """What the rig would have decided under another policy, on the facts as they were recorded. Changes nothing.
+
+    It ends with 0 whether or not anything differs.
+    """
+    with reported():
+        from bridges.terminal.policy import read
+        from deploy import whatif as comparing
+        from deploy.progress import progress
+
+        wanted, start = read(policy), reading.since(since, datetime.now(UTC))
+        with progress() as told:
+            found = run(context, lambda bus: comparing.compare(bus, wanted, start, told))
+        if json:
+            say_json(found)
+        else:
+            say(comparing.lines(found, limit))
+
+
+def at(
+    context: typer.Context,
+    when: When,
+    issue: Annotated[str | None, typer.Option(metavar="REPO#N", help="Of this issue everything.")] = None,
+    json: Json = False,
+) -> None:
+    """The whole rig as it was then, from the log alone."""
+    with reported():
+        from deploy import past as looking
+
+        ref = None if issue is None else IssueRef.parse(issue)
+        (found,) = _past(context, [when])
+        if json:
+            say_json(looking.moment(found, ref))
+        else:
+            say(looking.lines(found, ref))
+
+
+def diff(
+    context: typer.Context,
+    before: When,
+    after: When,
+    json: Json = False,
+) -> None:
+    """What changed between two positions or times, row by row."""
+    with reported():
+        from deploy import past as looking
+
+        found = looking.differences(*_past(context, [before, after]))
+        if json:
+            say_json(found)
+        else:
+            say(looking.difference_lines(found))
+
+
+def _past(context: typer.Context, moments: Sequence[str]) -> list["Past"]:
+    from deploy import past as looking
+    from deploy.progress import progress
+
+    now = datetime.now(UTC)
+    wanted = [reading.since(moment, now) for moment in moments]
+    with progress() as told:
+        return [run(context, lambda bus, when=when: looking.at(bus, when, told)) for when in wanted]
+
+
+def verify(context: typer.Context, json: Json = False) -> None:
+    """Compare everything that the read side holds with the log. Ends with 1 when anything differs."""
+    with reported(DeployFailed):
+        from conductor.projector.verify import as_lines
+        from conductor.projector.verify import verify as compare
+        from deploy.progress import progress
+        from deploy.readside import postgres_url, session_on
+
+        url = postgres_url(os.environ)
+        with progress() as told:
+            found = run(context, lambda bus: session_on(url, lambda session: compare(bus, session, told)))
+        if json:
+            say_json(found)
+        else:
+            say(as_lines(found))
+        if found.differs:
+            raise typer.Exit(1)
+
+
+def rebuild(
+    context: typer.Context,
+    models: Annotated[list[str] | None, typer.Argument(metavar="[MODEL]…", help="These read models; else all.")] = None,
+    json: Json = False,
+) -> None:
+    """Make read models anew from the log, beside the live ones, and put them in their place at once."""
+    with reported(DeployFailed):
+        from conductor.projector.rebuild import rebuild as make_anew
+        from deploy.progress import progress
+        from deploy.readside import chosen, postgres_url, session_on
+
+        tables, url = chosen(models or []), postgres_url(os.environ)
+        with progress() as told:
+            made = run(context, lambda bus: session_on(url, lambda session: make_anew(bus, session, tables, told)))
+        if json:
+            say_json(made)
+        else:
+            say([f"position {made.position}", *(f"{table:<14}{count:>8} rows" for table, count in made.rows.items())])
+
+
+def migrate() -> None:
+    """Bring the tables of the read side to this version's form. Every role that uses them does so as it starts."""
+    with reported(DeployFailed):
+        from deploy.readside import postgres_url, session_on
+
+        async def nothing_more(_: object) -> None:
+            """Opening a session has done it."""
+
+        asyncio.run(session_on(postgres_url(os.environ), nothing_more))
+        say(["the tables are as this version needs them"])
