@@ -56,6 +56,10 @@ class _Name(Struct):
     name: str
 
 
+class _Made(Struct):
+    statement: str
+
+
 class Session:
     """One connection. Its methods raise PostgresAway, or Unfit for what no table takes."""
 
@@ -94,6 +98,12 @@ class Session:
         """Writes new rows into rig.<table>, in bulk."""
         with _away():
             await self._connection.copy_records_to_table(table, schema_name="rig", columns=columns, records=rows)
+
+    async def run_made(self, name: str, *arguments: object, timeout_seconds: float) -> None:
+        """Executes the statements that the named one makes, for what no parameter can be; each on its own."""
+        for made in await self.rows(name, _Made, *arguments):
+            with _away():
+                await self._connection.execute(made.statement, timeout=timeout_seconds)
 
     @asynccontextmanager
     async def transaction(self, *, snapshot: bool = False) -> AsyncGenerator[None]:

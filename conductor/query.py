@@ -7,28 +7,35 @@ path asks here. With Postgres away it refuses and says so.
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Final, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from bus import Bus, Refused
+from conductor import recall
 from conductor.answers import agent_line, issue_detail, issue_line, timeline_entry
 from conductor.postgres import PostgresAway, Session, keep_session
 from conductor.projector.issues import IssueRow
 from conductor.projector.roster import AgentRow, RepositoryRow
 from conductor.projector.store import stored_position
+from conductor.vectors import VectorIndexes
 from machine.lifecycle import Lifecycle
 from schemas import (
     PAGE_MAX,
     Agents,
     AgentsRequest,
+    FoundMemories,
     IssueDetail,
     IssueRef,
     IssueRequest,
     Issues,
     IssuesRequest,
     IssueState,
+    Memories,
+    MemoriesRequest,
+    MemorySearchRequest,
     Status,
     StatusRequest,
     branch,
@@ -78,13 +85,17 @@ async def run_query(bus: Bus, lifecycle: Lifecycle, postgres_url: str) -> None:
     await bus.services.serve(SERVICE, "issues", IssuesRequest, desk.issues)
     await bus.services.serve(SERVICE, "issue", IssueRequest, desk.issue)
     await bus.services.serve(SERVICE, "agents", AgentsRequest, desk.agents)
-    await keep_session(postgres_url, lifecycle, desk.attend, name="rig query", statement_seconds=STATEMENT_SECONDS)
+    await bus.services.serve(SERVICE, "memories", MemoriesRequest, desk.memories)
+    await bus.services.serve(SERVICE, "search_memories", MemorySearchRequest, desk.search_memories)
+    async with desk.vector_indexes.kept(postgres_url):
+        await keep_session(postgres_url, lifecycle, desk.attend, name="rig query", statement_seconds=STATEMENT_SECONDS)
 
 
 class Desk:
     """Answers requests, one at a time, while there is a session. Every method raises Refused with the reason."""
 
     def __init__(self, bus: Bus, lifecycle: Lifecycle) -> None:
+        self.vector_indexes = VectorIndexes()
         self._bus = bus
         self._lifecycle = lifecycle
         self._session: Session | None = None
@@ -165,6 +176,17 @@ class Desk:
                 agent_line(row, [IssueRef.parse(at.issue) for at in busy if at.agent == row.name]) for row in rows
             ),
         )
+
+    async def memories(self, request: MemoriesRequest) -> Memories:
+        """One page, those written last first."""
+        async with self._reading(request.wait_for) as (session, position):
+            return await recall.memories(session, position, request, datetime.now(UTC))
+
+    async def search_memories(self, request: MemorySearchRequest) -> FoundMemories:
+        """One page, the best match first; refused where nothing is asked, or a vector without its model."""
+        recall.check(request)
+        async with self._reading(request.wait_for) as (session, position):
+            return await recall.search(session, position, request, datetime.now(UTC), self.vector_indexes)
 
     @asynccontextmanager
     async def _reading(self, wait_for: int | None) -> AsyncGenerator[tuple[Session, int]]:

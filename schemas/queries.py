@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 
 from schemas.decision import DeadlineKind, EscalationReason, Refusal, WaitingReason
 from schemas.fields import Branch, Line, Priority, Text
+from schemas.memory import MemoryKind
 from schemas.refs import IssueRef, Name, RepoRef
 from schemas.state import IssueState
 
@@ -18,6 +19,8 @@ PAGE_MAX = 200
 """Issues in one answer."""
 TIMELINE_MAX = 200
 """Newest events in the answer about one issue."""
+MEMORIES_MAX = 50
+"""Memories in one answer; fewer where their texts are long."""
 
 Position: TypeAlias = Annotated[int, Meta(ge=0)]
 
@@ -208,6 +211,94 @@ class Agents(Struct, frozen=True, kw_only=True):
 
     position: int
     agents: tuple[AgentLine, ...]
+
+
+# ── memory ───────────────────────────────────────────────────────────────────
+
+Scope: TypeAlias = Annotated[str, Meta(min_length=1, max_length=100)]
+
+
+class MemoriesRequest(Struct, frozen=True, kw_only=True):
+    """Memories, those written last first, a page at a time; expired and forgotten ones are not among them."""
+
+    scopes: tuple[Scope, ...] = ()
+    """In any of these; none: in all."""
+    kinds: tuple[MemoryKind, ...] = ()
+    """Of any of these; none: of all."""
+    tags: tuple[Line, ...] = ()
+    """With every one of these."""
+    importance: Annotated[int, Meta(ge=1, le=5)] = 1
+    """At least."""
+    after: Position = 0
+    """`next` of the page before."""
+    limit: Annotated[int, Meta(ge=1, le=MEMORIES_MAX)] = 20
+    wait_for: Position | None = None
+
+
+class MemorySearchRequest(MemoriesRequest, frozen=True, kw_only=True):
+    """Memories that match, the best first: by their words, and by their meaning where the asker knows a vector."""
+
+    query: Text = ""
+    model: Line | None = None
+    """Which made the vector; only what the same model made is compared with it."""
+    vector: Annotated[tuple[float, ...], Meta(min_length=1, max_length=8_192)] | None = None
+    after: Position = 0
+    """`next` of the page before: how many came before."""
+
+
+class MemoryLine(Struct, frozen=True, kw_only=True):
+    """One memory, with who wrote it and where."""
+
+    scope: str
+    memory: str
+    """Its name in its scope."""
+    kind: MemoryKind
+    title: str
+    text: str
+    tags: tuple[str, ...]
+    importance: int
+    expires_at: datetime | None
+    about: IssueRef | None
+    position: int
+    """Where the log says it."""
+    written: datetime
+    actor: str
+    source: str
+    hits: int
+    """How often a search said that it found it."""
+    uses: int
+    last_used: datetime | None
+    replaces: tuple[str, ...]
+    """Memories that became this one."""
+
+
+class Memories(Struct, frozen=True, kw_only=True):
+    """One page."""
+
+    position: int
+    memories: tuple[MemoryLine, ...]
+    next: int | None
+    """Ask again with `after` set to this; None: that was all."""
+
+
+class FoundMemory(Struct, frozen=True, kw_only=True):
+    """One memory and how well it matches."""
+
+    memory: MemoryLine
+    score: float
+    """By which they are in order: words and meaning, times freshness and importance."""
+    text: float
+    """How well its words match, against the best match found: 0 to 1."""
+    similarity: float | None
+    """Of its vector and the asker's, 0 to 1; None: there is none to compare."""
+
+
+class FoundMemories(Struct, frozen=True, kw_only=True):
+    """One page."""
+
+    position: int
+    found: tuple[FoundMemory, ...]
+    next: int | None
 
 
 # ── the local forge ──────────────────────────────────────────────────────────

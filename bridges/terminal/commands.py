@@ -2,7 +2,22 @@
 
 import typer
 
-from bridges.terminal import budget, dead, events, gate, issue, pause, policy, publish, repo, tail, views, why, wishes
+from bridges.terminal import (
+    budget,
+    dead,
+    events,
+    gate,
+    issue,
+    memory,
+    pause,
+    policy,
+    publish,
+    repo,
+    tail,
+    views,
+    why,
+    wishes,
+)
 from bridges.terminal.session import FindServer
 
 
@@ -55,6 +70,15 @@ def add_commands(app: typer.Typer, find_server: FindServer) -> None:
     for name, command in {"show": policy.show_, "adopt": policy.adopt_, "default": policy.default}.items():
         of_policy.command(name)(command)
     app.add_typer(of_policy, name="policy")
+    of_memory = typer.Typer(context_settings=settings, help="What the rig remembers.", no_args_is_help=True)
+    for name, command in {
+        "search": memory.search,
+        "add": memory.add,
+        "list": memory.list_,
+        "forget": memory.forget,
+    }.items():
+        of_memory.command(name)(command)
+    app.add_typer(of_memory, name="memory")
     of_dead = typer.Typer(context_settings=settings, help="What could not be handled.", no_args_is_help=True)
     for name, command in {"list": dead.list_, "show": dead.show_, "retry": dead.retry, "drop": dead.drop}.items():
         of_dead.command(name)(command)

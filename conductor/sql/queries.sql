@@ -119,3 +119,97 @@ select row::text as row from rig.agents order by key;
 
 -- name: busy
 select agent, key as issue from rig.issues where agent is not null order by key;
+
+-- name: search_settings
+-- For this transaction: plans made for what is asked, since a filter may be narrow or none; and where a filter leaves
+-- too little of what an index of vectors finds, the index is read on.
+select set_config('plan_cache_mode', 'force_custom_plan', true),
+       set_config('hnsw.iterative_scan', 'relaxed_order', true),
+       set_config('hnsw.ef_search', '200', true);
+
+-- name: count_findable
+-- How many memories the filters leave, counted up to a number.
+select count(*) from (select from rig.findable($1, $2, $3, $4, $5) limit $6) as found;
+
+-- name: query_words
+-- The rarest words of a query, any of which may match: all of them, and those that together stand in so many memories at
+-- most, and in a tenth of all (at least the rarest). A word's share is what the server's own statistics say of it.
+with common as (
+    select lexeme, share from pg_stats,
+        unnest(most_common_elems::text::text[], most_common_elem_freqs) as one (lexeme, share)
+    where schemaname = 'rig' and tablename = 'memories' and attname = 'search' and lexeme is not null
+), words as (
+    select '''' || replace(replace(lexeme, '\', '\\'), '''', '''''') || '''' as word, coalesce(share, 0) as share
+    from unnest(tsvector_to_array(to_tsvector('english', $1))) as lexeme left join common using (lexeme)
+    order by share, lexeme limit 32
+), counted as (
+    select word, rank() over rarest as place, sum(share) over rarest as upto from words window rarest as (order by share)
+), few as (
+    select greatest(least($2, reltuples / 10), 0) as most, reltuples as of_all
+    from pg_class where oid = 'rig.memories'::regclass
+)
+select coalesce(string_agg(word, ' | '), '') as every,
+       coalesce(string_agg(word, ' | ') filter (where place = 1 or upto * of_all <= most), '') as rare
+from counted, few;
+
+-- name: memories_by_text
+-- The best of those that match; so many of them are ranked at most.
+select key from (
+    select key, search from rig.findable($1, $2, $3, $4, $5) where search @@ $6::text::tsquery limit $9
+) as matching
+order by rig.text_rank(search, $7::text::tsquery, $8::text::tsquery) desc, key
+limit $10;
+
+-- name: memories_compared
+-- The nearest to a vector, each compared.
+select m.key from rig.findable($1, $2, $3, $4, $5) as m join rig.embeddings as e on e.key = m.key
+where e.space = $6
+order by e.vector <=> $7::text::vector
+limit $8;
+
+-- name: memories_nearest
+select key from rig.nearest($1, $2, $3, $4, $5, $6, $7, $8, $9);
+
+-- name: memory_matches
+-- How well each of these memories matches, exactly; similarity is null where there is no vector to compare.
+select key, kind, importance, fresh, rig.text_rank(search, $2::text::tsquery, $3::text::tsquery) as rank,
+       1 - (vector <=> $5::text::vector) as similarity
+from rig.memories
+left join (select key, vector from rig.embeddings where key = any($1::text[]) and space = $4) as near using (key)
+where key = any($1::text[]);
+
+-- name: memory_rows
+select key, row::text as row from rig.memories where key = any($1::text[]);
+
+-- name: list_memories
+-- The newest first, behind the one written at a position; null: from the newest on.
+select key, row::text as row from rig.findable($1, $2, $3, $4, $5)
+where $6::bigint is null or written < $6
+order by written desc
+limit $7;
+
+-- name: vector_index_there
+-- Whether a space has its index.
+select count(*) from pg_index
+where indrelid = 'rig.embeddings'::regclass and indisvalid
+  and position(quote_literal($1::text) in pg_get_expr(indpred, indrelid)) > 0;
+
+-- name: try_lock_vector_indexes
+-- Until the session ends: one makes them.
+select pg_try_advisory_lock(hashtext('rig.vector_indexes'))::integer as count;
+
+-- name: vector_index_settings
+-- No parallel workers: they would need memory that a container may not share.
+select set_config('maintenance_work_mem', '256MB', false), set_config('max_parallel_maintenance_workers', '0', false);
+
+-- name: drop_half_made_vector_indexes
+-- Makes the statements.
+select format('drop index concurrently %s', indexrelid::regclass) as statement from pg_index
+where indrelid = 'rig.embeddings'::regclass and not indisvalid;
+
+-- name: make_vector_index
+-- Makes the statement: parameters it could not have.
+select format(
+    'create index concurrently on rig.embeddings using hnsw ((vector::halfvec(%1$s)) halfvec_cosine_ops) where space = %2$L',
+    $2::integer, $1::text
+) as statement;

@@ -1,0 +1,203 @@
+"""What the rig remembers, listed and searched: the query service's answers about memory.
+
+A search is hybrid: 0.35 of how well a memory's words match and 0.65 of how near its vector is to the asker's, where
+both have one; its words alone otherwise. That, times how fresh and how important it is, is its score.
+
+Candidates are the best by words and the nearest by vector; all of them are then matched exactly. Where the filters
+leave few memories, each is compared; where they leave many, the nearest are found by an index, read on until enough
+pass.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from bus import Refused
+from conductor.postgres import Session
+from conductor.projector.fading import weight
+from conductor.projector.memory import MemoryRow, space, unit_vector
+from conductor.vectors import VectorIndexes
+from schemas import (
+    FoundMemories,
+    FoundMemory,
+    Memories,
+    MemoriesRequest,
+    MemoryKind,
+    MemoryLine,
+    MemorySearchRequest,
+)
+
+T = TypeVar("T", bound=Struct)
+
+OF_TEXT: Final = 0.35
+OF_VECTOR: Final = 0.65
+FEW: Final = 1_000
+"""So many are compared one by one: no index finds all that they do, or much faster."""
+RANKED_MAX: Final = 1_000
+"""Of more memories that share words with a query not all are ranked."""
+CANDIDATES: Final = 60
+"""By words, and as many by vector: how far a search can be paged at most."""
+QUERY_MAX: Final = 4_000
+"""Characters of a query that are read."""
+ANSWER_BYTES: Final = 700_000
+"""Of memories in one answer; a message holds a megabyte."""
+
+
+class Match(Struct):
+    """How well one memory matches."""
+
+    key: str
+    kind: MemoryKind
+    importance: int
+    fresh: datetime
+    rank: float
+    """Of its words, by the server's measure; 0: none is in it."""
+    similarity: float | None
+    """The cosine of its vector and the asker's."""
+
+
+class Scored(Struct, frozen=True):
+    """The same, as the answer has it."""
+
+    key: str
+    score: float
+    text: float
+    similarity: float | None
+
+
+class _Key(Struct):
+    key: str
+
+
+class _Row(Struct):
+    key: str
+    row: str
+
+
+class _Count(Struct):
+    count: int
+
+
+class _Words(Struct):
+    every: str
+    rare: str
+
+
+def check(request: MemorySearchRequest) -> None:
+    """Raises Refused for a search that asks for nothing, or with half of what a vector needs."""
+    if (request.vector is None) != (request.model is None):
+        raise Refused("a vector and the model that made it belong together: give both or neither")
+    if request.vector is None and not request.query.strip():
+        raise Refused("what is looked for? give a query, or a vector and its model")
+    if request.vector is not None and unit_vector(request.vector) is None:
+        raise Refused("the vector has no direction: all of it is nought, or it is too long")
+
+
+async def memories(session: Session, position: int, request: MemoriesRequest, now: datetime) -> Memories:
+    """One page, those written last first."""
+    found = await session.rows("list_memories", _Row, *_filters(request, now), request.after or None, request.limit + 1)
+    lines = [_line(row) for row in found]
+    page = _fitting(lines[: request.limit])
+    more = len(lines) > len(page)
+    return Memories(position=position, memories=tuple(page), next=page[-1].position if more else None)
+
+
+async def search(
+    session: Session, position: int, request: MemorySearchRequest, now: datetime, indexes: VectorIndexes
+) -> FoundMemories:
+    """One page, the best match first. Within a transaction, for which it makes settings."""
+    await session.run("search_settings")
+    filters = _filters(request, now)
+    counted = await session.row("count_findable", _Count, *filters, FEW + 1)
+    few = counted is not None and counted.count <= FEW
+    words = await _words(session, request.query)
+    keys: dict[str, None] = {}
+    if words.every:
+        find_by = words.every if few else words.rare
+        wanted = (find_by, words.rare, words.every, RANKED_MAX, CANDIDATES)
+        keys |= _keys(await session.rows("memories_by_text", _Key, *filters, *wanted))
+    vector, place = None, None
+    if request.vector is not None and request.model is not None:
+        dimensions = len(request.vector)
+        vector, place = unit_vector(request.vector), space(request.model, dimensions)
+        if few:
+            keys |= _keys(await session.rows("memories_compared", _Key, *filters, place, vector, CANDIDATES))
+        else:
+            await indexes.want(session, request.model, dimensions)
+            wanted = (place, dimensions, vector, CANDIDATES)
+            keys |= _keys(await session.rows("memories_nearest", _Key, *filters, *wanted))
+    matches = await session.rows("memory_matches", Match, list(keys), words.rare, words.every, place, vector)
+    return await _page(session, position, request, scored(matches, now))
+
+
+def scored(matches: Sequence[Match], now: datetime) -> list[Scored]:
+    """The best first. Words count against the best match of words that was found; a vector that points away, nought."""
+    best = max((match.rank for match in matches), default=0.0) or 1.0
+    found: list[Scored] = []
+    for match in matches:
+        text = match.rank / best
+        similarity = None if match.similarity is None else min(max(match.similarity, 0.0), 1.0)
+        both = text if similarity is None else OF_TEXT * text + OF_VECTOR * similarity
+        score = both * weight(match.kind, match.importance, match.fresh, now)
+        found.append(Scored(match.key, score, text, similarity))
+    return sorted(found, key=lambda one: (-one.score, one.key))
+
+
+async def _page(
+    session: Session, position: int, request: MemorySearchRequest, found: Sequence[Scored]
+) -> FoundMemories:
+    wanted = found[request.after : request.after + request.limit]
+    rows = await session.rows("memory_rows", _Row, [one.key for one in wanted])
+    lines = {row.key: _line(row) for row in rows}
+    page = [
+        FoundMemory(memory=lines[one.key], score=one.score, text=one.text, similarity=one.similarity) for one in wanted
+    ]
+    page = _fitting(page)
+    reached = request.after + len(page)
+    return FoundMemories(position=position, found=tuple(page), next=reached if reached < len(found) else None)
+
+
+async def _words(session: Session, query: str) -> _Words:
+    """Of the query, as the server reads words."""
+    text = _clean(query[:QUERY_MAX])
+    found = await session.row("query_words", _Words, text, RANKED_MAX) if text.strip() else None
+    return found or _Words("", "")
+
+
+def _filters(request: MemoriesRequest, now: datetime) -> tuple[object, ...]:
+    """What the statements take first."""
+    return (
+        [_clean(scope) for scope in request.scopes] or None,
+        [kind.value for kind in request.kinds] or None,
+        list(request.tags) or None,
+        request.importance if request.importance > 1 else None,
+        now,
+    )
+
+
+def _keys(found: Sequence[_Key]) -> dict[str, None]:
+    return dict.fromkeys(row.key for row in found)
+
+
+def _line(found: _Row) -> MemoryLine:
+    row = msgspec.json.decode(found.row, type=MemoryRow)
+    return MemoryLine(**{name: getattr(row, name) for name in MemoryLine.__struct_fields__})
+
+
+def _fitting(page: list[T]) -> list[T]:
+    """As much of a page as an answer holds, and at least its first."""
+    size, fitting = 0, list[T]()
+    for one in page:
+        size += len(msgspec.json.encode(one))
+        if fitting and size > ANSWER_BYTES:
+            break
+        fitting.append(one)
+    return fitting
+
+
+def _clean(text: str) -> str:
+    """PostgreSQL's text holds every character but one."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
