@@ -21,10 +21,11 @@ MODEL: Final = "embed-1"
 NOW: Final = datetime(2026, 6, 1, tzinfo=UTC)
 SCOPES: Final = 100
 PLANTED: Final = 20
-"""Spread over all; each with a word that no other memory has, and far from every theme."""
+"""Spread over all; each with a word that no other memory has, and half in a direction of its own."""
 _THEMES: Final = 200
 _WORDS: Final = 4_000
-_PUT: Final = """insert into rig.{} (key, row) select key, row::jsonb from unnest($1::text[], $2::text[]) as new (key, row)
+_PUT: Final = """
+insert into rig.{} (key, row) select key, row::jsonb from unnest($1::text[], $2::text[]) as new (key, row)
 on conflict (key) do update set row = excluded.row"""
 
 
@@ -34,7 +35,7 @@ class MadeUp:
     def __init__(self, count: int, dimensions: int = 384) -> None:
         self.count = count
         self.dimensions = dimensions
-        self.random = random.Random(f"{count}/{dimensions}")
+        self.random = random.Random(f"{count}/{dimensions}")  # noqa: S311 - the same in every run
         self.vectors: list[array[float]] = []
         """Of each memory; none is of length 1."""
         self.planted = [1 + number * count // PLANTED for number in range(PLANTED)]
@@ -47,7 +48,8 @@ class MadeUp:
         theirs = set(self.planted)
         for number in range(self.count):
             theme = self.random.randrange(_THEMES)
-            vector = self._direction() if number in theirs else self.near(self._themes[theme])
+            vector = self._themes[theme]
+            vector = self._between(vector, self._direction()) if number in theirs else self.near(vector)
             self.vectors.append(vector)
             unit = unit_vector(vector)
             assert unit is not None
@@ -89,22 +91,26 @@ class MadeUp:
 
     def near(self, vector: Sequence[float]) -> "array[float]":
         one, two = self.random.choices(self._noise, k=2)
-        return array("d", [a + 0.6 * b + 0.6 * c for a, b, c in zip(vector, one, two, strict=True)])
+        return array("f", [a + 0.6 * b + 0.6 * c for a, b, c in zip(vector, one, two, strict=True)])
+
+    def _between(self, one: Sequence[float], two: Sequence[float]) -> "array[float]":
+        return array("f", [a + b for a, b in zip(one, two, strict=True)])
 
     def nearest(self, query: Sequence[float], numbers: Sequence[int], most: int) -> list[str]:
-        """By comparing all of them: the names of the nearest."""
+        """By comparing all of them: the names of the nearest, of those that do not point away."""
 
         def cosine(number: int) -> float:
             vector = self.vectors[number]
             return sum(map(mul, query, vector)) / sum(map(mul, vector, vector)) ** 0.5
 
-        return [name_of(number) for number in sorted(numbers, key=cosine, reverse=True)[:most]]
+        compared = sorted(((cosine(number), number) for number in numbers), reverse=True)
+        return [name_of(number) for near, number in compared[:most] if near > 0]
 
     def _direction(self) -> "array[float]":
         gauss = self.random.gauss
         drawn = [gauss(0, 1) for _ in range(self.dimensions)]
         length = sum(map(mul, drawn, drawn)) ** 0.5
-        return array("d", [value / length for value in drawn])
+        return array("f", [value / length for value in drawn])
 
 
 def name_of(number: int) -> str:
