@@ -162,7 +162,8 @@ def _block(one: FoundMemory) -> Iterator[str]:
     facts = [f"{one_line(line.memory, 100)!r} by {one_line(line.source, 60)}, {show.clock(line.written)}"]
     facts += [f"tags {', '.join(one_line(tag, 40) for tag in line.tags)}"] if line.tags else []
     facts += [f"about {line.about}"] if line.about is not None else []
-    facts += [f"used {line.uses} times, last {show.clock(line.last_used)}"] if line.last_used is not None else []
+    if line.last_used is not None:
+        facts.append(f"used {line.uses} time{'s' if line.uses > 1 else ''}, last {show.clock(line.last_used)}")
     facts += [f"until {show.clock(line.expires_at)}"] if line.expires_at is not None else []
     yield f"      {'; '.join(facts)}"
     if text := one_line(line.text, TEXT_SHOWN):

@@ -170,7 +170,7 @@ async def test_memories_are_listed_and_found_with_who_wrote_them(
     first, facts, text = found.out.splitlines()
     assert first.split()[1:] == ["repo:demo/shop", "learning", "Tests", "need", "a", "key"]
     assert facts.strip().startswith("'m1' by dev-e/dev-e-1, 20")
-    assert "; tags ci; used 1 times, last 20" in facts
+    assert "; tags ci; used 1 time, last 20" in facts
     assert text.strip() == "See the wiki."
     (one,) = (await rig("memory", "search", "monday", "--json")).json()["found"]
     assert (one["memory"]["memory"], one["text"], one["similarity"]) == ("CI is slow on Mondays", 1, None)
