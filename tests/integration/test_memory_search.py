@@ -13,7 +13,8 @@ from msgspec.structs import replace
 from bus import Refused
 from conductor import recall
 from conductor.postgres import Session, connect
-from conductor.projector.memory import EmbeddingRow, MemoryRow, unit_vector
+from conductor.projector.memory import EmbeddingRow, MemoryRow, space, unit_vector
+from conductor.sql import statement
 from conductor.vectors import VectorIndexes, make_vector_index
 from deploy.embedded.server import Server
 from schemas import FoundMemories, IssueRef, Memories, MemoriesRequest, MemoryKind, MemorySearchRequest
@@ -347,12 +348,14 @@ async def test_where_an_index_is_read_few_are_missed(many: tuple[MadeUp, str], a
     assert await missed(asker, made_up, where * times) <= 0.1
 
 
-async def test_a_narrow_filter_on_an_index_is_read_on_until_enough_pass(
-    many: tuple[MadeUp, str], asker: Asker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("conductor.recall.FEW", 0)
-    query = many[0].query()
-    assert len(await asker.like(query, scopes=(scope_of(3),), limit=10)) == 10
+async def test_what_an_index_finds_is_read_on_until_enough_pass_a_filter(many: tuple[MadeUp, str]) -> None:
+    made_up, url = many
+    where = (space(MODEL, made_up.dimensions), made_up.dimensions, unit_vector(made_up.query()), 60)
+    async with database(url) as db, db.transaction():
+        await db.execute(statement("search_settings"))
+        await db.execute("set local enable_sort = off")  # of so few it would rather compare all
+        found = await db.fetch(statement("memories_nearest"), None, ["fact"], None, None, NOW, *where)
+    assert len(found) == 60, "of the two hundred that an index finds at once, some thirty are of a kind"
 
 
 async def test_an_index_is_made_once_a_search_would_have_wanted_it(ask: Asker, postgres_url: str) -> None:

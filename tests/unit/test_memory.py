@@ -98,9 +98,10 @@ def test_a_name_is_of_its_scope_alone() -> None:
 
 def test_being_found_and_being_of_use_are_counted_apart() -> None:
     looked = MemoryRead(query="why", found=("flaky", "flaky", "gone"))
-    row = Remembered(FLAKY, looked, looked, MemoryUsed(memory="flaky"), looked).flaky
+    used = MemoryUsed(memory="flaky")
+    row = Remembered(FLAKY, looked, looked, used, used, looked).flaky
     assert row is not None
-    assert (row.hits, row.uses, row.last_used) == (3, 1, START + 3 * DAY)
+    assert (row.hits, row.uses, row.last_used) == (3, 2, START + 4 * DAY)
 
 
 def test_what_is_forgotten_is_no_row_and_can_be_written_anew() -> None:
