@@ -134,7 +134,10 @@ async def search(
 
 
 def scored(matches: Sequence[Match], now: datetime) -> list[Scored]:
-    """The best first. Words count against the best match of words that was found; a vector that points away, nought."""
+    """The best first. Words count against the best match of words that was found; a vector that points away, nought.
+
+    What has neither is no match.
+    """
     best = max((match.rank for match in matches), default=0.0) or 1.0
     found: list[Scored] = []
     for match in matches:
@@ -142,7 +145,8 @@ def scored(matches: Sequence[Match], now: datetime) -> list[Scored]:
         similarity = None if match.similarity is None else min(max(match.similarity, 0.0), 1.0)
         both = text if similarity is None else OF_TEXT * text + OF_VECTOR * similarity
         score = both * weight(match.kind, match.importance, match.fresh, now)
-        found.append(Scored(match.key, score, text, similarity))
+        if score > 0:
+            found.append(Scored(match.key, score, text, similarity))
     return sorted(found, key=lambda one: (-one.score, one.key))
 
 

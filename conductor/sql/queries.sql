@@ -132,8 +132,8 @@ select set_config('plan_cache_mode', 'force_custom_plan', true),
 select count(*) from (select from rig.findable($1, $2, $3, $4, $5) limit $6) as found;
 
 -- name: query_words
--- The rarest words of a query, any of which may match: all of them, and those that together stand in so many memories at
--- most, and in a tenth of all (at least the rarest). A word's share is what the server's own statistics say of it.
+-- The rarest words of a query, any of which may match: all of them, and those that together stand in so many memories
+-- at most, and in a tenth of all (at least the rarest). A word's share is what the server's own statistics say of it.
 with common as (
     select lexeme, share from pg_stats,
         unnest(most_common_elems::text::text[], most_common_elem_freqs) as one (lexeme, share)
@@ -143,7 +143,8 @@ with common as (
     from unnest(tsvector_to_array(to_tsvector('english', $1))) as lexeme left join common using (lexeme)
     order by share, lexeme limit 32
 ), counted as (
-    select word, rank() over rarest as place, sum(share) over rarest as upto from words window rarest as (order by share)
+    select word, rank() over rarest as place, sum(share) over rarest as upto
+    from words window rarest as (order by share)
 ), few as (
     select greatest(least($2, reltuples / 10), 0) as most, reltuples as of_all
     from pg_class where oid = 'rig.memories'::regclass

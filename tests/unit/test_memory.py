@@ -244,6 +244,7 @@ def test_of_equal_matches_the_fresh_and_the_important_come_first() -> None:
     assert [(one.key, round(one.score, 4)) for one in found] == [("c", 1.2), ("a", 1), ("b", 1), ("old", 0.5)]
 
 
-def test_what_points_away_or_holds_no_word_scores_nothing() -> None:
-    assert [one.score for one in scored([match("a", 0, -0.5), match("b", 0, None)], START)] == [0, 0]
+def test_what_points_away_and_holds_no_word_is_no_match() -> None:
+    found = scored([match("a", 0, -0.5), match("b", 0, None), match("c", 1, -0.5)], START)
+    assert [(one.key, one.score, one.similarity) for one in found] == [("c", 0.35, 0)]
     assert scored([], START) == []

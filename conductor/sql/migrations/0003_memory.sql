@@ -31,8 +31,8 @@ create index memories_scope on rig.memories (scope, written) include (expires);
 create index memories_kind on rig.memories (kind) include (expires);
 create index memories_importance on rig.memories (importance) include (expires);
 create index memories_tags on rig.memories using gin (tags);
--- A short list of pending entries (kilobytes), since every search reads through it; without any, writing takes thrice as
--- long.
+-- A short list of pending entries (kilobytes), since every search reads through it; without any, writing takes three
+-- times as long.
 create index memories_search on rig.memories using gin (search) with (gin_pending_list_limit = 256);
 
 -- Apart from the memories, so that a use does not write the vector and its place in an index anew.
