@@ -3,9 +3,8 @@
 A search is hybrid: 0.35 of how well a memory's words match and 0.65 of how near its vector is to the asker's, where
 both have one; its words alone otherwise. That, times how fresh and how important it is, is its score.
 
-Candidates are the best by words and the nearest by vector; all of them are then matched exactly. Where the filters
-leave few memories, each is compared; where they leave many, the nearest are found by an index, read on until enough
-pass.
+Where the filters leave few memories, all of them are matched. Where they leave many, candidates are the best by words
+and the nearest by vector, which an index finds, read on until enough pass; these are matched exactly then.
 """
 
 from collections.abc import Sequence
@@ -35,11 +34,11 @@ T = TypeVar("T", bound=Struct)
 OF_TEXT: Final = 0.35
 OF_VECTOR: Final = 0.65
 FEW: Final = 1_000
-"""So many are compared one by one: no index finds all that they do, or much faster."""
+"""So many are all matched: no index finds what that does, or much faster."""
 RANKED_MAX: Final = 1_000
 """Of more memories that share words with a query not all are ranked."""
 CANDIDATES: Final = 60
-"""By words, and as many by vector: how far a search can be paged at most."""
+"""Of many: by words, and as many by vector."""
 QUERY_MAX: Final = 4_000
 """Characters of a query that are read."""
 ANSWER_BYTES: Final = 700_000
@@ -114,22 +113,21 @@ async def search(
     counted = await session.row("count_findable", _Count, *filters, FEW + 1)
     few = counted is not None and counted.count <= FEW
     words = await _words(session, request.query)
+    dimensions = len(request.vector or ())
+    vector = None if request.vector is None else unit_vector(request.vector)
+    place = None if request.model is None else space(request.model, dimensions)
+    asked = (words.rare, words.every, place, vector)
+    if few:
+        matches = await session.rows("compared_memories", Match, *filters, *asked)
+        return await _page(session, position, request, scored(matches, now))
     keys: dict[str, None] = {}
-    if words.every:
-        find_by = words.every if few else words.rare
-        wanted = (find_by, words.rare, words.every, RANKED_MAX, CANDIDATES)
+    if words.rare:
+        wanted = (words.rare, words.every, RANKED_MAX, CANDIDATES)
         keys |= _keys(await session.rows("memories_by_text", _Key, *filters, *wanted))
-    vector, place = None, None
-    if request.vector is not None and request.model is not None:
-        dimensions = len(request.vector)
-        vector, place = unit_vector(request.vector), space(request.model, dimensions)
-        if few:
-            keys |= _keys(await session.rows("memories_compared", _Key, *filters, place, vector, CANDIDATES))
-        else:
-            await indexes.want(session, request.model, dimensions)
-            wanted = (place, dimensions, vector, CANDIDATES)
-            keys |= _keys(await session.rows("memories_nearest", _Key, *filters, *wanted))
-    matches = await session.rows("memory_matches", Match, list(keys), words.rare, words.every, place, vector)
+    if vector is not None and request.model is not None:
+        await indexes.want(session, request.model, dimensions)
+        keys |= _keys(await session.rows("memories_nearest", _Key, *filters, place, dimensions, vector, CANDIDATES))
+    matches = await session.rows("memory_matches", Match, list(keys), *asked)
     return await _page(session, position, request, scored(matches, now))
 
 

@@ -153,20 +153,20 @@ select coalesce(string_agg(word, ' | '), '') as every,
        coalesce(string_agg(word, ' | ') filter (where place = 1 or upto * of_all <= most), '') as rare
 from counted, few;
 
--- name: memories_by_text
--- The best of those that match; so many of them are ranked at most.
-select key from (
-    select key, search from rig.findable($1, $2, $3, $4, $5) where search @@ $6::text::tsquery limit $9
-) as matching
-order by rig.text_rank(search, $7::text::tsquery, $8::text::tsquery) desc, key
-limit $10;
+-- name: compared_memories
+-- How well every memory that the filters leave matches.
+select m.key, m.kind, m.importance, m.fresh,
+       rig.text_rank(m.search, $6::text::tsquery, $7::text::tsquery) as rank,
+       1 - (e.vector <=> $9::text::vector) as similarity
+from rig.findable($1, $2, $3, $4, $5) as m left join rig.embeddings as e on e.key = m.key and e.space = $8;
 
--- name: memories_compared
--- The nearest to a vector, each compared.
-select m.key from rig.findable($1, $2, $3, $4, $5) as m join rig.embeddings as e on e.key = m.key
-where e.space = $6
-order by e.vector <=> $7::text::vector
-limit $8;
+-- name: memories_by_text
+-- The best of those that hold a rare word; so many of them are ranked at most.
+select key from (
+    select key, search from rig.findable($1, $2, $3, $4, $5) where search @@ $6::text::tsquery limit $8
+) as matching
+order by rig.text_rank(search, $6::text::tsquery, $7::text::tsquery) desc, key
+limit $9;
 
 -- name: memories_nearest
 select key from rig.nearest($1, $2, $3, $4, $5, $6, $7, $8, $9);

@@ -52,9 +52,11 @@ create index embeddings_space on rig.embeddings (space);
 -- The memories that a search may find: in any of the scopes, of any of the kinds, with all of the tags, at least as
 -- important, not expired. Null: whatever it is. PostgreSQL puts this into the statement that asks, and finds indexes.
 create function rig.findable(scopes text[], kinds text[], tags text[], importance integer, at timestamptz)
-    returns table (key text, "row" jsonb, written bigint, search tsvector)
+    returns table (
+        key text, "row" jsonb, written bigint, kind text, importance smallint, fresh timestamptz, search tsvector
+    )
     stable parallel safe language sql as $$
-    select m.key, m.row, m.written, m.search from rig.memories as m
+    select m.key, m.row, m.written, m.kind, m.importance, m.fresh, m.search from rig.memories as m
     where ($1 is null or m.scope = any($1))
       and ($2 is null or m.kind = any($2))
       and ($3 is null or m.tags ?& $3)
