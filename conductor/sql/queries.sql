@@ -158,7 +158,8 @@ from counted, few;
 select m.key, m.kind, m.importance, m.fresh,
        rig.text_rank(m.search, $6::text::tsquery, $7::text::tsquery) as rank,
        1 - (e.vector <=> $9::text::vector) as similarity
-from rig.findable($1, $2, $3, $4, $5) as m left join rig.embeddings as e on e.key = m.key and e.space = $8;
+from rig.findable($1, $2, $3, $4, $5) as m
+left join rig.embeddings as e on e.key = m.key and e.space = $8 and ($1 is null or e.scope = any($1));
 
 -- name: memories_by_text
 -- The best of those that hold a rare word; so many of them are ranked at most.

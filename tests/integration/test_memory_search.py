@@ -377,7 +377,7 @@ async def test_an_index_is_made_once_a_search_would_have_wanted_it(ask: Asker, p
     session = await connect(postgres_url, name="test")
     assert not await make_vector_index(session, MODEL, 8), "it is there"
     await session.close()
-    assert await rows(postgres_url, made) == [(3,)], "with those of key and space"
+    assert await rows(postgres_url, made) == [(3,)], "with those of key and scope"
 
 
 async def test_an_index_that_was_left_half_made_is_made_anew(ask: Asker, postgres_url: str) -> None:

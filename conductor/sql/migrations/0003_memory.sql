@@ -43,11 +43,12 @@ create index memories_search on rig.memories using gin (search) with (gin_pendin
 create table rig.embeddings (
     key text primary key, -- the memory's
     row jsonb not null, -- conductor.projector.memory.EmbeddingRow
+    scope text not null generated always as (row ->> 'scope') stored, -- to find those of a scope without their memories
     space text not null generated always as ((row ->> 'model') || '/' || (row ->> 'dimensions')) stored,
     vector vector not null generated always as ((row ->> 'vector')::vector) stored
 );
 alter table rig.embeddings alter column row set storage external; -- digits do not compress: it would only take time
-create index embeddings_space on rig.embeddings (space);
+create index embeddings_scope on rig.embeddings (scope);
 
 -- The memories that a search may find: in any of the scopes, of any of the kinds, with all of the tags, at least as
 -- important, not expired. Null: whatever it is. PostgreSQL puts this into the statement that asks, and finds indexes.
