@@ -16,6 +16,7 @@ from msgspec import Struct, field
 from conductor.evolve import evolve
 from conductor.projector.issues import issues
 from conductor.projector.judgements import GATES, REVIEWS
+from conductor.projector.memory import EMBEDDINGS, MEMORIES
 from conductor.projector.model import Model, Overview
 from conductor.projector.overviews import OVERVIEWS
 from conductor.projector.roster import REPOSITORIES, agents
@@ -64,6 +65,8 @@ class Projection:
             GATES,
             CHAT,
             EFFECTS,
+            MEMORIES,
+            EMBEDDINGS,
         )
         self.overviews: Final[Sequence[_AnyOverview]] = OVERVIEWS
         self._shown: dict[str, Mapping[str, Row]] = {overview.table: {} for overview in self.overviews}

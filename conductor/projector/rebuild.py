@@ -51,8 +51,8 @@ async def rebuild(bus: Bus, session: Session, tables: Sequence[str], progress: P
             changed = await fold(bus, past, position, progress)
             for table in tables:
                 await write(session, {f"{table}_next": changed.get(table, {})})
-                await session.run("empty_table", table=table)
-                await session.run("fill_table", table=table)
+                await session.run("take_out", table=table)
+                await session.run("put_in", table=table)
     return Rebuilt(position, {table: len(past.tables.rows.get(table, {})) for table in tables})
 
 

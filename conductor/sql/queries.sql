@@ -75,12 +75,13 @@ drop table if exists rig.{table}_next;
 -- Not written ahead: nothing is lost with it.
 create unlogged table rig.{table}_next (key text primary key, row jsonb not null);
 
--- name: empty_table
--- Not truncated: who reads an older snapshot still finds its rows.
-delete from rig.{table};
+-- name: take_out
+-- Not truncated: who reads an older snapshot still finds its rows. What is right stays, and so do its indexes.
+delete from rig.{table} as live
+where not exists (select from rig.{table}_next as new where new.key = live.key and new.row = live.row);
 
--- name: fill_table
-insert into rig.{table} (key, row) select key, row from rig.{table}_next;
+-- name: put_in
+insert into rig.{table} (key, row) select key, row from rig.{table}_next on conflict (key) do nothing;
 
 -- name: count_skipped
 select count(*) from rig.events where skipped is not null;
