@@ -309,6 +309,18 @@ def test_what_costs_trust_is_of_the_kind_that_was_merged() -> None:
     story.ends()
 
 
+def test_kinds_of_change_are_the_policys() -> None:
+    story = Story(replace(FREE, tiers=Tiers(begin={}, kinds={"carts": ("*cart*",)}, otherwise=Tier.T0)))
+    ref = story.approve()
+    story.to_merging(ref)
+    story.merge(ref)
+    story.rounds()
+    story.say(Actor.LOCAL, ref, Reverted(merge_sha=sha("m1"), revert_sha=sha("r"), by="ada"))
+    story.rounds()
+    assert [said.kind for said in story.said(TierChanged)] == ["carts"]
+    story.ends()
+
+
 def test_where_nobody_has_joined_work_that_needs_nothing_waits_for_somebody() -> None:
     story = Story()
     story.say(Actor.DEV_E, ONE, AgentLeft(boot="b1", reason=LeaveReason.STOPPED))
