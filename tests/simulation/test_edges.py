@@ -189,6 +189,18 @@ def test_one_round_gives_out_all_there_is() -> None:
     story.ends()
 
 
+def test_one_round_goes_on_past_a_lane_that_is_used_up_and_one_that_stands_back() -> None:
+    story = Story(replace(FREE, fair_seconds=100), slots=0)
+    story.join("dev-e-2", slots=6, can=("python",))
+    story.add(OTHER)
+    story.approve(1)
+    story.approve(2, requires=("python",))  # stands back once its repository has been given the first
+    for number in (1, 2, 3):
+        story.approve(number, repository=OTHER)
+    assert kinds(story.round()).count("IssueAssigned") == 5
+    story.ends()
+
+
 # ── to the cent and to the second ────────────────────────────────────────────
 
 
