@@ -28,6 +28,7 @@ from schemas import (
     IssueEscalated,
     IssueRef,
     IssueRefused,
+    IssueRevised,
     IssueState,
     IssueWaiting,
     LeaveReason,
@@ -95,6 +96,17 @@ def test_nothing_is_looked_at_again_before_the_log_says_more() -> None:
         IssueState.MERGING,
         IssueState.DEPLOYING,
     }
+    story.ends()
+
+
+def test_who_depends_on_whom_is_known_for_as_long_as_somebody_does() -> None:
+    story = Story(slots=0)
+    first = story.approve(1)
+    second, third = (story.approve(number, depends_on=(first,)) for number in (2, 3))
+    story.say(Actor.LOCAL, second, IssueRevised(depends_on=()))
+    assert story.state.dependents == {first: {third}}
+    story.say(Actor.LOCAL, third, IssueRevised(depends_on=()))
+    assert story.state.dependents == {}
     story.ends()
 
 
