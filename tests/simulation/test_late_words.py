@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from schemas import (
     FLEET,
@@ -10,6 +11,7 @@ from schemas import (
     BudgetRaised,
     Event,
     GateApproved,
+    Gates,
     GateTriggered,
     IssueApproved,
     IssueRef,
@@ -21,7 +23,7 @@ from schemas import (
     Priority,
     PriorityChanged,
 )
-from tests.support.story import BASE, Story, kinds, sha
+from tests.support.story import BASE, FREE, Story, kinds, sha
 
 DEPENDS_ON = (IssueRef("demo", "shop", 9),)
 
@@ -128,6 +130,21 @@ def test_what_was_let_through_is_not_held_again_by_fewer_labels() -> None:
     story.say(Actor.LOCAL, ref, IssueRevised(labels=("do-not-merge",)))
     story.rounds()
     assert story.issue(ref).state is IssueState.MERGING
+    story.ends()
+
+
+def test_which_labels_hold_an_issue_the_policy_says() -> None:
+    story = Story(replace(FREE, gates=Gates(blocking_labels=("hold",))))
+    ref = story.approve(labels=("hold",))
+    story.to_review(ref)
+    story.check(ref, "h1")
+    story.rounds()
+    story.gate(GateApproved, ref, "h1")
+    story.later(1)
+    story.say(Actor.LOCAL, ref, IssueRevised(labels=("hold", "wip")))
+    story.rounds()
+    assert story.issue(ref).state is IssueState.MERGING
+    assert len(story.said(GateTriggered)) == 1
     story.ends()
 
 
