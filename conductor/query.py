@@ -16,7 +16,7 @@ from msgspec import Struct
 from bus import Bus, Refused
 from conductor import recall
 from conductor.answers import agent_line, issue_detail, issue_line, timeline_entry
-from conductor.postgres import PostgresAway, Session, keep_session
+from conductor.postgres import PostgresAway, Session, Unfit, keep_session
 from conductor.projector.issues import IssueRow
 from conductor.projector.roster import AgentRow, RepositoryRow
 from conductor.projector.store import stored_position
@@ -202,6 +202,8 @@ class Desk:
                     yield session, await stored_position(session)
             except PostgresAway as error:
                 raise Refused(f"the read side is away: {error}") from error
+            except Unfit as error:
+                raise Refused(f"the read side cannot be asked that: {error}") from error
 
     def _heard(self, position: int) -> None:
         self._seen = position

@@ -13,7 +13,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from conductor.postgres import PostgresAway, Session, connect
+from conductor.postgres import PostgresAway, Session, Unfit, connect
 from conductor.projector.memory import space
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class VectorIndexes:
                     await make_vector_index(session, model, dimensions)
                 finally:
                     await session.close()
-            except PostgresAway as error:
+            except (PostgresAway, Unfit) as error:
                 log.warning("no index for the vectors of %s yet: %s", model, error)
             finally:
                 self._known.discard((model, dimensions))  # where it failed, the next search asks again

@@ -96,3 +96,27 @@ async def test_whatever_differs_from_the_log_is_named(bus: Bus, postgres_url: st
             "issues: 2 not as the log says: demo/shop#2, demo/shop#3",
         ]
     await session.close()
+
+
+async def test_an_event_that_a_table_refuses_is_left_out_by_its_position_live_and_anew(
+    bus: Bus, postgres_url: str
+) -> None:
+    session = await open_session(postgres_url, name="test")
+    async with database(postgres_url) as db:
+        await db.execute("alter table rig.issues add constraint odd check (key <> 'demo/shop#2')")
+    async with projecting(bus, postgres_url):
+        for number in (1, 2, 3):
+            last = await say(bus, APPROVED, issue=issue(number))
+        await say(bus, Stopped(by="ann"), issue=issue(2))
+        await reached(postgres_url, last + 1)
+        assert await rows(postgres_url, "select key from rig.issues order by 1") == [("demo/shop#1",), ("demo/shop#3",)]
+        ((position, why),) = await rows(postgres_url, "select position, why from rig.poison")
+        assert position == 2
+        assert why.startswith("PostgreSQL: CheckViolationError")
+        assert await rows(
+            postgres_url, "select position, raw is not null from rig.events where skipped is not null"
+        ) == [(2, True)]
+        assert (await verify(bus, session, unheard)).differs == {}
+        await rebuild(bus, session, ["issues"], unheard)
+        assert (await verify(bus, session, unheard)).differs == {}
+    await session.close()
