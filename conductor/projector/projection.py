@@ -23,7 +23,7 @@ from conductor.projector.roster import REPOSITORIES, agents
 from conductor.projector.runs import RUNS, SPEND
 from conductor.projector.talk import CHAT, EFFECTS
 from conductor.state import State
-from schemas import Recorded
+from schemas import Event, Recorded
 
 Row: TypeAlias = Struct
 Changes: TypeAlias = dict[str, dict[str, Row | None]]
@@ -157,8 +157,16 @@ class Said:
 
     def is_news(self, said: Recorded) -> bool:
         """Remembers it. False: this fact was said already, under the same id."""
-        fact = said.event.id, hash((said.event.on, msgspec.json.encode(said.event.data)))
+        fact = said.event.id, hash((said.event.on, _digest(said.event.data)))
         if fact in self._known:
             return False
         self._known.add(fact)
         return True
+
+
+def _digest(data: Event) -> int:
+    """Of what an event says; a policy holds dictionaries, which have none."""
+    try:
+        return hash(data)
+    except TypeError:
+        return hash(msgspec.json.encode(data))

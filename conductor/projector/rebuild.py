@@ -10,14 +10,14 @@ from typing import Final
 
 from msgspec import Struct
 
-from bus import Bus, Skipped
+from bus import Bus, Stored
+from bus.replay import replay
 from conductor.postgres import Session
 from conductor.projector.past import Past
 from conductor.projector.projection import Changes
 from conductor.projector.store import as_json, clean, poisoned, stored_position, write
-from schemas import Recorded
 
-STEP: Final = 2_000
+STEP: Final = 4_000
 """Events that are folded at once, and rows that are written at once."""
 Progress = Callable[[int, int], None]
 """Takes the position that was reached, and the one that is to be reached."""
@@ -59,18 +59,18 @@ async def rebuild(bus: Bus, session: Session, tables: Sequence[str], progress: P
 async def fold(bus: Bus, past: Past, until: int, progress: Progress) -> Changes:
     """Folds the log on, up to a position; what changed."""
     changed: Changes = {}
-    batch: list[Recorded | Skipped] = []
+    waiting: list[Stored] = []
 
     def take() -> None:
-        for table, rows in past.fold(batch).items():
+        for table, rows in past.fold(message.decoded() for message in waiting).items():
             changed.setdefault(table, {}).update(rows)
-        batch.clear()
+        waiting.clear()
         progress(past.position, until)
 
     if past.position < until:
-        async for item in bus.log.replay(after=past.position, until=until):
-            batch.append(item)
-            if len(batch) == STEP:
+        async for batch in replay(bus.connection, ("rig.>",), after=past.position, until=until):
+            waiting += batch
+            if len(waiting) >= STEP:
                 take()
         take()
     return changed
