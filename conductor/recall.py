@@ -18,6 +18,7 @@ from bus import Refused
 from conductor.postgres import Session
 from conductor.projector.fading import weight
 from conductor.projector.memory import MemoryRow, space, unit_vector
+from conductor.projector.store import clean
 from conductor.vectors import VectorIndexes
 from schemas import (
     FoundMemories,
@@ -164,7 +165,7 @@ async def _page(
 
 async def _words(session: Session, query: str) -> _Words:
     """Of the query, as the server reads words."""
-    text = _clean(query[:QUERY_MAX])
+    text = clean(query[:QUERY_MAX])
     found = await session.row("query_words", _Words, text, RANKED_MAX) if text.strip() else None
     return found or _Words("", "")
 
@@ -172,7 +173,7 @@ async def _words(session: Session, query: str) -> _Words:
 def _filters(request: MemoriesRequest, now: datetime) -> tuple[object, ...]:
     """What the statements take first."""
     return (
-        [_clean(scope) for scope in request.scopes] or None,
+        [clean(scope) for scope in request.scopes] or None,
         [kind.value for kind in request.kinds] or None,
         list(request.tags) or None,
         request.importance if request.importance > 1 else None,
@@ -198,8 +199,3 @@ def _fitting(page: list[T]) -> list[T]:
             break
         fitting.append(one)
     return fitting
-
-
-def _clean(text: str) -> str:
-    """PostgreSQL's text holds every character but one."""
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")

@@ -12,6 +12,8 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
+from nats.aio.client import Client
+
 from bus import MAX_BATCH, Bus, Stored
 from conductor.postgres import Session, connect
 from conductor.projector.projection import Projection
@@ -19,7 +21,7 @@ from conductor.projector.rebuild import rebuild
 from conductor.projector.store import store
 from conductor.projector.verify import verify
 from deploy.embedded.postgres import embedded_postgres
-from schemas import Actor
+from schemas import Actor, Recorded
 from tests.bench._conductor_cast import Cast
 from tests.bench._conductor_world import World
 from tests.bench._report import Row
@@ -98,19 +100,19 @@ async def written(url: str, log: Sequence[Stored], size: int) -> float:
     return len(log) / taken
 
 
-async def fill(client: object, log: Sequence[Stored]) -> None:
+async def fill(client: Client, log: Sequence[Stored]) -> None:
     """The same log as a stream, in raw atomic batches."""
     for first in range(0, len(log), MAX_BATCH):
         part, batch = log[first : first + MAX_BATCH], uuid.uuid4().hex
         for index, message in enumerate(part, start=1):
             headers = {"Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(index)}
             if index < len(part):
-                await client.publish(message.subject, message.body, headers=headers)  # type: ignore[attr-defined] - nats-py's
+                await client.publish(message.subject, message.body, headers=headers)
             else:
                 headers["Nats-Batch-Commit"] = "1"
-                answer = await client.request(message.subject, message.body, headers=headers, timeout=10)  # type: ignore[attr-defined] - nats-py's
+                answer = await client.request(message.subject, message.body, headers=headers, timeout=10)
                 assert b"error" not in answer.data, answer.data
-    await client.close()  # type: ignore[attr-defined] - nats-py's
+    await client.close()
 
 
 async def copy(url: str, log: Sequence[Stored]) -> float:
@@ -118,7 +120,9 @@ async def copy(url: str, log: Sequence[Stored]) -> float:
     columns = ("position", "subject", "stored_at", "about", "actor", "type", "id", "time", "body")
     rows: list[tuple[object, ...]] = []
     for message in log:
-        event = message.decoded().event  # type: ignore[union-attr] - this log holds events alone
+        item = message.decoded()
+        assert isinstance(item, Recorded)
+        event = item.event
         where = (message.position, message.subject, message.stored_at, str(event.about), event.actor)
         rows.append((*where, event.data.wire_type(), event.id, event.time, message.body.decode()))
     async with database(url) as db:

@@ -14,8 +14,8 @@ from pathlib import Path
 
 sys.path[0] = str(Path(__file__).parents[2])  # this file is named as the room that it measures
 
-from tests.bench import _conductor_fold, _conductor_race, _conductor_rounds  # noqa: E402
-from tests.bench._report import Row, report  # noqa: E402
+from tests.bench import _conductor_fold, _conductor_race, _conductor_rounds  # noqa: E402 - the path is set above
+from tests.bench._report import Row, report  # noqa: E402 - the path is set above
 
 
 def race() -> list[Row]:
