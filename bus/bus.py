@@ -13,6 +13,7 @@ from bus.leases import Leases
 from bus.log import Log
 from bus.objects import Objects
 from bus.presence import Presence
+from bus.restored import ranges
 from bus.runs import Runs
 from bus.services import Services
 from bus.timers import Timers
@@ -45,7 +46,8 @@ class Bus:
         until = asyncio.get_running_loop().time() + timeout_seconds
         connection = await NatsConnection.connect(url, name=source, key=key, timeout_seconds=timeout_seconds)
         try:
-            await insist(lambda: verify(connection), until=until)
+            log = await insist(lambda: verify(connection), until=until)
+            connection.restored = ranges(log.config)
         except BaseException:
             await connection.close()
             raise

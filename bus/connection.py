@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from bus.errors import Conflict, NoResponder, NotPermitted, ServerRefused, Unavailable
+from bus.restored import Ranges
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +90,8 @@ class Connection(ABC):
         """Set when the connection is gone for good."""
         self.lossy: str | None = None
         """How the server may lose what it has acknowledged, since somebody accepted that; None when it does not."""
+        self.restored: Ranges = ()
+        """Which positions of the log were put back, as it was when we connected."""
 
     @property
     @abstractmethod

@@ -58,7 +58,8 @@ class Reader:
         self._heard_bytes = 0
         self._newest = 0  # the last position that was heard of
         self._lost = True  # something may have been missed: the stream must be read before anything that was heard
-        self._reconnects = connection.reconnects
+        self._reconnects = self._confirmed = connection.reconnects
+        self._last: Stored | None = None  # the newest that is known
         self._looked_at = 0.0
         self._news = asyncio.Event()
 
@@ -111,6 +112,7 @@ class Reader:
                     await self._look_again()
                 elif (item := await self._next_heard()) is not None:
                     self.position = self._known = item.position
+                    self._last = item
                     return item
             except (Unavailable, ServerRefused) as error:
                 await self._wait(error, next(pauses))
@@ -129,6 +131,9 @@ class Reader:
         self._lost, self._reconnects = False, self._connection.reconnects
         try:
             end = await self._look.end(max(self.position, self._known))
+            if self._confirmed != self._reconnects and self._last is not None:
+                await self._look.confirm(self._last)
+            self._confirmed = self._reconnects
             self._looked_at = asyncio.get_running_loop().time()
             if end > self._known:
                 replay = Replay(self._connection, self._filters, self._look, after=self._known, until=end)
@@ -149,7 +154,7 @@ class Reader:
             raise
         self._read.extend(batch)
         if batch:
-            self._known = batch[-1].position
+            self._last, self._known = batch[-1], batch[-1].position
         if replay.ended:
             self._known = self._replay_end
             await self._end_replay(replay)

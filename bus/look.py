@@ -8,8 +8,13 @@ import msgspec
 from msgspec import Struct
 
 from bus.connection import Connection
+from bus.delivery import Skipped
 from bus.errors import LogChanged, ServerRefused
-from bus.topology import Stream
+from bus.extent import extent, positions
+from bus.leader import read_position
+from bus.stored import Stored
+from bus.topology import LOG, Stream
+from schemas import Recorded
 
 LOOK_SECONDS: Final = 2.0
 """How long one answer is waited for."""
@@ -20,6 +25,7 @@ _PAUSES: Final = (0.1, 0.4, 1.0, 2.0)
 class _State(Struct):
     last_seq: int
     last_ts: datetime
+    messages: int = 0
 
 
 class _Replica(Struct):
@@ -72,15 +78,36 @@ class Look:
             last = await self._end()
         if last < position:
             raise LogChanged(
-                f"{self.stream.name} ends at {last}, but it was read up to {position}: it was cut or rolled back"
+                f"{self.stream.name} ends at {last}, but it was read up to {position}: it was cut or rolled back, and"
+                f" lacks {positions([(last + 1, position)])}"
             )
         return last
+
+    async def confirm(self, read: Stored) -> None:
+        """Raises LogChanged unless the log still holds what was read of it; other streams forget. Raises as `end`.
+
+        To be asked once a connection was lost: a server that was given an older copy of its files may have stored
+        more than was lost by then.
+        """
+        if self.stream.name != LOG.name:
+            return
+        found, known = await read_position(self._connection, read.position), read.decoded()
+        if isinstance(found, Recorded) and isinstance(known, Recorded) and found.event == known.event:
+            return
+        if isinstance(found, Skipped) and (found.subject, found.body) == (read.subject, read.body):
+            return
+        raise LogChanged(
+            f"{self.stream.name} holds another message at {read.position} than was read: it was rolled back"
+        )
 
     async def _end(self) -> int:
         answer = await self._connection.api(f"$JS.API.STREAM.INFO.{self.stream.name}", timeout_seconds=LOOK_SECONDS)
         info = msgspec.json.decode(answer, type=_Info)
         if self._created not in (None, info.created):
             raise LogChanged(f"{self.stream.name} was recreated: it was made {self._created}, now {info.created}")
+        if self.stream.name == LOG.name and info.state.messages != info.state.last_seq:
+            gone = (await extent(self._connection, self.stream)).missing
+            raise LogChanged(f"{self.stream.name} lacks {positions(gone)}: somebody has cut it")
         self._created, self.last_time = info.created, info.state.last_ts
         self.clustered, self.replicated = bool(info.cluster.name), bool(info.cluster.replicas)
         return info.state.last_seq

@@ -66,6 +66,8 @@ async def replay(
 
 async def first_since(connection: Connection, since: datetime, look: Look) -> int | None:
     """The first position that was stored at a time or later; None when there was none when `look` last looked."""
+    if connection.restored and look.stream.name == LOG.name:
+        return await _search(connection, since, await look.end(0))
     if look.last_time < since:
         return None
     for _ in range(50):
@@ -78,6 +80,19 @@ async def first_since(connection: Connection, since: datetime, look: Look) -> in
     raise Unavailable(f"{look.stream.name}: a replica lags; nothing from {since:%FT%TZ} on is there yet")
 
 
+async def _search(connection: Connection, since: datetime, end: int) -> int | None:
+    """As `first_since`, in a log that was put back: the server does not know when that was stored first."""
+    low, high = 1, end + 1
+    while low < high:
+        middle = (low + high) // 2
+        found = await get(connection, LOG, {"seq": middle})
+        if found is not None and found.stored_at < since:
+            low = middle + 1
+        else:
+            high = middle
+    return low if low <= end else None
+
+
 class Replay:
     """The range of a stream behind `after` up to `until`, which must be stored already. Use it as `async with`."""
 
@@ -86,6 +101,7 @@ class Replay:
         if any(covers(look.stream, subject) for subject in wanted):
             wanted = {EVERYTHING}
         self._asking = _Asking(connection, look.stream, BATCH_COUNT // len(wanted) or 1, BATCH_BYTES // len(wanted))
+        self._restored = connection.restored if look.stream.name == LOG.name else ()
         self._cursors = [_Cursor(self._asking, subject, look, after, until) for subject in sorted(wanted)]
 
     async def __aenter__(self) -> "Replay":
@@ -112,6 +128,10 @@ class Replay:
 
     async def batch(self) -> list[Stored]:
         """What comes next; empty at the end. Nothing is lost to a caller that is cancelled. Raises as `replay` does."""
+        found = await self._next()
+        return [item.at_first(self._restored) for item in found] if self._restored else found
+
+    async def _next(self) -> list[Stored]:
         for cursor in self._cursors:
             await cursor.fill()
         if len(self._cursors) == 1:

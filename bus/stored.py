@@ -11,11 +11,13 @@ from typing import Final
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bus.connection import Connection, Message, header
 from bus.delivery import Skipped, recorded
 from bus.errors import ServerRefused, Unavailable
-from bus.topology import Stream
+from bus.restored import Ranges, first_time
+from bus.topology import LOG, Stream
 from schemas import Recorded
 
 PATIENCE_SECONDS: Final = 5.0
@@ -29,7 +31,7 @@ class Stored(Struct, frozen=True):
     """Sequence in the stream, from 1."""
     subject: str
     stored_at: datetime
-    """The server's clock."""
+    """The server's clock; of what was put back (restored.py), when it was stored first."""
     headers: dict[str, str]
     """All of them; the server's own win over those of the same name that a writer gave."""
     body: bytes
@@ -50,6 +52,10 @@ class Stored(Struct, frozen=True):
         except (KeyError, ValueError):
             return None
 
+    def at_first(self, restored: Ranges) -> "Stored":
+        """As it was when it was stored first, for a message of the log."""
+        return replace(self, stored_at=first_time(restored, self.position, self.headers, self.stored_at))
+
     def decoded(self) -> Recorded | Skipped:
         """The event that it carries, or why it carries none."""
         return recorded(self.position, self.stored_at, self.subject, self.body)
@@ -64,6 +70,8 @@ async def get(
     found = Stored.of(message)
     if found is None and header(message, "Status") != "404":
         raise refusal(message)
+    if found is not None and connection.restored and stream.name == LOG.name:
+        return found.at_first(connection.restored)
     return found
 
 

@@ -71,14 +71,15 @@ class Found(Struct, frozen=True):
     ack_wait_seconds: float
 
 
-async def verify(connection: Connection, stream: Stream = LOG) -> None:
-    """Refuses a stream that is not as it must be. Raises TopologyDrift, NoStream when it does not exist yet."""
+async def verify(connection: Connection, stream: Stream = LOG) -> Info:
+    """The stream, refused if it is not as it must be. Raises TopologyDrift, NoStream when it does not exist yet."""
     info = await stream_info(connection, stream.name)
     if info is None:
         raise NoStream(f"the server has no stream {stream.name}; `rig up` creates it")
     wrong = [one for one in differences(stream, info.config) if one.field not in _NO_PROMISE]
     if wrong:
         raise TopologyDrift(f"{'; '.join(map(str, wrong))}: `rig up` mends it, or says why it cannot")
+    return info
 
 
 async def find_durable(connection: Connection, durable: Durable) -> Found:
