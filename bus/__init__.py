@@ -1,6 +1,6 @@
 """HOW it travels: typed events on NATS JetStream. The only room that knows the server and its client library."""
 
-from bus.bus import Bus, make_streams
+from bus.bus import Bus, connected_to_log, make_streams
 from bus.causes import Causes, trace_of
 from bus.dead import DeadLetter
 from bus.delivery import Delivery, Skipped
@@ -76,6 +76,7 @@ __all__ = [
     "TopologyDrift",
     "Unavailable",
     "Unsuitable",
+    "connected_to_log",
     "make_streams",
     "trace_of",
 ]

@@ -1,6 +1,8 @@
 """The bus of one role: a checked connection, and on it the log and everything else that a role works with."""
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -65,6 +67,19 @@ class Bus:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+
+@asynccontextmanager
+async def connected_to_log(
+    url: str, *, name: str, key: Path | None = None, timeout_seconds: float = 10.0
+) -> AsyncGenerator[Connection]:
+    """A connection that nobody speaks on, with the log there: for who looks after it. Raises as `Bus.connect`."""
+    connection = await NatsConnection.connect(url, name=name, key=key, timeout_seconds=timeout_seconds)
+    try:
+        connection.restored = ranges((await verify(connection)).config)
+        yield connection
+    finally:
+        await connection.close()
 
 
 async def make_streams(

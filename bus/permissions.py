@@ -8,7 +8,8 @@ put there. Out of an account of its own no answer leads to another's subjects, a
 pass on answers of many messages, the server keeps 0.8 KiB for each such question: for ten seconds where something is
 read, for two minutes where work is pulled.)
 
-    STORE     the streams, and `admin`, who makes them and writes nothing
+    STORE     the streams, and `admin`, who makes them and writes nothing; and `restore`, who puts a lost log back: no
+              process of a running rig holds that key, for it says again what everybody has said
     a role    exactly: what it may say, its own branches of the streams beside the log, the durables that it works on,
               reading, and the services that it asks or serves
 
@@ -39,10 +40,14 @@ STORE: Final = "RIG"
 """The account that holds the streams."""
 ADMIN: Final = "admin"
 """The key that makes streams and durables, for `rig up` alone."""
+RESTORE: Final = "restore"
+"""The key that puts a lost log back, for `rig restore` alone."""
 PROJECTOR: Final = "projector"
 QUERY: Final = "query"
 ROLES: Final = (*(actor.value for actor in Actor), PROJECTOR, QUERY)
-PRINCIPALS: Final = (*ROLES, ADMIN)
+KEEPERS: Final = (ADMIN, RESTORE)
+"""Those of the streams' own account."""
+PRINCIPALS: Final = (*ROLES, *KEEPERS)
 INBOX: Final = "_INBOX.>"
 """Of the principal's own account: nobody else can listen there."""
 ANSWER_SECONDS: Final = 120
@@ -119,6 +124,8 @@ def permissions(principal: str) -> Permissions:
     """The permissions of one of PRINCIPALS. Raises KeyError for another."""
     if principal == ADMIN:
         return Permissions(publish=("$JS.API.>",))
+    if principal == RESTORE:
+        return Permissions(publish=("$JS.API.>", *LOG.subjects))
     needs = _NEEDS[principal]
     said = [subject for event in _may_say(principal) for subject in _subjects(principal, event)]
     reads = dict.fromkeys((*_EVERYBODY_READS, *needs.reads, *(durable.stream for durable in needs.works_on)))

@@ -5,12 +5,10 @@ is imported when it runs. Exit codes: 0 done, 1 failed, 2 asked wrongly, 130 Ctr
 """
 
 import asyncio
-import logging
 import os
-from collections.abc import Coroutine
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
 import typer
 
@@ -23,7 +21,6 @@ from schemas import Actor, Invalid, IssueState
 
 __all__ = ["app"]
 
-T = TypeVar("T")
 Json = Annotated[bool, typer.Option("--json", help="For programs: JSON on standard output.")]
 Coder = Annotated[
     str | None, typer.Option(metavar="CODER", help="Who writes code: command:PROGRAM ARGUMENT… or scripted:PATH.")
@@ -70,9 +67,10 @@ def demo(
             _provider(line)
         from deploy.demo.play import play  # here, since it takes a moment: what is wrong is said at once
         from deploy.demo.show import Show
+        from deploy.interrupt import run_interruptible
 
         with Show(quiet=json) as show:
-            outcome = _run(play(show, keep=place, coder=line))
+            outcome = run_interruptible(play(show, keep=place, coder=line))
         if json:
             say_json(outcome)
         else:
@@ -98,6 +96,7 @@ def up(
     """Run the whole rig on this machine, until Ctrl-C."""
     with reported(DeployFailed):
         from bridges.terminal.policy import read
+        from deploy.interrupt import run_interruptible
         from deploy.screen import Screen
         from deploy.settings import Settings
         from deploy.up import running_rig
@@ -125,7 +124,7 @@ def up(
                 await rig.unless_failed(asyncio.Event().wait())
 
         with suppress(typer.Exit):  # being asked to stop is how it ends
-            _run(run())
+            run_interruptible(run())
         screen.stopped()
 
 
@@ -135,11 +134,12 @@ def cluster(json: Json = False) -> None:
     with reported(DeployFailed):
         from deploy.cluster import run_cluster
         from deploy.home import Home
+        from deploy.interrupt import run_interruptible
         from deploy.screen import Screen
 
         screen = Screen(as_json=json)
         with suppress(typer.Exit):  # being asked to stop is how it ends
-            _run(run_cluster(Home.find(os.environ), screen))
+            run_interruptible(run_cluster(Home.find(os.environ), screen))
         screen.stopped()
 
 
@@ -165,8 +165,9 @@ def doctor(json: Json = False) -> None:
     """Can the rig run here? What is wrong, how to mend it."""
     with reported(DeployFailed):
         from deploy.doctor import examine
+        from deploy.interrupt import run_interruptible
 
-        report = _run(examine(os.environ))
+        report = run_interruptible(examine(os.environ))
         if json:
             say_json(report)
         else:
@@ -250,14 +251,3 @@ def _provider(line: str) -> str:
         return coder(line).provider
     except Invalid as error:
         raise BadInput(f"--coder: {str(error).removeprefix('coder: ')}") from None
-
-
-def _run(work: Coroutine[Any, Any, T]) -> T:
-    """Runs it. SIGINT and SIGTERM end it in order, and the command with the exit code that a shell expects."""
-    from deploy.interrupt import Interrupted, interruptible
-
-    logging.getLogger("bus").addHandler(logging.NullHandler())  # what fails is said once, in words of our own
-    try:
-        return asyncio.run(interruptible(work))
-    except Interrupted as signalled:
-        raise typer.Exit(signalled.exit_code) from None

@@ -2,6 +2,7 @@
 
     DeployFailed
     ├── HomeInUse       the data directory belongs to a running rig
+    ├── LogRefused      the log lacks what was read of it, or cannot be put back
     ├── KeysRefused     keys that are no secret any more, or none at all
     ├── NoGit           git is missing, or too old
     ├── ServerFailed    a server (nats-server, PostgreSQL) did not start
@@ -12,7 +13,7 @@ Each message says what happened, to what, and shows the end of the log where the
 
 from collections.abc import Sequence
 
-__all__ = ["DeployFailed", "HomeInUse", "KeysRefused", "NoGit", "RoleFailed", "ServerFailed"]
+__all__ = ["DeployFailed", "HomeInUse", "KeysRefused", "LogRefused", "NoGit", "RoleFailed", "ServerFailed"]
 
 
 class DeployFailed(Exception):
@@ -37,6 +38,10 @@ class KeysRefused(DeployFailed):
         super().__init__("\n".join(["these keys will not do", *problems, mend]))
         self.problems = problems
         self.mend = mend
+
+
+class LogRefused(DeployFailed):
+    """The log lacks what was read of it: which positions, and what to do; or why it cannot be put back."""
 
 
 class NoGit(DeployFailed):

@@ -32,6 +32,7 @@ def add_history(app: typer.Typer, find_server: FindServer) -> None:
     for command in (whatif, at, diff, verify, rebuild):
         app.command(context_settings=own)(command)
     app.command()(migrate)
+    app.command()(restore)
 
 
 def whatif(
@@ -146,6 +147,42 @@ def rebuild(
             say_json(made)
         else:
             say([f"position {made.position}", *(f"{table:<14}{count:>8} rows" for table, count in made.rows.items())])
+
+
+def restore(
+    check: Annotated[
+        bool, typer.Option("--check", help="Only say what is missing; ends with 1 when anything is.")
+    ] = False,
+    replace: Annotated[
+        bool,
+        typer.Option(
+            "--replace",
+            help="Where the log holds other events than were read: save those in a file, and put back what was read.",
+        ),
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Put back what the log has lost, at the same positions, from the read side. Stop the rig first.
+
+    For a log that was deleted, cut, or replaced by an older copy of its files: `rig up` refuses such a one, and says
+    which positions are missing. What nobody had read yet is lost. Interrupted, it goes on when it runs again.
+    """
+    with reported(DeployFailed):
+        from bridges.terminal.session import person
+        from deploy.interrupt import run_interruptible
+        from deploy.progress import progress
+        from deploy.restoring import put_back
+        from deploy.settings import Settings
+
+        settings = Settings.read(os.environ)
+        with progress("putting the log back") as told:
+            outcome = run_interruptible(put_back(settings, told, look=check, replace=replace, by=person()))
+        if json:
+            say_json(outcome)
+        else:
+            say(outcome.lines())
+        if check and outcome.loss:
+            raise typer.Exit(1)
 
 
 def migrate() -> None:

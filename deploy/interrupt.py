@@ -1,13 +1,16 @@
 """Ctrl-C, SIGTERM and a closed terminal as an orderly end: work is cancelled once, and puts everything away itself."""
 
 import asyncio
+import logging
 import signal
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+import typer
+
 from machine.lifecycle import ends
 
-__all__ = ["Interrupted", "interruptible"]
+__all__ = ["Interrupted", "interruptible", "run_interruptible"]
 
 T = TypeVar("T")
 
@@ -47,3 +50,12 @@ async def interruptible(work: Coroutine[Any, Any, T]) -> T:
     finally:
         for number in numbers:
             loop.remove_signal_handler(number)
+
+
+def run_interruptible(work: Coroutine[Any, Any, T]) -> T:
+    """Runs a command's work. Where a signal ended it, in order, the command has the exit code that a shell expects."""
+    logging.getLogger("bus").addHandler(logging.NullHandler())  # what fails is said once, in words of our own
+    try:
+        return asyncio.run(interruptible(work))
+    except Interrupted as signalled:
+        raise typer.Exit(signalled.exit_code) from None

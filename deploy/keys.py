@@ -20,7 +20,7 @@ from typing import cast
 
 import nkeys
 
-from bus.permissions import ADMIN, ANSWER_SECONDS, PRINCIPALS, ROLES, STORE, Permissions, permissions, service
+from bus.permissions import ANSWER_SECONDS, KEEPERS, PRINCIPALS, ROLES, STORE, Permissions, permissions, service
 from bus.suitable import DURABILITY_SUBJECT
 from deploy.failures import KeysRefused
 
@@ -125,18 +125,19 @@ def signed(seed: Path, nonce: str) -> bytes:
 
 def accounts(keys: Mapping[str, str]) -> str:
     """The server's accounts for these public keys, as text for its configuration."""
-    blocks = [_store(keys[ADMIN]), *(_role(role, keys[role]) for role in ROLES), _system()]
+    blocks = [_store({name: keys[name] for name in KEEPERS}), *(_role(role, keys[role]) for role in ROLES), _system()]
     return "# Written by rig: changes made here are lost.\naccounts {\n" + "".join(blocks) + "}\nsystem_account: SYS\n"
 
 
-def _store(key: str) -> str:
+def _store(keys: Mapping[str, str]) -> str:
     heard = {subject for role in ROLES for subject in permissions(role).subscribe}
     offered = [
         *({"service": subject} for subject in OFFERED),
         *({"service": subject, "response_type": "stream", **how} for subject, how in STREAMED.items()),
         *({"stream": subject} for subject in sorted(heard)),
     ]
-    return _account(STORE, key, permissions(ADMIN), [_import("SYS", DURABILITY_SUBJECT)], offered, jetstream=True)
+    users = {key: permissions(name) for name, key in keys.items()}
+    return _account(STORE, users, [_import("SYS", DURABILITY_SUBJECT)], offered, jetstream=True)
 
 
 def _role(role: str, key: str) -> str:
@@ -149,30 +150,36 @@ def _role(role: str, key: str) -> str:
     ]
     who_asks = [other for other in ROLES if may.serves in permissions(other).asks]
     serves = [{"service": service(may.serves), "accounts": who_asks}] if may.serves is not None else []
-    return _account(role, key, may, imports, serves)
+    return _account(role, {key: may}, imports, serves)
 
 
 def _account(
     name: str,
-    key: str,
-    may: Permissions,
+    users: Mapping[str, Permissions],
     imports: Iterable[object],
     exports: Iterable[object],
     *,
     jetstream: bool = False,
 ) -> str:
+    parts = {
+        "users": [_user(key, may) for key, may in users.items()],
+        "imports": list(imports),
+        "exports": list(exports),
+    }
+    lines = ["    jetstream: enabled"] if jetstream else []
+    for part, items in parts.items():
+        lines += [f"    {part}: [", *(f"      {json.dumps(item)}" for item in items), "    ]"]
+    return "\n".join([f"  {json.dumps(name)}: {{", *lines, "  }", ""])
+
+
+def _user(key: str, may: Permissions) -> dict[str, object]:
     allowed: dict[str, object] = {
         "publish": {"allow": may.may_publish},
         "subscribe": {"allow": may.may_subscribe},
     }
     if may.serves is not None:
         allowed["allow_responses"] = {"max": 1, "expires": f"{ANSWER_SECONDS}s"}
-    user = {"nkey": key, "permissions": allowed}
-    parts = {"users": [user], "imports": list(imports), "exports": list(exports)}
-    lines = ["    jetstream: enabled"] if jetstream else []
-    for part, items in parts.items():
-        lines += [f"    {part}: [", *(f"      {json.dumps(item)}" for item in items), "    ]"]
-    return "\n".join([f"  {json.dumps(name)}: {{", *lines, "  }", ""])
+    return {"nkey": key, "permissions": allowed}
 
 
 def _system() -> str:

@@ -11,7 +11,7 @@ Progress: TypeAlias = Callable[[int, int], None]
 
 
 @contextmanager
-def progress() -> Generator[Progress]:
+def progress(what: str = "reading the log") -> Generator[Progress]:
     """A bar on standard error, where that is a terminal."""
     if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
         yield lambda position, end: None
@@ -20,5 +20,5 @@ def progress() -> Generator[Progress]:
     from rich.progress import Progress as Bar
 
     with Bar(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("reading the log", total=None)
+        task = bar.add_task(what, total=None)
         yield lambda position, end: bar.update(task, completed=position, total=end)

@@ -122,9 +122,7 @@ def _start(role: Role, settings: Settings) -> Callable[[Bus, Lifecycle], Awaitab
 
             return run_conductor
         case Role.PROJECTOR:
-            from conductor.projector import run_projector
-
-            return lambda bus, life: run_projector(bus, life, postgres_url)
+            return lambda bus, life: _projector(bus, life, postgres_url)
         case Role.QUERY:
             from conductor.query import run_query
 
@@ -139,6 +137,16 @@ def _start(role: Role, settings: Settings) -> Callable[[Bus, Lifecycle], Awaitab
             return run_watch
         case Role.DEV_E:
             return lambda bus, life: _dev_e(bus, life, settings)
+
+
+async def _projector(bus: Bus, life: Lifecycle, postgres_url: str) -> None:
+    from conductor.projector import run_projector
+    from conductor.projector.witness import LogLost
+
+    try:
+        await run_projector(bus, life, postgres_url)
+    except LogLost as error:  # whoever goes on writes where something is missing: a person must see to it
+        raise Misconfigured(str(error)) from None
 
 
 async def _dev_e(bus: Bus, life: Lifecycle, settings: Settings) -> None:

@@ -16,7 +16,7 @@ from deploy.guard import NotStarted
 from deploy.home import Home
 from deploy.redact import redacted
 from deploy.supervisor import Crashed, Failed, Ready, Restarting, Started, Stopped
-from deploy.up import News, Rig, Upgraded
+from deploy.up import News, Rig, Unwitnessed, Upgraded
 from schemas import one_line
 
 __all__ = ["Screen"]
@@ -44,7 +44,7 @@ class Screen:
                 return  # as wanted; or told in full at the end
             case Ready() if not self._up:
                 return
-            case Ready() | Crashed() | Restarting() | NotStarted() | Upgraded():
+            case Ready() | Crashed() | Restarting() | NotStarted() | Upgraded() | Unwitnessed():
                 tell(sys.stderr, str(news))
 
     def ready(self, rig: Rig, provider: str | None) -> None:

@@ -22,11 +22,12 @@ from deploy.embedded.servers import Servers, servers
 from deploy.guard import ServerReport, guard
 from deploy.home import Home, Running
 from deploy.logs import keep_bounded
+from deploy.restoring import check_log
 from deploy.supervisor import Report, RoleSpec, Supervisor
 from machine import process
 from schemas import Actor, Policy
 
-__all__ = ["News", "Rig", "Upgraded", "running_rig"]
+__all__ = ["News", "Rig", "Unwitnessed", "Upgraded", "running_rig"]
 
 CONNECT_SECONDS = 5.0
 """How long a server that was given may take to answer."""
@@ -44,7 +45,17 @@ class Upgraded:
         return self.change
 
 
-News: TypeAlias = Report | ServerReport | Upgraded
+@dataclass(frozen=True, slots=True)
+class Unwitnessed:
+    """The log was not compared with the read side, which is away."""
+
+    why: str
+
+    def __str__(self) -> str:
+        return self.why
+
+
+News: TypeAlias = Report | ServerReport | Upgraded | Unwitnessed
 """What happens to the parts of a rig while it starts and runs."""
 
 
@@ -98,7 +109,7 @@ async def running_rig(
 
     Servers that are not given by their URL are started; for `nats_replicas` see `bus.ensure`. Without a `coder` (see
     agents.coder) no agent runs. `policy` is adopted where it differs from the one in force; None keeps that, or is the
-    default on a new log. `report` must be quick. Raises HomeInUse, ServerFailed, RoleFailed, BusError.
+    default on a new log. `report` must be quick. Raises HomeInUse, ServerFailed, LogRefused, RoleFailed, BusError.
     """
     began = time.monotonic()
     async with home.lock() as lock:
@@ -118,6 +129,9 @@ async def running_rig(
                 key=both.key(Actor.CLI),
                 timeout_seconds=CONNECT_SECONDS,
             ) as bus:
+                unwitnessed = await check_log(bus, both.postgres_url)
+                if unwitnessed is not None:
+                    report(Unwitnessed(unwitnessed))
                 adopted = await adopt(bus, policy)
                 lossy = bus.connection.lossy
             names = tuple(f"dev-e-{number}" for number in range(1, agents + 1)) if coder is not None else ()

@@ -176,7 +176,7 @@ MAY_SAY: dict[Actor, _Events] = {
     | _OPERATOR
     | _DELIVERY
     | _REPOSITORIES
-    | {fleet.PolicyAdopted, memory.MemoryWritten, memory.MemoryForgotten},
+    | {fleet.PolicyAdopted, fleet.LogRestored, memory.MemoryWritten, memory.MemoryForgotten},
     Actor.DASHBOARD: _WISHES | _OPERATOR | {memory.MemoryWritten, memory.MemoryForgotten},
 }
 

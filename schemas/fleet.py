@@ -156,6 +156,14 @@ class ScheduleFired(FleetEvent, frozen=True, kw_only=True):
     due: Instant
 
 
+class LogRestored(FleetEvent, frozen=True, kw_only=True):
+    """The log had lost these positions, and they were put back from the read side."""
+
+    first: Annotated[int, Meta(ge=1)]
+    last: Annotated[int, Meta(ge=1)]
+    by: Line
+
+
 # ── the watch ────────────────────────────────────────────────────────────────
 
 

@@ -127,6 +127,8 @@ def _about_the_rig(event: FleetEvent) -> str:
             return f"{_keyed(event.kind, event.key)} overdue since {_when(event.at)}"
         case fleet.ScheduleFired():
             return f"{event.schedule} was due at {_when(event.due)}"
+        case fleet.LogRestored():
+            return f"{event.by} put positions {event.first} to {event.last} of the log back"
         case fleet.HaltDetected():
             return f"HALT: {_spoken(event.invariant)} since {_when(event.since)}{_listed(event.evidence, ': ', '; ')}"
         case fleet.HaltCleared():

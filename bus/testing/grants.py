@@ -8,7 +8,7 @@ asks, the questions to the service that it is.
 from math import inf
 from typing import Final
 
-from bus.permissions import ADMIN, ANSWER_SECONDS, permissions, service
+from bus.permissions import ANSWER_SECONDS, KEEPERS, permissions, service
 from bus.testing.subjects import matches
 
 __all__ = ["Grants"]
@@ -29,7 +29,7 @@ class Grants:
         self._imported = () if may is None else may.subscribe
         self._asks = () if may is None else may.asks
         self._serves = may is not None and may.serves is not None
-        self._prefix = "" if key is None or key == ADMIN else _own(key)
+        self._prefix = "" if key is None or key in KEEPERS else _own(key)
         self._asked: dict[str, float] = {}
 
     # ── what it may ──────────────────────────────────────────────────────────

@@ -12,10 +12,11 @@ import asyncio
 import logging
 from collections.abc import Mapping
 
-from bus import Bus, Reader, Stored, Unavailable
+from bus import Bus, LogChanged, Reader, Stored, Unavailable
 from conductor.postgres import Session, Unfit, keep_session
 from conductor.projector.projection import Poisoned, Projection
-from conductor.projector.store import add_poison, check_contiguous, confirm, poisoned, store, stored_position
+from conductor.projector.store import add_poison, check_contiguous, poisoned, store, stored_position
+from conductor.projector.witness import check
 from machine.lifecycle import Lifecycle
 from schemas import Recorded
 
@@ -41,6 +42,9 @@ async def run_projector(bus: Bus, lifecycle: Lifecycle, postgres_url: str) -> No
             except Unavailable as error:
                 log.warning("cannot read the log yet: %s", error)
                 await asyncio.sleep(PAUSE_SECONDS)
+            except LogChanged:
+                await check(bus.connection, session)  # raises it with all that is lost
+                raise
 
     await keep_session(postgres_url, lifecycle, project, name="rig projector")
 
@@ -57,8 +61,7 @@ class _Projector:
     async def project(self) -> None:
         """From where the tables stand, until they are put back behind that, or an event proves to be poison."""
         reached: int | None = await stored_position(self._session)
-        if reached:
-            await confirm(self._session, await self._bus.log.at(reached), reached)
+        await check(self._bus.connection, self._session)
         poison = await poisoned(self._session)
         projection = await self._fold_to(reached or 0, poison)
         async with self._bus.log.follow(after=reached or 0) as reader:

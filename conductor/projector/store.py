@@ -12,13 +12,13 @@ import msgspec
 from msgspec import Struct
 
 from bus import LogChanged, Skipped, Stored
+from bus.extent import positions
 from conductor.postgres import Session
 from conductor.projector.projection import Changes, Poisoned, Projection, Row
 from schemas import Envelope, Recorded, branch, decode
 
 _NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 """Escaped in JSON, and not a backslash before a u."""
-REBUILD = "where this log is the right one, drop the read side (drop schema rig cascade) and it is written again"
 _EVENT_COLUMNS = (
     "position",
     "subject",
@@ -43,12 +43,6 @@ class _Said(Struct):
     position: int
     subject: str
     body: str
-
-
-class _Stored(Struct):
-    subject: str
-    body: str | None
-    skipped: str | None
 
 
 class _Poison(Struct):
@@ -77,33 +71,12 @@ async def add_poison(session: Session, found: Poisoned) -> None:
     await session.run("add_poison", found.position, clean(found.why))
 
 
-async def confirm(session: Session, found: Recorded | Skipped | None, at: int) -> None:
-    """Raises LogChanged unless the log still holds at this position what is stored of it.
-
-    A body that one version could not read and another can is no difference.
-    """
-    stored = await session.row("event_at", _Stored, at)
-    if found is None:
-        raise LogChanged(f"the log has nothing at {at} any more, and the read side has: {REBUILD}")
-    if stored is None:
-        raise LogChanged(f"the read side is at {at} and does not hold that event: {REBUILD}")
-    if isinstance(found, Recorded):
-        subject = found.event.on
-        same = stored.body is None or decode(stored.body.encode()) == found.event
-    else:
-        subject, same = clean(found.subject), True
-    if not same or subject != stored.subject:
-        raise LogChanged(
-            f"the log's event {at} is not the one that was read ({subject!r} there, {stored.subject!r} here):"
-            f" it was recreated or restored; {REBUILD}"
-        )
-
-
 def check_contiguous(after: int, batch: Sequence[Stored]) -> None:
     """Raises LogChanged unless the batch goes on behind `after` without a gap."""
     for before, position in pairwise((after, *(message.position for message in batch))):
         if position != before + 1:
-            raise LogChanged(f"the log goes from {before} to {position}: what stood between is missing")
+            gone = positions([(before + 1, position - 1)])
+            raise LogChanged(f"the log goes from {before} to {position}: {gone} is missing")
 
 
 async def store(
@@ -175,8 +148,9 @@ async def _record(session: Session, items: Sequence[tuple[Stored, Recorded | Ski
                     news.add(message.position)
                     known.append((message.position, event))
                 about, body = branch(event.about), message.body.decode(errors="replace")
+                raw = None if body.encode() == message.body else message.body  # what nobody reads need be no text
                 kind = event.data.wire_type()
-                rows.append((*where, about, event.actor, kind, clean(event.id), event.time, body, repeats, None, None))
+                rows.append((*where, about, event.actor, kind, clean(event.id), event.time, body, repeats, None, raw))
     await session.copy("events", _EVENT_COLUMNS, rows)
     return frozenset(news)
 

@@ -32,9 +32,6 @@ update rig.projection set position = $1;
 -- Heard by the query service once the transaction is committed.
 select pg_notify('rig_position', $1::text);
 
--- name: event_at
-select subject, body::text as body, skipped from rig.events where position = $1;
-
 -- name: events_between
 select position, subject, body::text as body, raw from rig.events where position between $1 and $2;
 
@@ -217,3 +214,26 @@ select format(
     'create index concurrently on rig.embeddings using hnsw ((vector::halfvec(%1$s)) halfvec_cosine_ops)'
     ' with (m = 24, ef_construction = 100) where space = %2$L', $2::integer, $1::text
 ) as statement;
+
+-- name: witnessed
+-- The last position that can be put back.
+select greatest(
+    (select position from rig.projection), (select coalesce(max(position), 0) from rig.kept)
+)::bigint as count;
+
+-- name: kept_between
+select position, subject, stored_at, body from rig.log where position between $1 and $2 order by position;
+
+-- name: first_not_kept
+-- The first position up to one that cannot be put back.
+select coalesce(min(wanted), 0)::bigint as count from (
+    select position + 1 as wanted from (select 0 as position union all select position from rig.log) as known
+    where position < $1 and not exists (select from rig.log as next where next.position = known.position + 1)
+) as gaps;
+
+-- name: flush_commits
+-- From here on in this transaction: it is on the disk when it is committed, and what was committed before it too.
+select set_config('synchronous_commit', 'on', true);
+
+-- name: forget_kept
+delete from rig.kept;

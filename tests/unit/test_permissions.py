@@ -2,7 +2,7 @@
 
 import pytest
 
-from bus.permissions import ADMIN, PRINCIPALS, ROLES, permissions
+from bus.permissions import ADMIN, PRINCIPALS, RESTORE, ROLES, permissions
 from bus.topology import DEAD, DURABLES, STREAMS
 from schemas import MAY_SAY, Actor
 from schemas.registry import EVENTS
@@ -80,5 +80,7 @@ def test_who_makes_streams_writes_nothing_and_hears_nothing() -> None:
     admin = permissions(ADMIN)
     assert admin.publish == ("$JS.API.>",)
     assert admin.subscribe == ()
+    assert permissions(RESTORE).publish == ("$JS.API.>", "rig.>"), "what everybody has said, and nothing else"
+    assert permissions(RESTORE).subscribe == ()
     with pytest.raises(KeyError):
         permissions("nobody")
