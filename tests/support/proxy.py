@@ -22,6 +22,8 @@ class Proxy:
         self._lose = lose
         self._random = Random(seed)  # noqa: S311 - dice, no secret
         self.url = ""
+        self.shut = False
+        """While it is, clients are turned away at once."""
         self.lost = 0
         """Acknowledgements that were swallowed."""
 
@@ -30,6 +32,8 @@ class Proxy:
         to_server: asyncio.StreamWriter | None = None
         passing: set[asyncio.Task[None]] = set()
         try:
+            if self.shut:
+                return
             from_server, to_server = await asyncio.open_connection(self._server.hostname, self._server.port)
             passing.add(asyncio.create_task(_pass_on(reader, to_server)))
             passing.add(asyncio.create_task(self._pass_back(from_server, writer)))

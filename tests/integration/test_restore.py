@@ -1,0 +1,380 @@
+"""A log that has lost something: named and refused by who reads it, and put back from the read side as it was."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from bus import Bus, Conflict, LogChanged, connected_to_log, make_streams
+from bus.client import NatsConnection
+from bus.permissions import ADMIN, PROJECTOR, RESTORE
+from bus.replay import replay
+from bus.reseed import Kept, put_back
+from bus.stored import Stored
+from conductor.postgres import Session, connect
+from conductor.projector import restore as restoring
+from conductor.projector import run_projector
+from conductor.projector.restore import restore
+from conductor.projector.verify import verify
+from conductor.projector.witness import LogLost, Loss, compare
+from deploy.embedded.nats import NatsServer
+from machine.lifecycle import Lifecycle
+from schemas import Actor, Envelope, encode
+from tests.support.proxy import losing_proxy
+from tests.support.readside import projecting, reached, rows
+from tests.support.servers import as_root, connected, nats_with_root
+from tests.support.story import Story
+
+ODD = (b"no event at all", b"", b"\xff\xfe", b'{"id": "\\u0000"}')
+"""What stands in a log and is none of ours."""
+BIG = b"x" * 900_000
+"""Nine of these fill a file of the log."""
+
+
+def lived() -> list[Envelope]:
+    """One issue merged, another begun."""
+    story = Story()
+    first = story.approve(1)
+    story.to_merging(first)
+    story.merge(first)
+    story.approve(2, depends_on=(first,))
+    story.rounds()
+    return list(story.log)
+
+
+class TheLog:
+    """A server whose files a test takes away, copies and puts back."""
+
+    def __init__(self, directory: Path) -> None:
+        self.server: NatsServer = nats_with_root(directory / "nats")
+        self._files = directory / "nats" / "jetstream"
+        self._copy = directory / "copy"
+
+    async def connect(self, actor: Actor = Actor.CONDUCTOR) -> Bus:
+        return await connected(self.server, actor, free=True)
+
+    async def say(self, *bodies: Envelope | bytes) -> None:
+        async with await self.connect() as bus:
+            for said in bodies:
+                subject = "rig.fleet.cli.odd" if isinstance(said, bytes) else said.on
+                await bus.connection.request(subject, said if isinstance(said, bytes) else encode(said))
+
+    async def held(self) -> list[Stored]:
+        """All that it holds, with the time of its first storing."""
+        async with await self.connect() as bus:
+            return [each async for batch in replay(bus.connection, ["rig.>"]) for each in batch]
+
+    async def copied(self) -> None:
+        """A copy of the files, as a backup has them."""
+        await self.server.stop()
+        shutil.copytree(self._files, self._copy)
+        await self.server.start()
+
+    async def rolled_back(self) -> None:
+        """The copy takes the place of the files."""
+        await self.server.stop()
+        shutil.rmtree(self._files)
+        shutil.copytree(self._copy, self._files)
+        await self.server.start()
+
+    async def without(self, *blocks: int) -> None:
+        """Some of the files that hold messages are gone."""
+        await self.server.stop()
+        for block in blocks:
+            (found,) = self._files.rglob(f"streams/RIG/msgs/{block}.blk")
+            found.unlink()
+        await self.server.start()
+
+    async def deleted(self) -> None:
+        root = await NatsConnection.connect(as_root(self.server), name="root")
+        await root.api("$JS.API.STREAM.DELETE.RIG")
+        await root.close()
+
+
+@pytest.fixture
+async def log(tmp_path: Path) -> AsyncIterator[TheLog]:
+    there = TheLog(tmp_path)
+    async with there.server:
+        yield there
+        await there.server.kill()
+
+
+async def read_up_to(log: TheLog, postgres_url: str, position: int) -> None:
+    """The read side has it."""
+    async with await log.connect() as bus, projecting(bus, postgres_url):
+        await reached(postgres_url, position)
+
+
+async def refused(log: TheLog, postgres_url: str) -> str:
+    """What the projector says of the log when it starts."""
+    async with await log.connect() as bus:
+        with pytest.raises(LogLost) as said:
+            await run_projector(bus, Lifecycle(), postgres_url)
+    return str(said.value)
+
+
+@asynccontextmanager
+async def keeping(log: TheLog, postgres_url: str) -> AsyncIterator[tuple[NatsConnection, Session]]:
+    """With the key that puts the log back, and no other right."""
+    server = log.server
+    await make_streams(server.url, key=server.key(ADMIN))
+    async with connected_to_log(server.url, name="restore", key=server.key(RESTORE)) as connection:
+        session = await connect(postgres_url, name="test")
+        try:
+            assert isinstance(connection, NatsConnection)
+            yield connection, session
+        finally:
+            await session.close()
+
+
+def silent(position: int, end: int) -> None: ...
+
+
+async def put_all_back(
+    log: TheLog, postgres_url: str, *, replace: Callable[[Sequence[Kept]], None] | None = None
+) -> tuple[int, int] | None:
+    async with keeping(log, postgres_url) as (connection, session):
+        done = await restore(connection, session, silent, replace=replace)
+        assert not await compare(connection, session), "nothing is missing any more"
+    return done
+
+
+async def it_is_whole_again(log: TheLog, postgres_url: str, before: Sequence[Stored]) -> None:
+    """Everything at its place, with its time; the projector goes on with what comes next, and the witnesses agree."""
+    now = await log.held()
+    assert [(each.position, each.subject, each.body) for each in now] == [
+        (each.position, each.subject, each.body) for each in before
+    ]
+    assert [each.stored_at for each in now] == [each.stored_at for each in before]
+    await log.say(b"and on it goes")
+    async with await log.connect() as bus, projecting(bus, postgres_url):
+        await reached(postgres_url, len(before) + 1)
+        session = await connect(postgres_url, name="test")
+        found = await verify(bus, session, silent)
+        await session.close()
+    assert (found.position, found.differs) == (len(before) + 1, {})
+    assert await rows(postgres_url, "select count(*) from rig.kept") == [(0,)]
+
+
+async def projector(url: str, server: NatsServer) -> Bus:
+    """With the projector's key."""
+    return await Bus.connect(url, actor=Actor.CONDUCTOR, source=PROJECTOR, key=server.key(PROJECTOR))
+
+
+async def loss_of(log: TheLog, postgres_url: str) -> Loss:
+    async with keeping(log, postgres_url) as (connection, session):
+        return await compare(connection, session)
+
+
+# ── what may happen to a log ─────────────────────────────────────────────────
+
+
+async def test_a_log_that_lacks_nothing_is_left_alone(log: TheLog, postgres_url: str) -> None:
+    events = lived()
+    await log.say(*events)
+    await read_up_to(log, postgres_url, len(events))
+    await log.say(b"not read yet")
+    before = await log.held()
+    assert await put_all_back(log, postgres_url) is None
+    assert await log.held() == before
+
+
+async def test_a_log_that_was_deleted(log: TheLog, postgres_url: str) -> None:
+    events = lived()
+    await log.say(*events, *ODD, events[0])  # said again later: a repetition
+    end = len(events) + len(ODD) + 1
+    await read_up_to(log, postgres_url, end)
+    before = await log.held()
+    await log.deleted()
+    said = await refused(log, postgres_url)
+    assert f"the log lacks positions 1 to {end}: it ends at 0, and was read up to {end}" in said
+    assert "`rig restore`" in said
+    assert await put_all_back(log, postgres_url) == (1, end)
+    await it_is_whole_again(log, postgres_url, before)
+
+
+async def test_an_older_copy_of_its_files(log: TheLog, postgres_url: str) -> None:
+    events = lived()
+    await log.say(*events[:10])
+    await log.copied()
+    await log.say(*events[10:])
+    await read_up_to(log, postgres_url, len(events))
+    before = await log.held()
+    await log.rolled_back()
+    assert f"the log lacks positions 11 to {len(events)}" in await refused(log, postgres_url)
+    assert await put_all_back(log, postgres_url) == (11, len(events))
+    await it_is_whole_again(log, postgres_url, before)
+
+
+async def test_an_older_copy_that_has_gone_on(log: TheLog, postgres_url: str) -> None:
+    """Both cannot be: what was read comes back when a person says so, and what was said in its place is saved."""
+    events = lived()
+    await log.say(*events[:10])
+    await log.copied()
+    await log.say(*events[10:])
+    await read_up_to(log, postgres_url, len(events))
+    before = await log.held()
+    await log.rolled_back()
+    others = [b"another %d" % number for number in range(len(events))]
+    await log.say(*others[:4])
+    said = await refused(log, postgres_url)
+    assert "holds at positions 11 to 14 other messages than were read there: an older copy, up to 10, came back" in said
+    assert f"lacks positions 15 to {len(events)}" in said
+    await log.say(*others[4:])
+    assert await loss_of(log, postgres_url) == Loss(
+        end=10 + len(events), read=len(events), replaced=((11, len(events)),)
+    ), "however far it has gone on"
+    changed = await log.held()
+    with pytest.raises(LogChanged, match="both cannot be: `rig restore --replace`"):
+        await put_all_back(log, postgres_url)
+    assert await log.held() == changed, "nothing was changed"
+    saved: list[Kept] = []
+    assert await put_all_back(log, postgres_url, replace=saved.extend) == (1, len(events))
+    assert [(kept.position, kept.body) for kept in saved] == list(enumerate(others, 11))
+    await it_is_whole_again(log, postgres_url, before)
+
+
+async def test_another_log(log: TheLog, postgres_url: str) -> None:
+    await log.say(b"one", b"two")
+    await read_up_to(log, postgres_url, 2)
+    await log.deleted()
+    await log.say(b"eins", b"zwei", b"drei")
+    assert "holds at positions 1 to 2 other messages than were read there: it is another log" in await refused(
+        log, postgres_url
+    )
+
+
+@pytest.mark.parametrize(
+    ("blocks", "lost"),
+    [((1,), "lacks positions 1 to 9:"), ((2,), "lacks positions 10 to 18:"), ((1, 2), "lacks positions 1 to 18:")],
+    ids=["beginning", "middle", "both"],
+)
+async def test_files_that_are_gone(log: TheLog, postgres_url: str, blocks: Sequence[int], lost: str) -> None:
+    """What the log alone holds, since it was not read yet, is kept too."""
+    await log.say(*[b"%d " % number + BIG for number in range(20)])
+    await read_up_to(log, postgres_url, 20)
+    await log.say(b"not read yet", *lived())
+    before = await log.held()
+    await log.without(*blocks)
+    assert lost in await refused(log, postgres_url)
+    async with await log.connect() as bus:
+        with pytest.raises(LogChanged, match=f"RIG {lost}"):
+            await bus.log.history(["rig.>"])  # who decides must not read on either
+    assert await put_all_back(log, postgres_url) == (1, len(before))
+    await it_is_whole_again(log, postgres_url, before)
+
+
+async def test_what_nobody_has_is_named_and_nothing_is_changed(log: TheLog, postgres_url: str) -> None:
+    await log.say(b"read")
+    await read_up_to(log, postgres_url, 1)
+    await log.say(*[b"%d " % number + BIG for number in range(20)])
+    await log.without(2)
+    with pytest.raises(LogChanged, match="positions 11 to 19, which the read side has not read either"):
+        await put_all_back(log, postgres_url)
+
+
+# ── while it is read ─────────────────────────────────────────────────────────
+
+
+async def test_who_reads_notices_an_older_copy_even_when_it_has_gone_on(log: TheLog, postgres_url: str) -> None:
+    events = lived()
+    await log.say(*events[:10])
+    await log.copied()
+    await log.say(*events[10:])
+    async with losing_proxy(log.server.url, lose=0, seed=0) as proxy, await projector(proxy.url, log.server) as bus:
+        work = asyncio.create_task(run_projector(bus, Lifecycle(), postgres_url))
+        await reached(postgres_url, len(events))
+        proxy.shut = True
+        await log.rolled_back()
+        await log.say(*[b"another %d" % number for number in range(2 * len(events))])
+        proxy.shut = False
+        with pytest.raises(LogLost, match=f"holds at positions 11 to {len(events)} other messages"):
+            await asyncio.wait_for(work, 60)
+
+
+# ── putting it back ──────────────────────────────────────────────────────────
+
+
+async def test_interrupted_it_goes_on_where_it_was(
+    log: TheLog, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await log.say(*[b"%d " % number + BIG for number in range(20)])
+    await read_up_to(log, postgres_url, 20)
+    await log.say(b"not read yet", b"nor this")
+    before = await log.held()
+    await log.without(1)
+    monkeypatch.setattr(restoring, "STEP", 3)
+    steps = 0
+
+    def killed(position: int, end: int) -> None:
+        nonlocal steps
+        steps += 1
+        if steps == 3:
+            raise KeyboardInterrupt
+
+    async with keeping(log, postgres_url) as (connection, session):
+        with pytest.raises(KeyboardInterrupt):
+            await restore(connection, session, killed)
+        assert await compare(connection, session) == Loss(end=9, read=22, missing=((10, 22),))
+    assert await put_all_back(log, postgres_url) == (10, 22)
+    await it_is_whole_again(log, postgres_url, before)
+
+
+async def test_a_server_that_falls_silent_stores_nothing_twice(
+    log: TheLog, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = lived()
+    await log.say(*events)
+    await read_up_to(log, postgres_url, len(events))
+    before = await log.held()
+    await log.deleted()
+    monkeypatch.setattr(restoring, "STEP", 7)
+    async with keeping(log, postgres_url) as (connection, session):
+        answered, request = [0], connection.request
+
+        async def deaf(*arguments: object, **options: object) -> bytes:
+            answer: bytes = await request(*arguments, **options)  # type: ignore[arg-type] - whatever it is asked
+            if str(arguments[0]).startswith("rig."):
+                answered[0] += 1
+                if answered[0] % 2:
+                    raise restoring.Unavailable("the answer was lost")
+            return answer
+
+        monkeypatch.setattr(connection, "request", deaf)
+        await restore(connection, session, silent)
+    assert answered[0] > 2
+    await it_is_whole_again(log, postgres_url, before)
+
+
+async def test_who_else_writes_is_noticed(log: TheLog, postgres_url: str) -> None:
+    await log.say(b"one", b"two")
+    await read_up_to(log, postgres_url, 2)
+    await log.deleted()
+    async with keeping(log, postgres_url) as (connection, session):
+        found = await session.rows("kept_between", Kept, 1, 2)
+        await log.say(b"somebody else")
+        with pytest.raises(Conflict):
+            await put_back(connection, found)
+    assert [each.body for each in await log.held()] == [b"somebody else"]
+
+
+async def test_the_time_of_the_first_storing_is_believed_of_what_was_put_back_alone(
+    log: TheLog, postgres_url: str
+) -> None:
+    await log.say(b"one", b"two")
+    await read_up_to(log, postgres_url, 2)
+    before = await log.held()
+    await log.deleted()
+    await put_all_back(log, postgres_url)
+    async with await log.connect() as bus:
+        lie = {"Rig-Stored-At": "2001-01-01T00:00:00+00:00"}
+        await bus.connection.request("rig.fleet.cli.odd", b"later", headers=lie)
+        assert (await bus.log.at(1) or before[1]).stored_at == before[0].stored_at
+        since = [item.position async for item in bus.log.replay(since=before[1].stored_at)]
+    now = await log.held()
+    assert [each.stored_at for each in now[:2]] == [each.stored_at for each in before]
+    assert now[2].stored_at > before[1].stored_at
+    assert since == [2, 3]
