@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from bus import Bus, Refused
-from conductor import recall
+from conductor import recall, spending
 from conductor.answers import agent_line, issue_detail, issue_line, timeline_entry
 from conductor.postgres import PostgresAway, Session, Unfit, keep_session
 from conductor.projector.issues import IssueRow
@@ -36,6 +36,8 @@ from schemas import (
     Memories,
     MemoriesRequest,
     MemorySearchRequest,
+    Spend,
+    SpendRequest,
     Status,
     StatusRequest,
     branch,
@@ -85,6 +87,7 @@ async def run_query(bus: Bus, lifecycle: Lifecycle, postgres_url: str) -> None:
     await bus.services.serve(SERVICE, "issues", IssuesRequest, desk.issues)
     await bus.services.serve(SERVICE, "issue", IssueRequest, desk.issue)
     await bus.services.serve(SERVICE, "agents", AgentsRequest, desk.agents)
+    await bus.services.serve(SERVICE, "spend", SpendRequest, desk.spend)
     await bus.services.serve(SERVICE, "memories", MemoriesRequest, desk.memories)
     await bus.services.serve(SERVICE, "search_memories", MemorySearchRequest, desk.search_memories)
     async with desk.vector_indexes.kept(postgres_url):
@@ -176,6 +179,11 @@ class Desk:
                 agent_line(row, [IssueRef.parse(at.issue) for at in busy if at.agent == row.name]) for row in rows
             ),
         )
+
+    async def spend(self, request: SpendRequest) -> Spend:
+        """What was spent, by one thing, and what came of it."""
+        async with self._reading(request.wait_for) as (session, position):
+            return await spending.spend(session, position, request)
 
     async def memories(self, request: MemoriesRequest) -> Memories:
         """One page, those written last first."""

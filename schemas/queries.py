@@ -4,7 +4,8 @@ Answers of the query service are true for one position of the log, which they ca
 works reads the log itself. Text in an answer is as it was said: whoever shows it makes it printable.
 """
 
-from datetime import datetime
+from datetime import date, datetime
+from enum import StrEnum
 from typing import Annotated, TypeAlias
 
 from msgspec import Meta, Struct
@@ -211,6 +212,82 @@ class Agents(Struct, frozen=True, kw_only=True):
 
     position: int
     agents: tuple[AgentLine, ...]
+
+
+# ── money ────────────────────────────────────────────────────────────────────
+
+
+class SpendBy(StrEnum):
+    """By what spending is told apart."""
+
+    AGENT = "agent"
+    """By the replica that spent it."""
+    ROLE = "role"
+    REPOSITORY = "repository"
+    ISSUE = "issue"
+    DAY = "day"
+    """Of UTC."""
+    MODEL = "model"
+
+
+class SpendRequest(Struct, frozen=True, kw_only=True):
+    """What was spent, by one thing, a page at a time: the dearest first, days the newest first."""
+
+    by: SpendBy = SpendBy.AGENT
+    since: date | None = None
+    """From this day on (UTC)."""
+    until: date | None = None
+    """Up to this day, and with it."""
+    repository: RepoRef | None = None
+    after: Position = 0
+    """`next` of the page before: how many came before."""
+    limit: Annotated[int, Meta(ge=1, le=PAGE_MAX)] = 50
+    wait_for: Position | None = None
+
+
+class Spent(Struct, frozen=True, kw_only=True):
+    """What runs have said that they used. Sums are of whole millionths of a dollar: they do not drift."""
+
+    runs: int
+    input: int
+    output: int
+    cache_read: int
+    cache_write: int
+    cost_usd: float
+    unpriced: int
+    """Reports whose price nobody knows: they are not in the cost."""
+
+
+class SpendLine(Spent, frozen=True, kw_only=True):
+    """Of one agent, role, repository, issue, day or model."""
+
+    name: str
+    """Empty: it was not said, which model."""
+
+
+class SpendOnMerged(Struct, frozen=True, kw_only=True):
+    """The changes that were merged on the days that were asked for."""
+
+    changes: int
+    reverted: int
+    """So many of them were taken out again since."""
+    cost_usd: float
+    """All that was ever spent on their issues, on whichever day."""
+    per_change_usd: float | None
+    """None: nothing was merged."""
+
+
+class Spend(Struct, frozen=True, kw_only=True):
+    """One page; what is not a line is of all days and repositories that were asked for, whatever the page."""
+
+    position: int
+    lines: tuple[SpendLine, ...]
+    next: int | None
+    """Ask again with `after` set to this; None: that was all."""
+    total: Spent
+    merged: SpendOnMerged
+    unmerged_usd: float
+    """How much of the total went into issues of which nothing was ever merged."""
 
 
 # ── memory ───────────────────────────────────────────────────────────────────

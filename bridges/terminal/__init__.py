@@ -9,9 +9,10 @@ session            one connection for one command, and how failures become messa
 dictionary         pure: the events in words
 policy_text        pure: a policy as TOML, read and written
 ledger, budgets    pure: what was spent and set aside; budgets in words
+spending           pure: days as they are typed; what was spent, in words
 memories           pure: scopes and what else is typed of memories; memories in words
 output             standard output and error
-repo, issue, wishes, gate, pause, why, policy, budget, memory, publish, tail, views, events, dead   the commands
+repo, issue, wishes, gate, pause, why, policy, budget, spend, memory, publish, tail, views, events, dead   the commands
 
 `add_commands` puts them into the application that deploy/ composes. Starting must be quick: the bus costs a fifth of a
 second, and is imported when a command connects.

@@ -4,7 +4,7 @@ The log is the truth: with Postgres away nothing is lost, and what is written ca
 that is not the one that was read before is refused by name, never papered over.
 
     model       what a table is              projection  all tables as one fold of the log
-    issues, roster, runs, judgements, talk, overviews    the tables
+    issues, roster, runs, merges, judgements, talk, overviews    the tables
     store       one batch, one transaction
 """
 

@@ -17,6 +17,7 @@ from conductor.evolve import evolve
 from conductor.projector.issues import issues
 from conductor.projector.judgements import GATES, REVIEWS
 from conductor.projector.memory import EMBEDDINGS, MEMORIES
+from conductor.projector.merges import MERGES
 from conductor.projector.model import Model, Overview
 from conductor.projector.overviews import OVERVIEWS
 from conductor.projector.roster import REPOSITORIES, agents
@@ -61,6 +62,7 @@ class Projection:
             REPOSITORIES,
             RUNS,
             SPEND,
+            MERGES,
             REVIEWS,
             GATES,
             CHAT,

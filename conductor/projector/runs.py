@@ -71,6 +71,9 @@ class SpendRow(Struct, kw_only=True):
     day: date
     issue: IssueRef
     run: str
+    role: str
+    agent: str
+    """The replica, as it calls itself."""
     provider: str
     model: str
     tokens: Tokens
@@ -119,7 +122,8 @@ def fold_run(_: str, row: RunRow | None, said: Recorded) -> RunRow | None:
 def _spend_said(said: Recorded) -> Iterable[str]:
     match said.event.data:
         case TokensUsed(run=run, provider=provider, model=model):
-            return (f"{_day(said)}/{said.event.about}/{run}/{provider}/{model}",)
+            who = f"{_one_part(said.event.source)}/{_one_part(provider)}"
+            return (f"{day_of(said)}/{said.event.about}/{run}/{who}/{model}",)
         case _:
             return ()
 
@@ -129,13 +133,26 @@ def fold_spend(_: str, row: SpendRow | None, said: Recorded) -> SpendRow | None:
     if not isinstance(event, TokensUsed) or not isinstance(issue, IssueRef):
         return row
     spend = row or SpendRow(
-        day=_day(said), issue=issue, run=event.run, provider=event.provider, model=event.model, tokens=Tokens()
+        day=day_of(said),
+        issue=issue,
+        run=event.run,
+        role=said.event.actor,
+        agent=said.event.source.partition("/")[2] or said.event.source,
+        provider=event.provider,
+        model=event.model,
+        tokens=Tokens(),
     )
     spend.tokens.add(event)
     return spend
 
 
-def _day(said: Recorded) -> date:
+def _one_part(text: str) -> str:
+    """Of a key, whose parts stand between slashes: no two texts become one."""
+    return text.replace("%", "%25").replace("/", "%2F")
+
+
+def day_of(said: Recorded) -> date:
+    """The day (UTC) on which it happened, by the source's clock."""
     return said.event.time.astimezone(UTC).date()
 
 

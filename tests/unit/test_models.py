@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from conductor.decide import RULES
 from conductor.projector.issues import FINDINGS_MAX, IssueRow
 from conductor.projector.judgements import Answer, GateRow, ReviewRow
+from conductor.projector.merges import MergeRow
 from conductor.projector.overviews import BudgetRow, IncidentRow, MilestoneRow, PauseRow, TrustRow
 from conductor.projector.past import Past
 from conductor.projector.projection import Poisoned
@@ -29,6 +30,7 @@ from schemas import (
     CommandBlocked,
     CommandReceived,
     Conclusion,
+    Draft,
     EffectRecorded,
     FailedCheck,
     FailureKind,
@@ -46,11 +48,14 @@ from schemas import (
     PullRequestClosed,
     Recorded,
     RepositoryRemoved,
+    Reverted,
     RunConclusion,
     SuspensionReason,
     Tier,
     Tiers,
+    TokensUsed,
     decode,
+    envelope,
 )
 from tests.support.recorded import read
 from tests.support.story import BASE, FREE, SHOP, Story, sha
@@ -221,13 +226,55 @@ def test_a_run_and_what_it_cost() -> None:
     run = row(story, "runs", f"{ref}/r-1", RunRow)
     assert (run.agent, run.epoch, run.provider, run.pushed, run.blocked) == ("dev-e-1", 1, "scripted", sha("h1"), 1)
     assert (run.tokens.cost, run.tokens.unpriced, run.failed) == (250_000, 1, None)
-    spend = row(story, "spend", f"2026-01-01/{ref}/r-1/any/", SpendRow)
+    spend = row(story, "spend", f"2026-01-01/{ref}/r-1/dev-e/any/", SpendRow)
     assert (spend.day.isoformat(), spend.tokens.cost, spend.tokens.unpriced) == ("2026-01-01", 250_000, 1)
     budget = row(story, "budgets", "day", BudgetRow)
     assert (budget.reserved_usd, budget.spent_usd) == (2.0, 0.0), "what nobody knows the price of counts as set aside"
     shown = issue_row(story, ref).standing
     assert shown is not None
     assert (shown.spent_usd, shown.committed_usd) == (0.25, 2.0)
+
+
+def test_what_was_spent_is_told_by_who_says_so() -> None:
+    story = Story()
+    ref = story.approve()
+    told = [
+        ("dev-e/dev-e-1", "a/b", "c"),
+        ("dev-e/dev-e-1", "a", "b/c"),
+        ("dev-e/dev-e-2", "a", "b/c"),
+        ("odd", "", ""),
+    ]
+    for number, (source, provider, model) in enumerate(told):
+        used = TokensUsed(epoch=1, run="r-1", provider=provider, model=model, cost_usd=0.1 + number)
+        draft = Draft(about=ref, data=used)
+        story.append(envelope(draft, id=f"u{number}", actor=Actor.DEV_E, source=source, time=story.now))
+    rows = [found for found in past(story).tables.rows["spend"].values() if isinstance(found, SpendRow)]
+    assert [(found.role, found.agent, found.provider, found.model, found.tokens.cost) for found in rows] == [
+        ("dev-e", "dev-e-1", "a/b", "c", 100_000),
+        ("dev-e", "dev-e-1", "a", "b/c", 1_100_000),
+        ("dev-e", "dev-e-2", "a", "b/c", 2_100_000),
+        ("dev-e", "odd", "", "", 3_100_000),
+    ]
+
+
+def test_a_change_is_merged_once_and_taken_out_once() -> None:
+    story = Story()
+    ref = story.approve()
+    story.to_review(ref)
+    story.merge_by_hand(ref, "h1")
+    merged = story.now
+    story.later(60)
+    story.merge_by_hand(ref, "h1")  # another bridge has seen it too
+    found = row(story, "merges", f"{ref}/{sha('by-hand')}", MergeRow)
+    assert (found.issue, found.head_sha, found.day, found.merged) == (ref, sha("h1"), merged.date(), merged)
+    assert found.reverted is None
+    for seconds in (60, 120):
+        story.later(seconds)
+        story.say(Actor.LOCAL, ref, Reverted(merge_sha=sha("by-hand"), revert_sha=sha("r"), by="ada"))
+    story.say(Actor.LOCAL, ref, Reverted(merge_sha=sha("never"), revert_sha=sha("r"), by="ada"))
+    (found,) = past(story).tables.rows["merges"].values()
+    assert isinstance(found, MergeRow)
+    assert found.reverted == merged + timedelta(seconds=120)
 
 
 def test_a_run_that_failed() -> None:
