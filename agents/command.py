@@ -1,7 +1,8 @@
 """The driver for any program: the prompt on its standard input, the worktree as its directory.
 
-Its exit and its diff are the result. It gets no secret of ours: the environment is an allow-list, and whatever else
-it needs is the operator's to say (`command: env TOKEN=… my-coder`).
+Its exit and its diff are the result; of what it prints, only what it used is read (see usage). It gets no secret of
+ours: the environment is an allow-list, and whatever else it needs is the operator's to say (`command: env TOKEN=…
+my-coder`).
 """
 
 import os
@@ -9,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agents.driver import CoderUnavailable, OnOutput, Result, Task, unless_silent
+from agents.usage import usage_said
 from machine import process
 from machine.process import Cut, Limits, Outcome, SpawnFailed
 from schemas import FailureKind
@@ -52,6 +54,7 @@ class CommandDriver:
         return await unless_silent(work, task, on_output)
 
     def _judge(self, outcome: Outcome, task: Task) -> Result:
+        usage = usage_said(outcome.output)
         match outcome.cut:
             case Cut.TIMED_OUT:
                 failure, how = FailureKind.TIMED_OUT, f"was stopped after {task.wall_seconds:g} s"
@@ -60,6 +63,6 @@ class CommandDriver:
             case None if outcome.exit_code:
                 failure, how = FailureKind.BUG, f"ended with exit code {outcome.exit_code}"
             case None:
-                return Result()
+                return Result(usage=usage)
         said = outcome.excerpt(EXCERPT_BYTES) or "nothing"
-        return Result(failure=failure, detail=f"{self.provider} {how}. The end of what it said:\n{said}")
+        return Result(failure=failure, detail=f"{self.provider} {how}. The end of what it said:\n{said}", usage=usage)

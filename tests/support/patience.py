@@ -1,4 +1,4 @@
-"""Durables that lose patience within a second: what a dead replica held comes back while a test waits."""
+"""Durables that lose patience within a second or so: what a dead replica held comes back while a test waits."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -10,8 +10,8 @@ from bus import topology
 
 
 @contextmanager
-def impatient() -> Generator[None]:
+def impatient(seconds: float = 1.0) -> Generator[None]:
     """What is ensured meanwhile is impatient; who consumes takes the server's word for it."""
-    durables = tuple(replace(durable, ack_wait_seconds=1.0) for durable in topology.DURABLES)
+    durables = tuple(replace(durable, ack_wait_seconds=seconds) for durable in topology.DURABLES)
     with patch.object(topology, "DURABLES", durables):
         yield

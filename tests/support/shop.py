@@ -120,10 +120,10 @@ class Shop:
 
 
 @asynccontextmanager
-async def _impatient(rig: AbstractAsyncContextManager[Rig]) -> AsyncIterator[Rig]:
-    """What a dead agent held comes back within a second: the durables are made when the rig starts."""
+async def _impatient(rig: AbstractAsyncContextManager[Rig], patience_seconds: float) -> AsyncIterator[Rig]:
+    """What a dead agent held comes back within that time: the durables are made when the rig starts."""
     async with AsyncExitStack() as stack:
-        with impatient():
+        with impatient(patience_seconds):
             up = await stack.enter_async_context(rig)
         yield up
 
@@ -138,21 +138,23 @@ async def shop(
     directory: Path,
     *,
     script: str = SCRIPT,
+    coder: str | None = None,
     policy: Policy = SHORT,
+    patience_seconds: float = 1.0,
     agents: int = 1,
     nats_url: str | None = None,
     postgres_url: str | None = None,
 ) -> AsyncIterator[Shop]:
-    """A running rig with the scripted coder."""
+    """A running rig with the scripted coder, or another one."""
     steps = directory / "script.toml"
     steps.write_text(script)
     rig = running_rig(
         Home(directory / "home"),
-        coder=f"scripted:{steps}",
+        coder=coder or f"scripted:{steps}",
         policy=policy,
         agents=agents,
         nats_url=nats_url,
         postgres_url=postgres_url,
     )
-    async with _impatient(rig) as up, await cli_of(up) as cli:
+    async with _impatient(rig, patience_seconds) as up, await cli_of(up) as cli:
         yield Shop(up, cli)
