@@ -11,7 +11,6 @@ from schemas import Spend, SpendLine, SpendOnMerged, SpendRequest, Spent
 
 
 class _Sum(Struct):
-    runs: int
     input: int
     output: int
     cache_read: int
@@ -53,7 +52,6 @@ async def spend(session: Session, position: int, request: SpendRequest) -> Spend
 
 def _spent(found: _Sum) -> Spent:
     return Spent(
-        runs=found.runs,
         input=found.input,
         output=found.output,
         cache_read=found.cache_read,

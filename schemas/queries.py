@@ -248,13 +248,12 @@ class SpendRequest(Struct, frozen=True, kw_only=True):
 class Spent(Struct, frozen=True, kw_only=True):
     """What runs have said that they used. Sums are of whole millionths of a dollar: they do not drift."""
 
-    runs: int
-    input: int
-    output: int
-    cache_read: int
-    cache_write: int
-    cost_usd: float
-    unpriced: int
+    input: int = 0
+    output: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+    cost_usd: float = 0.0
+    unpriced: int = 0
     """Reports whose price nobody knows: they are not in the cost."""
 
 

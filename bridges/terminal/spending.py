@@ -51,10 +51,10 @@ def _day(option: str, typed: str | None, now: datetime) -> date | None:
 
 def lines(found: Spend, by: SpendBy) -> Iterator[str]:
     """`rig spend`."""
-    if not found.total.runs:
+    if found.total == Spent():
         yield "nothing was spent"
     else:
-        rows = [(by.upper(), "RUNS", "INPUT", "OUTPUT", "CACHED", "USD")]
+        rows = [(by.upper(), "INPUT", "OUTPUT", "CACHED", "USD")]
         rows += [(one_line(line.name, 80) or "not said", *_cells(line)) for line in found.lines]
         yield from show.table([*rows, ("in all", *_cells(found.total))])
         if found.next is not None:
@@ -75,7 +75,7 @@ def lines(found: Spend, by: SpendBy) -> Iterator[str]:
 
 def _cells(sums: Spent) -> tuple[str, ...]:
     cached = sums.cache_read + sums.cache_write
-    return f"{sums.runs}", f"{sums.input}", f"{sums.output}", f"{cached}", f"{sums.cost_usd:.2f}"
+    return f"{sums.input}", f"{sums.output}", f"{cached}", f"{sums.cost_usd:.2f}"
 
 
 def _many(number: int, what: str) -> str:

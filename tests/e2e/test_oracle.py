@@ -215,10 +215,10 @@ def compare_tables(tables: Tables, books: Books) -> None:
 
 
 def compare_answer(answer: Spend, by: SpendBy, books: Books) -> None:
-    lines = {line.name: (line.runs, _of_answer(structs.asdict(line))) for line in answer.lines}
-    assert lines == books.spent(OF[by]), by
-    ((_, (runs, total)),) = books.spent(lambda _: "all").items()
-    assert (answer.total.runs, _of_answer(structs.asdict(answer.total))) == (runs, total)
+    lines = {line.name: _of_answer(structs.asdict(line)) for line in answer.lines}
+    assert lines == {name: sums for name, (_, sums) in books.spent(OF[by]).items()}, by
+    _, total = books.spent(lambda _: "all")["all"]
+    assert _of_answer(structs.asdict(answer.total)) == total
     merges = books.merges()
     of_merged = sum(line.micros or 0 for line in books.ended() if line.issue in merges.values())
     assert (answer.merged.changes, answer.merged.reverted) == (len(merges), 0)

@@ -9,7 +9,7 @@ import pytest
 
 from agents.coder import coder
 from agents.command import CommandDriver
-from agents.driver import CoderUnavailable, Result, Task
+from agents.driver import CoderUnavailable, Result, Task, Usage
 from agents.scripted import ScriptedDriver
 from schemas import FailureKind, Invalid, IssueRef
 from tests.support.clock import HOURS, hours_pass, pass_time
@@ -63,6 +63,14 @@ async def test_an_exit_code_other_than_0_is_a_failure_with_its_last_words(tmp_pa
 async def test_words_decide_nothing(tmp_path: Path) -> None:
     result, _ = await run(shell("echo error: quota exceeded, cannot finish"), tmp_path)
     assert result == Result()
+
+
+@pytest.mark.parametrize("exit_code", [0, 3])
+async def test_what_it_says_that_it_used_is_told_however_it_ended(tmp_path: Path, exit_code: int) -> None:
+    record = '{"type": "result", "model": "m", "total_cost_usd": 0.5, "usage": {"input_tokens": 7}}'
+    result, _ = await run(shell(f"echo '{record}'; echo bye >&2; exit {exit_code}"), tmp_path)
+    assert result.usage == Usage(model="m", input=7, cost_usd=0.5)
+    assert (result.failure is None) == (exit_code == 0)
 
 
 async def test_a_program_over_its_time_is_stopped(tmp_path: Path) -> None:

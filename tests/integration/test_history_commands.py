@@ -15,7 +15,7 @@ from schemas import Actor
 from tests.conftest import Connect
 from tests.support.readside import database, projecting, reached
 from tests.support.servers import reaching
-from tests.support.story import Story
+from tests.support.story import Story, sha
 from tests.support.terminal import Said
 
 
@@ -83,6 +83,7 @@ async def test_the_rig_as_it_was_then(rig: Typing, story: Story) -> None:
     assert {table: [*rows] for table, rows in one["tables"].items()} == {
         "issues": ["demo/shop#1"],
         "runs": ["demo/shop#1/r-1"],
+        "merges": [f"demo/shop#1/{sha('m1')}"],
     }
     shown = (await rig("at", str(len(story.log)), "--issue", "demo/shop#1")).out
     assert "  title            Issue 1" in shown.splitlines()

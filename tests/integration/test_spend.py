@@ -111,7 +111,6 @@ def the_log() -> list[Envelope]:
 
 def summed(chosen: Sequence[Report]) -> Spent:
     return Spent(
-        runs=len({one.run for one in chosen}),
         input=sum(one.used.input for one in chosen),
         output=sum(one.used.output for one in chosen),
         cache_read=sum(one.used.cache_read for one in chosen),
@@ -206,19 +205,18 @@ async def test_the_answer_comes_in_pages_with_the_sums_of_all(person: Bus) -> No
 async def test_it_is_shown_to_people(person: Bus, nats: NatsServer) -> None:
     rig = Terminal(nats)
     said = (await rig("spend", "--by", "role", "--since", "20d", "--repository", "acme.inc/shop")).out.splitlines()
-    assert said[0].split() == ["ROLE", "RUNS", "INPUT", "OUTPUT", "CACHED", "USD"]
+    assert said[0].split() == ["ROLE", "INPUT", "OUTPUT", "CACHED", "USD"]
     chosen = [one for one in REPORTS if one.issue.repo == "shop"]
     role, total = by_hand(SpendBy.ROLE, chosen)[0], summed(chosen)
     cached = f"{role.cache_read + role.cache_write}"
     assert said[1].split() == [
         "dev-e",
-        f"{role.runs}",
         f"{role.input}",
         f"{role.output}",
         cached,
         f"{role.cost_usd:.2f}",
     ]
-    assert said[3].split()[:3] == ["in", "all", f"{total.runs}"]
+    assert said[3].split()[:3] == ["in", "all", f"{total.input}"]
     assert said[4] == f"not counted: {total.unpriced} reports of what nobody knows the price of"
     assert said[5].startswith("2 changes merged, 1 of them reverted since: ")
     assert said[6].endswith(" went into issues of which nothing is merged")
@@ -245,7 +243,7 @@ async def test_tables_of_before_are_brought_to_the_same_rows(person: Bus, postgr
     async with database(postgres_url) as db:
         await db.execute("drop table rig.merges")
         await db.execute("drop function rig.name_of, rig.repository_of cascade")
-        for column in "role", "agent", "model", "run", "input", "output", "cache_read", "cache_write", "unpriced":
+        for column in "role", "agent", "model", "input", "output", "cache_read", "cache_write", "unpriced":
             await db.execute(f"alter table rig.spend drop column {column}")
         await db.execute("update rig.spend set row = row - 'role' - 'agent'")
         await db.execute(dict(migrations())["0004_spend.sql"])

@@ -54,7 +54,6 @@ alter table rig.spend -- day/issue/run/source/provider/model: conductor.projecto
     add column role text not null generated always as (row ->> 'role') stored,
     add column agent text not null generated always as (row ->> 'agent') stored,
     add column model text not null generated always as (row ->> 'model') stored,
-    add column run text not null generated always as (row ->> 'run') stored,
     add column input bigint not null generated always as ((row -> 'tokens' ->> 'input')::bigint) stored,
     add column output bigint not null generated always as ((row -> 'tokens' ->> 'output')::bigint) stored,
     add column cache_read bigint not null generated always as ((row -> 'tokens' ->> 'cache_read')::bigint) stored,
