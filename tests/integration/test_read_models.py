@@ -2,19 +2,21 @@
 
 import random
 from collections.abc import Sequence
+from datetime import timedelta
 
 import msgspec
 import pytest
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from bus import Stored
 from conductor.postgres import Session, connect
 from conductor.projector.past import Past, plain
 from conductor.projector.projection import Projection
 from conductor.projector.store import store
-from schemas import IssueRef, IssueState, Recorded
+from schemas import EVENTS, IssueRef, IssueState, Recorded, decode, encode
 from tests.bench._conductor_cast import Cast
 from tests.bench._conductor_world import World
+from tests.support.golden import document
 
 POSITIONS = 200
 
@@ -48,12 +50,29 @@ def a_log(issues: int) -> Sequence[Stored]:
     return world.log
 
 
+def with_everything(log: Sequence[Stored], times: int) -> Sequence[Stored]:
+    """The same, and in between whatever can be said at all, in any order: of memories, chats, effects, everything."""
+    chance = random.Random(8)  # noqa: S311 - a test's
+    entries = [(message.subject, message.body) for message in log]
+    for number in range(times):
+        for event in EVENTS:
+            said = decode(document(event))
+            said = structs.replace(said, id=f"{number}:{said.id}", time=said.time + timedelta(days=number))
+            entries.insert(chance.randrange(len(entries)), (said.on, encode(said)))
+    stored = log[0].stored_at
+    return [Stored(position, subject, stored, {}, body) for position, (subject, body) in enumerate(entries, 1)]
+
+
 @pytest.fixture(scope="module")
 def log() -> Sequence[Stored]:
     return a_log(40)
 
 
-async def test_at_any_position_the_tables_hold_what_the_log_says(postgres_url: str, log: Sequence[Stored]) -> None:
+@pytest.mark.parametrize("times", [0, 4], ids=["at work", "with everything"])
+async def test_at_any_position_the_tables_hold_what_the_log_says(
+    postgres_url: str, log: Sequence[Stored], times: int
+) -> None:
+    log = with_everything(log, times)
     cuts = sorted({*random.Random(3).sample(range(1, len(log)), POSITIONS - 1), len(log)})  # noqa: S311 - a test's
     session = await connect(postgres_url, name="test")
     live, past, before = Projection(), Past(), 0
