@@ -2,6 +2,7 @@
 
 scripted:PATH        the steps of a script
 command:PROGRAM …    any program, its arguments split as a shell would split them, and no shell
+metered:PROGRAM …    one that ends with a record of what it used (usage.py says which), and no model's words beside it
 """
 
 import shlex
@@ -22,13 +23,13 @@ def coder(line: str) -> Driver:
         case "scripted" if rest.strip():
             path = Path(rest.strip()).absolute()
             return ScriptedDriver(path, scripted.load(path))
-        case "command" if rest.strip():
-            return _command(rest)
+        case "command" | "metered" as how if rest.strip():
+            return _command(rest, metered=how == "metered")
         case _:
             raise Invalid("coder", [f"{line!r} names no coder; write scripted:PATH or command:PROGRAM ARGUMENT…"])
 
 
-def _command(line: str) -> CommandDriver:
+def _command(line: str, *, metered: bool) -> CommandDriver:
     try:
         program, *arguments = shlex.split(line)
     except ValueError as error:
@@ -37,4 +38,4 @@ def _command(line: str) -> CommandDriver:
     found = shutil.which(program)
     if found is None:
         raise Invalid("coder", [f"there is no program {program!r} on the PATH; install it or give its whole path"])
-    return CommandDriver([str(Path(found).absolute()), *arguments])
+    return CommandDriver([str(Path(found).absolute()), *arguments], metered=metered)

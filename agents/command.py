@@ -1,15 +1,15 @@
 """The driver for any program: the prompt on its standard input, the worktree as its directory.
 
-Its exit and its diff are the result; of what it prints, only what it used is read (see usage). It gets no secret of
-ours: the environment is an allow-list, and whatever else it needs is the operator's to say (`command: env TOKEN=…
-my-coder`).
+Its exit and its diff are the result. What it prints is read only where the operator says that it ends with a record of
+what it used (`metered`): a model's words must set no price. It gets no secret of ours: the environment is an
+allow-list, and whatever else it needs is the operator's to say (`command: env TOKEN=… my-coder`).
 """
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from agents.driver import CoderUnavailable, OnOutput, Result, Task, unless_silent
+from agents.driver import CoderUnavailable, OnOutput, Result, Task, Usage, unless_silent
 from agents.usage import usage_said
 from machine import process
 from machine.process import Cut, Limits, Outcome, SpawnFailed
@@ -24,8 +24,9 @@ EXCERPT_BYTES = 4_096
 class CommandDriver:
     """Runs `argv`, whose first item is the absolute path of a program."""
 
-    def __init__(self, argv: Sequence[str]) -> None:
+    def __init__(self, argv: Sequence[str], *, metered: bool = False) -> None:
         self._argv = tuple(argv)
+        self._metered = metered
 
     @property
     def provider(self) -> str:
@@ -54,7 +55,7 @@ class CommandDriver:
         return await unless_silent(work, task, on_output)
 
     def _judge(self, outcome: Outcome, task: Task) -> Result:
-        usage = usage_said(outcome.output)
+        usage = usage_said(outcome.output) if self._metered else Usage()
         match outcome.cut:
             case Cut.TIMED_OUT:
                 failure, how = FailureKind.TIMED_OUT, f"was stopped after {task.wall_seconds:g} s"

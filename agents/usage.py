@@ -1,6 +1,6 @@
-"""What a coding CLI says at its end that it used: the one thing that is read from what it prints. Pure.
+"""What a metered coding CLI says at its end that it used: the one thing that is read from what it prints. Pure.
 
-It is the result record of a CLI that prints JSON, one object on a line of its own:
+It is the result record of a CLI that prints JSON and nothing beside it, one object on a line of its own:
 
     {"type": "result", "total_cost_usd": 0.12, "modelUsage": {"large-1": {"costUSD": 0.12}},
      "usage": {"input_tokens": 90, "output_tokens": 8, "cache_read_input_tokens": 7, "cache_creation_input_tokens": 5}}

@@ -5,7 +5,7 @@
     RIG_NATS_REPLICAS  how many servers of a cluster keep each stream: 1, 3 or 5. Not set: as many as do, or 1
     RIG_POSTGRES_URL   where PostgreSQL is (the same)
     RIG_HOME           the data directory: see `home`
-    RIG_CODER          who writes code: scripted:PATH or command:PROGRAM ARGUMENT…
+    RIG_CODER          who writes code: scripted:PATH, command:PROGRAM ARGUMENT… or metered:…
     RIG_SLOTS          how many assignments an agent takes at once
     RIG_CAPABILITIES   what its machine has that not every one has, like node, docker: some work needs that
     RIG_AGENT          the name of this replica of an agent (`rig run`)

@@ -90,7 +90,7 @@ class Books:
     @property
     def coder(self) -> str:
         argv = (sys.executable, "-I", "-S", accountant.__file__, str(self.plan), str(self.path))
-        return f"command:{shlex.join(argv)}"
+        return f"metered:{shlex.join(argv)}"
 
     def lines(self) -> list[Line]:
         whole, _, _ = self.path.read_bytes().rpartition(b"\n")

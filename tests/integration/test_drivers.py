@@ -9,7 +9,7 @@ import pytest
 
 from agents.coder import coder
 from agents.command import CommandDriver
-from agents.driver import CoderUnavailable, Result, Task, Usage
+from agents.driver import CoderUnavailable, Driver, Result, Task, Usage
 from agents.scripted import ScriptedDriver
 from schemas import FailureKind, Invalid, IssueRef
 from tests.support.clock import HOURS, hours_pass, pass_time
@@ -34,7 +34,7 @@ def shell(script: str) -> CommandDriver:
     return CommandDriver(["/bin/sh", "-c", script])
 
 
-async def run(driver: CommandDriver, worktree: Path, given: Task | None = None) -> tuple[Result, bytes]:
+async def run(driver: Driver, worktree: Path, given: Task | None = None) -> tuple[Result, bytes]:
     output = bytearray()
     result = await driver.run(given or task(), worktree, on_output=output.extend)
     return result, bytes(output)
@@ -68,9 +68,13 @@ async def test_words_decide_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("exit_code", [0, 3])
 async def test_what_it_says_that_it_used_is_told_however_it_ended(tmp_path: Path, exit_code: int) -> None:
     record = '{"type": "result", "model": "m", "total_cost_usd": 0.5, "usage": {"input_tokens": 7}}'
-    result, _ = await run(shell(f"echo '{record}'; echo bye >&2; exit {exit_code}"), tmp_path)
+    (tmp_path / "coder").write_text(f"#!/bin/sh\necho '{record}'; echo bye >&2; exit {exit_code}\n")
+    (tmp_path / "coder").chmod(0o755)
+    result, _ = await run(coder(f"metered:{tmp_path}/coder"), tmp_path)
     assert result.usage == Usage(model="m", input=7, cost_usd=0.5)
     assert (result.failure is None) == (exit_code == 0)
+    unmetered, _ = await run(coder(f"command:{tmp_path}/coder"), tmp_path)
+    assert unmetered.usage == Usage(), "a model may have said it"
 
 
 async def test_a_program_over_its_time_is_stopped(tmp_path: Path) -> None:
