@@ -56,7 +56,8 @@ class _Projector:
         self._bus = bus
         self._session = session
         self._lifecycle = lifecycle
-        self._batch_max = BATCH
+        self._alone_until = 0
+        """Up to here each event has a transaction of its own: no table takes one of them."""
 
     async def project(self) -> None:
         """From where the tables stand, until they are put back behind that, or an event proves to be poison."""
@@ -77,9 +78,8 @@ class _Projector:
                 except Unfit as error:
                     if len(batch) == 1:
                         await self._leave_out(Poisoned(batch[0].position, str(error)))
-                    self._batch_max = 1  # to find out which
+                    self._alone_until = batch[-1].position
                     return
-                self._batch_max = BATCH
 
     async def _fold_to(self, position: int, poison: Mapping[int, str]) -> Projection:
         """The fold as the tables have it, from the log: what follows needs more than they hold."""
@@ -98,6 +98,6 @@ class _Projector:
     async def _read(self, reader: Reader) -> list[Stored]:
         """What is there now, at least one event."""
         batch = [await reader.next()]
-        while not reader.caught_up and len(batch) < self._batch_max:
+        while batch[-1].position > self._alone_until and not reader.caught_up and len(batch) < BATCH:
             batch.append(await reader.next())
         return batch

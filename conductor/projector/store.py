@@ -82,25 +82,22 @@ def check_contiguous(after: int, batch: Sequence[Stored]) -> None:
 async def store(
     session: Session, projection: Projection, batch: Sequence[Stored], poison: Mapping[int, str]
 ) -> int | None:
-    """Writes what is new of a batch in the log's order; returns the position that was reached.
+    """Writes what is new of a batch in the log's order; returns the position up to which the projection has come.
 
     None: nothing was written, because the read side stands before the batch (another database, or an older copy of
     it): begin again from where it stands. After any error the projection is ahead of the tables: begin anew too.
     """
-    items = [(message, read(message, poison)) for message in batch]
     async with session.transaction():
         locked = await session.row("lock_position", _Position)
         reached = 0 if locked is None else locked.position
         if reached < projection.position:
             return None
-        known = [entry for entry in items if entry[0].position <= reached]
-        for message, item in known:  # another projector has written these
-            projection.catch_up(item if isinstance(item, Recorded) else None, message.position)
-        if known:
-            projection.caught_up()
-        fresh = items[len(known) :]
+        known = [message for message in batch if message.position <= reached]
+        if known:  # another projector has written these, as it could
+            _follow(projection, known, await poisoned(session))
+        fresh = [(message, read(message, poison)) for message in batch[len(known) :]]
         if not fresh:
-            return reached
+            return batch[-1].position  # where the tables stand may be farther: what is between has not been read yet
         news = await _record(session, fresh)
         said = [item for _, item in fresh if isinstance(item, Recorded) and item.position in news]
         rows = await _load(session, projection, said)
@@ -110,6 +107,13 @@ async def store(
         await session.run("set_position", last)
         await session.run("tell_position", str(last))
         return last
+
+
+def _follow(projection: Projection, known: Sequence[Stored], poison: Mapping[int, str]) -> None:
+    for message in known:
+        item = read(message, poison)
+        projection.catch_up(item if isinstance(item, Recorded) else None, message.position)
+    projection.caught_up()
 
 
 def _steps(

@@ -128,3 +128,18 @@ async def test_an_event_that_no_table_takes_is_left_out_and_the_rest_goes_on(
     decoded = log[4].decoded()
     assert isinstance(decoded, Recorded)
     await session.close()
+
+
+async def test_a_projector_that_is_behind_another_follows_it(postgres_url: str, log: Sequence[Stored]) -> None:
+    """It says how far it has come itself, and leaves out what the other one has left out since."""
+    odd = next(message.position for message in log if message.subject.endswith("work_started"))
+    poison, end = {odd: "too strange"}, odd + 200
+    session = await connect(postgres_url, name="test")
+    ahead, behind, past = Projection(), Projection(), Past(poison)
+    assert await store(session, ahead, log[: odd + 20], poison) == odd + 20
+    await session.run("add_poison", odd, poison[odd])
+    assert await store(session, behind, log[: odd + 10], {}) == odd + 10
+    assert await store(session, behind, log[odd + 10 : end], {}) == end
+    past.fold(message.decoded() for message in log[:end])
+    assert await dumped(session) == past.dump()
+    await session.close()

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from unittest.mock import Mock
 
 import pytest
 
 from bus import Bus
 from conductor.postgres import connect as open_session
+from conductor.projector.projection import Projection
 from conductor.projector.rebuild import rebuild
 from conductor.projector.verify import as_lines, verify
 from schemas import Actor, IssueApproved, IssueRef, Priority, PriorityChanged, Stopped
@@ -120,3 +122,20 @@ async def test_an_event_that_a_table_refuses_is_left_out_by_its_position_live_an
         await rebuild(bus, session, ["issues"], unheard)
         assert (await verify(bus, session, unheard)).differs == {}
     await session.close()
+
+
+async def test_which_event_a_table_refuses_is_found_without_reading_the_log_for_each(
+    bus: Bus, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log is folded anew when a batch was refused, and when the one event was."""
+    folds = Mock(wraps=Projection)
+    monkeypatch.setattr("conductor.projector.Projection", folds)
+    await (await open_session(postgres_url, name="test")).close()
+    async with database(postgres_url) as db:
+        await db.execute("alter table rig.issues add constraint odd check (key <> 'demo/shop#9')")
+    for number in range(1, 13):
+        last = await say(bus, APPROVED, issue=issue(number))
+    async with projecting(bus, postgres_url):
+        await reached(postgres_url, last)
+    assert await rows(postgres_url, "select position from rig.poison") == [(9,)]
+    assert folds.call_count == 3
