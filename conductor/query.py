@@ -199,7 +199,8 @@ class Desk:
     @asynccontextmanager
     async def _reading(self, wait_for: int | None) -> AsyncGenerator[tuple[Session, int]]:
         """A session in which everything is as of one position, and that position."""
-        await self._reached(wait_for or 0)
+        least = wait_for or 0
+        await self._reached(least)
         async with self._turn:
             session = self._session
             if session is None:
@@ -207,7 +208,11 @@ class Desk:
                 raise Refused(f"the read side is away: {why.detail if why and why.detail else 'it is starting'}")
             try:
                 async with session.transaction(snapshot=True):
-                    yield session, await stored_position(session)
+                    position = await stored_position(session)
+                    if position < least:  # it was there: an older copy of the database has come since
+                        self._seen = position
+                        raise Refused(_not_yet(position, least))
+                    yield session, position
             except PostgresAway as error:
                 raise Refused(f"the read side is away: {error}") from error
             except Unfit as error:
@@ -224,10 +229,11 @@ class Desk:
                 while self._session is not None and self._seen < position:
                     await self._moved.wait()
         except TimeoutError:
-            raise Refused(
-                f"the read side is at position {self._seen} of the log, not yet at {position};"
-                " ask again, or see `rig status`"
-            ) from None
+            raise Refused(_not_yet(self._seen, position)) from None
+
+
+def _not_yet(position: int, wanted: int) -> str:
+    return f"the read side is at position {position} of the log, not yet at {wanted}; ask again, or see `rig status`"
 
 
 async def _models(session: Session, shape: type[T], name: str, *arguments: object) -> list[T]:

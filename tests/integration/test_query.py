@@ -40,7 +40,7 @@ from schemas import (
     StatusRequest,
     Stopped,
 )
-from tests.support.readside import ISSUE, SHOP, decide, projecting, reached, say
+from tests.support.readside import ISSUE, SHOP, database, decide, projecting, reached, say
 from tests.support.saying import assigned, pushed, started
 from tests.support.waiting import until
 
@@ -205,6 +205,15 @@ async def test_what_the_read_side_has_not_read_yet_is_not_waited_for_for_ever(
     await reached(postgres_url, last)
     with pytest.raises(Refused, match=f"is at position {last} of the log, not yet at {last + 1}"):
         await rig.ask("status", StatusRequest(wait_for=last + 1), Status)
+
+
+async def test_an_answer_is_never_of_an_older_copy_than_was_asked_for(rig: Rig, postgres_url: str) -> None:
+    last = await worked(rig)
+    assert (await rig.ask("status", StatusRequest(wait_for=last), Status)).position == last
+    async with database(postgres_url) as db:
+        await db.execute("update rig.projection set position = 1")
+    with pytest.raises(Refused, match=f"is at position 1 of the log, not yet at {last}"):
+        await rig.ask("status", StatusRequest(wait_for=last), Status)
 
 
 async def test_with_postgres_away_it_says_so_and_answers_again_when_it_is_back(
