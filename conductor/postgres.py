@@ -25,6 +25,9 @@ T = TypeVar("T")
 CONNECT_SECONDS: Final = 3.0
 STATEMENT_SECONDS: Final = 30.0
 MIGRATION_SECONDS: Final = 3_600.0
+IDLE_STATEMENTS: Final = 10.0
+"""How long a transaction may ask nothing: as long as so many statements may take. It holds locks, and a client whose
+machine is gone does not say so."""
 _TROUBLE: Final = (
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
@@ -181,6 +184,7 @@ async def _open(url: str, name: str, statement_seconds: float) -> Session:
                     "application_name": name,
                     # Nothing is lost with the last transactions: they are written again from the log.
                     "synchronous_commit": "off",
+                    "idle_in_transaction_session_timeout": str(round(IDLE_STATEMENTS * statement_seconds * 1_000)),
                 },
             )
     except asyncpg.ClientConfigurationError as error:

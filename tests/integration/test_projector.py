@@ -10,9 +10,12 @@ from typing import Any
 
 import asyncpg
 import pytest
+from msgspec import Struct
 
 from bus import Bus, LogChanged, Stored
 from bus.client import NatsConnection
+from conductor.postgres import STATEMENT_SECONDS, PostgresAway
+from conductor.postgres import connect as connect_postgres
 from conductor.projector import run_projector
 from conductor.projector.store import check_contiguous
 from deploy.embedded.nats import NatsServer, embedded_nats
@@ -196,6 +199,26 @@ async def test_postgres_goes_away_and_nothing_is_lost(bus: Bus, tmp_path: Path) 
         assert await rows(server.url, "select count(*), max(position) from rig.events") == [(7, 7)]
         assert await rows(server.url, "select state from rig.issues") == [("queued",)]
         await server.kill()  # its data is thrown away: no need to wait until it is on disk
+
+
+async def test_who_falls_silent_in_a_transaction_loses_its_session(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would hold up every other projector until the network gives it up, hours later."""
+    monkeypatch.setattr("conductor.postgres.IDLE_STATEMENTS", 0.1 / STATEMENT_SECONDS)
+
+    async def fall_silent() -> None:
+        session = await connect_postgres(postgres_url, name="test")
+        async with session.transaction():
+            await session.row("lock_position", _Position)
+            await session.lost.wait()
+
+    with pytest.raises(PostgresAway, match=r"idle|closed"):
+        await fall_silent()
+
+
+class _Position(Struct):
+    position: int
 
 
 async def test_it_starts_while_postgres_is_away_and_stops_when_asked(bus: Bus) -> None:
