@@ -72,7 +72,8 @@ async def compare(connection: Connection, session: Session) -> Loss:
 
     What both hold is compared at the last position; where that differs, at as many as it takes to find the first.
     """
-    there, read = await extent(connection), await position(session)
+    read = await position(session)  # first: another projector may be reading on, and a log only grows
+    there = await extent(connection)
     missing = [(first, min(last, read)) for first, last in there.missing if first <= read]
     if there.end < read:
         missing.append((there.end + 1, read))

@@ -14,9 +14,9 @@ from msgspec import Struct
 
 from bus import Bus, LogChanged, Stored
 from bus.client import NatsConnection
-from conductor.postgres import STATEMENT_SECONDS, PostgresAway
+from conductor.postgres import STATEMENT_SECONDS, PostgresAway, Session
 from conductor.postgres import connect as connect_postgres
-from conductor.projector import run_projector
+from conductor.projector import run_projector, witness
 from conductor.projector.store import check_contiguous
 from deploy.embedded.nats import NatsServer, embedded_nats
 from deploy.embedded.postgres import embedded_postgres
@@ -266,6 +266,24 @@ async def test_an_older_copy_of_the_database_is_brought_up_to_date_while_it_runs
         await say(bus, RetryRequested(by="ann"))
         await reached(postgres_url, 3)
     assert await rows(postgres_url, "select position from rig.events order by 1") == [(1,), (2,), (3,)]
+
+
+async def test_a_log_that_is_read_on_while_it_is_compared_has_lost_nothing(
+    bus: Bus, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await say(bus, APPROVED)
+    session = await connect_postgres(postgres_url, name="test")
+    async with projecting(bus, postgres_url):
+        await reached(postgres_url, 1)
+
+        async def position(asking: Session) -> int:
+            await reached(postgres_url, await say(bus, Stopped(by="ann")))
+            return await at_once(asking)
+
+        at_once = witness.position
+        monkeypatch.setattr(witness, "position", position)
+        await witness.check(bus.connection, session)
+    await session.close()
 
 
 # ── another log than the one that was read ───────────────────────────────────
