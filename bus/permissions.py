@@ -42,9 +42,8 @@ ADMIN: Final = "admin"
 """The key that makes streams and durables, for `rig up` alone."""
 RESTORE: Final = "restore"
 """The key that puts a lost log back, for `rig restore` alone."""
-PROJECTOR: Final = "projector"
 QUERY: Final = "query"
-ROLES: Final = (*(actor.value for actor in Actor), PROJECTOR, QUERY)
+ROLES: Final = (*(actor.value for actor in Actor), QUERY)
 KEEPERS: Final = (ADMIN, RESTORE)
 """Those of the streams' own account."""
 PRINCIPALS: Final = (*ROLES, *KEEPERS)
@@ -103,6 +102,7 @@ _NEEDS: Final = {
     Actor.REVIEW_E.value: _agent(Actor.REVIEW_E),
     # It looks from outside: at the log, at who gives signs of life, at what is dead, at how far the read side is.
     Actor.WATCH.value: _Needs(("lease.watch.>",), (DEAD,), asks=("local", "query")),
+    Actor.PROJECTOR.value: _Needs(),
     Actor.LOCAL.value: _Needs(("lease.local.>",), serves="local"),
     Actor.GITHUB.value: _Needs(("lease.github.>",)),
     Actor.DISCORD.value: _Needs(("lease.discord.>",), asks=("local", "query")),
@@ -110,7 +110,6 @@ _NEEDS: Final = {
     Actor.DASHBOARD.value: _Needs(reads=(RUNS,), asks=("query",)),
     # What is given up is a person's to look after: to send it again, or to let it be.
     Actor.CLI.value: _Needs(("dead.retry.>", "dead.dropped.>"), (RUNS, DEAD), asks=("local", "query")),
-    PROJECTOR: _Needs(),
     QUERY: _Needs(reads=(RUNS,), serves="query"),
 }
 

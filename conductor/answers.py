@@ -1,10 +1,31 @@
 """Rows of the read models → answers of the query service. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Final, TypeVar
+
+import msgspec
+from msgspec import Struct
 
 from conductor.projector.issues import IssueRow, Standing
 from conductor.projector.roster import AgentRow
-from schemas import AgentLine, Envelope, IssueDetail, IssueLine, IssueRef, TimelineEntry, summary
+from conductor.projector.talk import ChatRow
+from schemas import AgentLine, Envelope, IssueDetail, IssueLine, IssueRef, MessageLine, TimelineEntry, summary
+
+T = TypeVar("T", bound=Struct)
+
+ANSWER_BYTES: Final = 700_000
+"""Of what fills an answer; a message holds a megabyte."""
+
+
+def fitting(page: Sequence[T]) -> list[T]:
+    """As much of a page as an answer holds, and at least its first."""
+    size, found = 0, list[T]()
+    for one in page:
+        size += len(msgspec.json.encode(one))
+        if found and size > ANSWER_BYTES:
+            break
+        found.append(one)
+    return found
 
 
 def issue_line(row: IssueRow) -> IssueLine:
@@ -88,3 +109,8 @@ def agent_line(row: AgentRow, busy: Iterable[IssueRef]) -> AgentLine:
         joined=row.joined,
         left=row.left,
     )
+
+
+def message_line(row: ChatRow) -> MessageLine:
+    """A message as its conversation shows it."""
+    return MessageLine(**{name: getattr(row, name) for name in MessageLine.__struct_fields__})

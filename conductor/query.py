@@ -15,17 +15,22 @@ from msgspec import Struct
 
 from bus import Bus, Refused
 from conductor import recall, spending
-from conductor.answers import agent_line, issue_detail, issue_line, timeline_entry
+from conductor.answers import agent_line, fitting, issue_detail, issue_line, message_line, timeline_entry
 from conductor.postgres import PostgresAway, Session, Unfit, keep_session
 from conductor.projector.issues import IssueRow
 from conductor.projector.roster import AgentRow, RepositoryRow
-from conductor.projector.store import stored_position
+from conductor.projector.store import clean, stored_position
+from conductor.projector.talk import ChatRow
 from conductor.vectors import VectorIndexes
 from machine.lifecycle import Lifecycle
 from schemas import (
+    AUTHORS_MAX,
     PAGE_MAX,
     Agents,
     AgentsRequest,
+    ConversationLine,
+    Conversations,
+    ConversationsRequest,
     FoundMemories,
     IssueDetail,
     IssueRef,
@@ -36,6 +41,8 @@ from schemas import (
     Memories,
     MemoriesRequest,
     MemorySearchRequest,
+    Messages,
+    MessagesRequest,
     Spend,
     SpendRequest,
     Status,
@@ -75,6 +82,18 @@ class _Busy(Struct):
     issue: str
 
 
+class _Talk(Struct):
+    """A conversation."""
+
+    platform: str
+    conversation: str
+    messages: int
+    first: datetime
+    last: datetime
+    position: int
+    authors: list[str]
+
+
 class _Event(Struct):
     position: int
     body: str
@@ -90,6 +109,8 @@ async def run_query(bus: Bus, lifecycle: Lifecycle, postgres_url: str) -> None:
     await bus.services.serve(SERVICE, "spend", SpendRequest, desk.spend)
     await bus.services.serve(SERVICE, "memories", MemoriesRequest, desk.memories)
     await bus.services.serve(SERVICE, "search_memories", MemorySearchRequest, desk.search_memories)
+    await bus.services.serve(SERVICE, "conversations", ConversationsRequest, desk.conversations)
+    await bus.services.serve(SERVICE, "messages", MessagesRequest, desk.messages)
     async with desk.vector_indexes.kept(postgres_url):
         await keep_session(postgres_url, lifecycle, desk.attend, name="rig query", statement_seconds=STATEMENT_SECONDS)
 
@@ -195,6 +216,44 @@ class Desk:
         recall.check(request)
         async with self._reading(request.wait_for) as (session, position):
             return await recall.search(session, position, request, datetime.now(UTC), self.vector_indexes)
+
+    async def conversations(self, request: ConversationsRequest) -> Conversations:
+        """One page, those with the newest message first."""
+        wanted = (request.platform, request.after or None, request.limit + 1, AUTHORS_MAX + 1)
+        async with self._reading(request.wait_for) as (session, position):
+            found = await session.rows("list_conversations", _Talk, *wanted)
+        page = found[: request.limit]
+        return Conversations(
+            position=position,
+            conversations=tuple(
+                ConversationLine(
+                    platform=talk.platform,
+                    conversation=talk.conversation,
+                    messages=talk.messages,
+                    first=talk.first,
+                    last=talk.last,
+                    position=talk.position,
+                    authors=tuple(talk.authors[:AUTHORS_MAX]),
+                    more_authors=len(talk.authors) > AUTHORS_MAX,
+                )
+                for talk in page
+            ),
+            next=page[-1].position if len(found) > len(page) else None,
+        )
+
+    async def messages(self, request: MessagesRequest) -> Messages:
+        """One page of a conversation, the newest last; refused where there is none."""
+        talk = f"{request.platform}/{request.conversation}"
+        async with self._reading(request.wait_for) as (session, position):
+            found = await _models(session, ChatRow, "messages_of", clean(talk), request.before, request.limit + 1)
+        if not found and request.before is None:
+            raise Refused(f"there is no conversation {talk} (as of position {position} of the log)")
+        page = fitting([message_line(row) for row in found[: request.limit]])
+        return Messages(
+            position=position,
+            messages=tuple(reversed(page)),
+            earlier=page[-1].position if len(found) > len(page) else None,
+        )
 
     @asynccontextmanager
     async def _reading(self, wait_for: int | None) -> AsyncGenerator[tuple[Session, int]]:

@@ -9,12 +9,13 @@ and the nearest by vector, which an index finds, read on until enough pass; thes
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 from msgspec import Struct
 
 from bus import Refused
+from conductor.answers import fitting
 from conductor.postgres import Session
 from conductor.projector.fading import weight
 from conductor.projector.memory import MemoryRow, space, unit_vector
@@ -30,8 +31,6 @@ from schemas import (
     MemorySearchRequest,
 )
 
-T = TypeVar("T", bound=Struct)
-
 OF_TEXT: Final = 0.35
 OF_VECTOR: Final = 0.65
 FEW: Final = 1_000
@@ -42,8 +41,6 @@ CANDIDATES: Final = 60
 """Of many: by words, and as many by vector."""
 QUERY_MAX: Final = 4_000
 """Characters of a query that are read."""
-ANSWER_BYTES: Final = 700_000
-"""Of memories in one answer; a message holds a megabyte."""
 
 
 class Match(Struct):
@@ -100,7 +97,7 @@ async def memories(session: Session, position: int, request: MemoriesRequest, no
     """One page, those written last first."""
     found = await session.rows("list_memories", _Row, *_filters(request, now), request.after or None, request.limit + 1)
     lines = [_line(row) for row in found]
-    page = _fitting(lines[: request.limit])
+    page = fitting(lines[: request.limit])
     more = len(lines) > len(page)
     return Memories(position=position, memories=tuple(page), next=page[-1].position if more else None)
 
@@ -158,7 +155,7 @@ async def _page(
     page = [
         FoundMemory(memory=lines[one.key], score=one.score, text=one.text, similarity=one.similarity) for one in wanted
     ]
-    page = _fitting(page)
+    page = fitting(page)
     reached = request.after + len(page)
     return FoundMemories(position=position, found=tuple(page), next=reached if reached < len(found) else None)
 
@@ -188,14 +185,3 @@ def _keys(found: Sequence[_Key]) -> dict[str, None]:
 def _line(found: _Row) -> MemoryLine:
     row = msgspec.json.decode(found.row, type=MemoryRow)
     return MemoryLine(**{name: getattr(row, name) for name in MemoryLine.__struct_fields__})
-
-
-def _fitting(page: list[T]) -> list[T]:
-    """As much of a page as an answer holds, and at least its first."""
-    size, fitting = 0, list[T]()
-    for one in page:
-        size += len(msgspec.json.encode(one))
-        if fitting and size > ANSWER_BYTES:
-            break
-        fitting.append(one)
-    return fitting

@@ -174,9 +174,11 @@ async def _connected(role: Role, settings: Settings) -> Bus:
             actor, source = Actor.LOCAL, "local"
         case Role.WATCH:
             actor, source = Actor.WATCH, "watch"
+        case Role.PROJECTOR:
+            actor, source = Actor.PROJECTOR, "projector"
         case Role.DEV_E:
             actor, source = Actor.DEV_E, f"dev-e/{settings.agent}"
-        case Role.CONDUCTOR | Role.PROJECTOR | Role.QUERY:
+        case Role.CONDUCTOR | Role.QUERY:
             actor, source = Actor.CONDUCTOR, str(role)
     url, key = settings.nats_url or "", settings.nats_key
     return await Bus.connect(url, actor=actor, source=source, key=key, timeout_seconds=CONNECT_SECONDS)

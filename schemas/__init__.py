@@ -19,7 +19,14 @@ from schemas.agent import (
     SuspensionReason,
 )
 from schemas.branches import work_branch, work_branches
-from schemas.chat import Attachment, CommandReceived, MessageReceived, MessageSent
+from schemas.chat import (
+    FORGOTTEN_MAX,
+    Attachment,
+    CommandReceived,
+    MessageReceived,
+    MessageSent,
+    MessagesForgotten,
+)
 from schemas.decision import (
     AssignReason,
     DeadlineKind,
@@ -111,6 +118,7 @@ from schemas.issue import (
     Withdrawal,
 )
 from schemas.memory import (
+    AsItStood,
     MemoriesCompacted,
     MemoryEmbedded,
     MemoryForgotten,
@@ -147,12 +155,18 @@ from schemas.policy import (
 )
 from schemas.presence import AgentStatus, Heartbeat
 from schemas.queries import (
+    AUTHORS_MAX,
+    CONVERSATIONS_MAX,
     MEMORIES_MAX,
+    MESSAGES_MAX,
     PAGE_MAX,
     AddIssue,
     AgentLine,
     Agents,
     AgentsRequest,
+    ConversationLine,
+    Conversations,
+    ConversationsRequest,
     Deadline,
     FoundMemories,
     FoundMemory,
@@ -166,6 +180,9 @@ from schemas.queries import (
     MemoriesRequest,
     MemoryLine,
     MemorySearchRequest,
+    MessageLine,
+    Messages,
+    MessagesRequest,
     RepositoryLine,
     Spend,
     SpendBy,
@@ -207,14 +224,18 @@ from schemas.words import one_line, printable
 from schemas.work import CommandBlocked, FailureKind, QuestionAsked, TokensUsed, WorkFailed, WorkPushed, WorkStarted
 
 __all__ = [
+    "AUTHORS_MAX",
     "BY_TYPE",
+    "CONVERSATIONS_MAX",
     "DAY",
     "EVENTS",
     "FLEET",
+    "FORGOTTEN_MAX",
     "MALFORMED",
     "MAX_BODY",
     "MAY_SAY",
     "MEMORIES_MAX",
+    "MESSAGES_MAX",
     "PAGE_MAX",
     "Actor",
     "AddIssue",
@@ -234,6 +255,7 @@ __all__ = [
     "AgentSuspended",
     "Agents",
     "AgentsRequest",
+    "AsItStood",
     "AssignReason",
     "AssignRequested",
     "Attachment",
@@ -255,6 +277,9 @@ __all__ = [
     "CommandBlocked",
     "CommandReceived",
     "Conclusion",
+    "ConversationLine",
+    "Conversations",
+    "ConversationsRequest",
     "Deadline",
     "DeadlineKind",
     "DeadlinePassed",
@@ -338,8 +363,12 @@ __all__ = [
     "MergeRefused",
     "MergeRequested",
     "Merged",
+    "MessageLine",
     "MessageReceived",
     "MessageSent",
+    "Messages",
+    "MessagesForgotten",
+    "MessagesRequest",
     "MilestoneCompleted",
     "NotAllowed",
     "Overrides",

@@ -16,6 +16,7 @@ class Actor(StrEnum):
 
     CONDUCTOR = "conductor"
     WATCH = "watch"
+    PROJECTOR = "projector"
     DEV_E = "dev-e"
     REVIEW_E = "review-e"
     LOCAL = "local"
@@ -112,6 +113,7 @@ _CHAT: _Events = (
     | {
         chat.MessageReceived,
         chat.CommandReceived,
+        chat.MessagesForgotten,
         forge.EffectRecorded,
         memory.MemoryWritten,
         memory.MemoryForgotten,
@@ -165,6 +167,8 @@ MAY_SAY: dict[Actor, _Events] = {
             fleet.CanaryReturned,
         }
     ),
+    # It only reads but for this: it looks after what is remembered, as the read side has it.
+    Actor.PROJECTOR: frozenset({memory.MemoryForgotten, memory.MemoriesCompacted}),
     Actor.DEV_E: _AGENT | _WORKER,
     Actor.REVIEW_E: _AGENT | _REVIEWER | {work.TokensUsed},
     Actor.LOCAL: _FORGE,
@@ -176,8 +180,8 @@ MAY_SAY: dict[Actor, _Events] = {
     | _OPERATOR
     | _DELIVERY
     | _REPOSITORIES
-    | {fleet.PolicyAdopted, fleet.LogRestored, memory.MemoryWritten, memory.MemoryForgotten},
-    Actor.DASHBOARD: _WISHES | _OPERATOR | {memory.MemoryWritten, memory.MemoryForgotten},
+    | {fleet.PolicyAdopted, fleet.LogRestored, chat.MessagesForgotten, memory.MemoryWritten, memory.MemoryForgotten},
+    Actor.DASHBOARD: _WISHES | _OPERATOR | {chat.MessagesForgotten, memory.MemoryWritten, memory.MemoryForgotten},
 }
 
 _SAYINGS: Final = frozenset((actor, event) for actor, events in MAY_SAY.items() for event in events)

@@ -1,10 +1,18 @@
 """Events about a conversation on a chat platform."""
 
-from msgspec import Struct
+from typing import Annotated, Final, TypeAlias
+
+from msgspec import Meta, Struct
 
 from schemas.event import ChatEvent
 from schemas.fields import Line, Text
 from schemas.refs import Name
+
+FORGOTTEN_MAX: Final = 500
+"""Messages that one event forgets; more need several."""
+EventId: TypeAlias = Annotated[
+    str, Meta(min_length=1, max_length=300, pattern=r"\A[!-~]+\Z", description="the id of an event")
+]
 
 
 class Attachment(Struct, frozen=True, kw_only=True):
@@ -39,4 +47,12 @@ class CommandReceived(ChatEvent, frozen=True, kw_only=True):
 
     command: Name
     arguments: tuple[Line, ...] = ()
+    by: Line
+
+
+class MessagesForgotten(ChatEvent, frozen=True, kw_only=True):
+    """These messages are neither shown nor found any more. The log still holds what was said."""
+
+    messages: Annotated[tuple[EventId, ...], Meta(min_length=1, max_length=FORGOTTEN_MAX)]
+    """Ids of the events that said them; what comes later stays."""
     by: Line

@@ -1,13 +1,16 @@
 """Events about what the rig remembers."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 from schemas.event import MemoryEvent
 from schemas.fields import Instant, Line, Text
 from schemas.refs import IssueRef
+
+Position: TypeAlias = Annotated[int, Meta(ge=1, description="a position of the log, from 1")]
+Importance: TypeAlias = Annotated[int, Meta(ge=1, le=5)]
 
 
 class MemoryKind(StrEnum):
@@ -31,7 +34,7 @@ class MemoryWritten(MemoryEvent, frozen=True, kw_only=True):
     title: Line
     text: Text
     tags: tuple[Line, ...] = ()
-    importance: Annotated[int, Meta(ge=1, le=5)] = 3
+    importance: Importance = 3
     expires_at: Instant | None = None
     about: IssueRef | None = None
 
@@ -49,18 +52,35 @@ class MemoryUsed(MemoryEvent, frozen=True, kw_only=True):
     memory: Line
 
 
+class AsItStood(Struct, frozen=True, kw_only=True):
+    """All of a memory that says whether it is to be forgotten, as it was when that was decided."""
+
+    position: Position
+    """Of its writing."""
+    uses: Annotated[int, Meta(ge=0)]
+    fresh: Instant
+    """Of its last use, or else its writing."""
+    importance: Importance
+    expires_at: Instant | None
+
+
 class MemoryForgotten(MemoryEvent, frozen=True, kw_only=True):
     """It is not to be found any more."""
 
     memory: Line
     by: Line
+    as_it_stood: AsItStood | None = None
+    """Only if it still stands so: one that was used or written anew meanwhile is kept. None: however it stands."""
 
 
 class MemoriesCompacted(MemoryEvent, frozen=True, kw_only=True):
-    """Several memories became one."""
+    """Several memories became one, which has what each had: uses, tags, the highest importance, the latest expiry."""
 
     into: Line
     replaced: tuple[Line, ...]
+    written: dict[Line, Position] | None = None
+    """By its name, where each was written, if they became one for what they said there: one that was written anew
+    meanwhile is no part of it. None: whatever they say."""
 
 
 class MemoryEmbedded(MemoryEvent, frozen=True, kw_only=True):

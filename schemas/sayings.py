@@ -77,6 +77,8 @@ def _in_chat(event: ChatEvent) -> str:
             return f"{event.author}: {event.text}"
         case chat.MessageSent():
             return f"answered: {event.message}"
+        case chat.MessagesForgotten():
+            return f"{_count(len(event.messages), 'message')} forgotten, says {event.by}"
         case chat.CommandReceived():
             return f"{event.by} commands: {' '.join((event.command, *event.arguments))}"
         case _:

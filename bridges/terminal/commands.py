@@ -4,6 +4,7 @@ import typer
 
 from bridges.terminal import (
     budget,
+    chat,
     dead,
     events,
     gate,
@@ -81,6 +82,12 @@ def add_commands(app: typer.Typer, find_server: FindServer) -> None:
     }.items():
         of_memory.command(name)(command)
     app.add_typer(of_memory, name="memory")
+    of_chat = typer.Typer(
+        context_settings=settings, help="Conversations on chat platforms, as they were said.", no_args_is_help=True
+    )
+    for name, command in {"list": chat.list_, "show": chat.show_, "forget": chat.forget}.items():
+        of_chat.command(name)(command)
+    app.add_typer(of_chat, name="chat")
     of_dead = typer.Typer(context_settings=settings, help="What could not be handled.", no_args_is_help=True)
     for name, command in {"list": dead.list_, "show": dead.show_, "retry": dead.retry, "drop": dead.drop}.items():
         of_dead.command(name)(command)

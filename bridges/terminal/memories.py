@@ -37,7 +37,7 @@ _NAMED: Final = ("session", "user")
 
 
 class Forgot(Struct, frozen=True, kw_only=True):
-    """`rig memory forget --json`."""
+    """`rig memory forget --json`, `rig chat forget --json`."""
 
     forgotten: list[Spoken]
 
@@ -100,13 +100,34 @@ def last_words(history: Iterable[Recorded]) -> dict[str, Recorded]:
     found: dict[str, Recorded] = {}
     for said in history:
         match said.event.data:
-            case MemoryWritten(memory=name) | MemoryForgotten(memory=name):
+            case MemoryWritten(memory=name):
                 found[name] = said
-            case MemoriesCompacted(into=into, replaced=replaced):
-                found.update({name: said for name in replaced if name != into})
+            case MemoryForgotten(memory=name, as_it_stood=stood):
+                if stood is None or _written_at(found, name) == stood.position:
+                    found[name] = said
+            case MemoriesCompacted(into=into, replaced=replaced, written=at):
+                if at is None or _written_at(found, into) == at.get(into):
+                    gone = [name for name in replaced if at is None or _written_at(found, name) == at.get(name, 0)]
+                    found.update({name: said for name in gone if name != into})
             case _:
                 pass
     return found
+
+
+def _written_at(found: dict[str, Recorded], name: str) -> int | None:
+    """Where the memory was written that stands there; None: none does."""
+    last = found.get(name)
+    return last.position if last is not None and isinstance(last.event.data, MemoryWritten) else None
+
+
+def may_stand(last: Recorded) -> bool:
+    """Whether the memory that this was said of last may be there still.
+
+    What retention says is void for one that was used meanwhile, which is not read here: to forget that again does no
+    harm.
+    """
+    data = last.event.data
+    return isinstance(data, MemoryWritten) or (isinstance(data, MemoryForgotten) and data.as_it_stood is not None)
 
 
 def is_same(before: Recorded | None, data: MemoryWritten) -> bool:

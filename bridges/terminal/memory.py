@@ -160,17 +160,13 @@ async def _forget(bus: "Bus", ref: MemoryRef, name: str | None) -> list[Spoken]:
     said = memories.last_words(await _history(bus, ref))
     if name is not None and name not in said:
         raise Failed(f"there is no memory {name!r} in {ref}; `rig memory list --scope {ref}` lists those there are")
-    if name is not None and not _stands(said[name]):
+    if name is not None and not memories.may_stand(said[name]):
         return [spoken.before(said[name])]
-    names_ = [known for known, last in said.items() if _stands(last)] if name is None else [name]
+    names_ = [known for known, last in said.items() if memories.may_stand(last)] if name is None else [name]
     return [
         await spoken.say(bus, ref, wish(MemoryForgotten, memory=one, by=person()), said[one].event.id, cause=said[one])
         for one in names_
     ]
-
-
-def _stands(last: Recorded) -> bool:
-    return isinstance(last.event.data, MemoryWritten)
 
 
 async def _history(bus: "Bus", ref: MemoryRef) -> list[Recorded]:

@@ -6,6 +6,7 @@ that is not the one that was read before is refused by name, never papered over.
     model       what a table is              projection  all tables as one fold of the log
     issues, roster, runs, merges, judgements, talk, overviews    the tables
     store       one batch, one transaction
+    keeping     forgets and compacts memories on a schedule: all that the projector ever says
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from collections.abc import Mapping
 
 from bus import Bus, LogChanged, Reader, Stored, Unavailable
 from conductor.postgres import Session, Unfit, keep_session
+from conductor.projector.keeping import Keeper
 from conductor.projector.projection import Poisoned, Projection
 from conductor.projector.store import add_poison, check_contiguous, poisoned, store, stored_position
 from conductor.projector.witness import check
@@ -30,12 +32,16 @@ PAUSE_SECONDS = 0.5
 """Before the log is opened again after the server did not answer."""
 
 
-async def run_projector(bus: Bus, lifecycle: Lifecycle, postgres_url: str) -> None:
-    """Follows the log until asked to stop. Raises LogChanged for a log with a gap, or another one than was read."""
+async def run_projector(bus: Bus, lifecycle: Lifecycle, postgres_url: str, keeper: Keeper | None = None) -> None:
+    """Follows the log until asked to stop. Raises LogChanged for a log with a gap, or another one than was read.
+
+    Beside it, `keeper` looks after the memories; its own unless given.
+    """
+    looking_after = keeper or Keeper(bus, postgres_url)
 
     async def project(session: Session) -> None:
         lifecycle.check("postgres", ok=True)
-        projector = _Projector(bus, session, lifecycle)
+        projector = _Projector(bus, session, lifecycle, looking_after)
         while True:
             try:
                 await projector.project()
@@ -52,7 +58,8 @@ async def run_projector(bus: Bus, lifecycle: Lifecycle, postgres_url: str) -> No
 class _Projector:
     """One session's work: a fold beside the tables."""
 
-    def __init__(self, bus: Bus, session: Session, lifecycle: Lifecycle) -> None:
+    def __init__(self, bus: Bus, session: Session, lifecycle: Lifecycle, keeper: Keeper) -> None:
+        self._keeper = keeper
         self._bus = bus
         self._session = session
         self._lifecycle = lifecycle
@@ -65,7 +72,7 @@ class _Projector:
         await check(self._bus.connection, self._session)
         poison = await poisoned(self._session)
         projection = await self._fold_to(reached or 0, poison)
-        async with self._bus.log.follow(after=reached or 0) as reader:
+        async with self._bus.log.follow(after=reached or 0) as reader, self._keeper.at_work():
             self._lifecycle.ready()
             while reached is not None:
                 batch = await self._read(reader)

@@ -5,7 +5,7 @@ would be found ever more. Half-lives are of the kind of memory: how long what it
 """
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from conductor.projector.memory import MemoryRow
@@ -38,19 +38,30 @@ def weight(kind: MemoryKind, importance: int, since: datetime, now: datetime) ->
 
 
 def due_for_forgetting(rows: Iterable[MemoryRow], now: datetime) -> list[Draft]:
-    """What retention has to say now: expired memories, and those that have faded, are forgotten. By scope and name."""
+    """What retention has to say now: expired memories, and those that have faded, are forgotten. By scope and name.
+
+    Two who say it of a memory that stands as it stood say the same, whenever they do; and it is void once the memory
+    was used or written anew.
+    """
     due = [(row, why) for row in rows if (why := _why(row, now)) is not None]
     due.sort(key=lambda one: (one[0].scope, one[0].memory))
     return [
-        Draft(about=MemoryRef(row.scope), data=MemoryForgotten(memory=row.memory, by=f"retention: {why}"))
+        Draft(
+            about=MemoryRef(row.scope),
+            data=MemoryForgotten(memory=row.memory, by=f"retention: {why}", as_it_stood=row.stands),
+        )
         for row, why in due
     ]
+
+
+def is_due(row: MemoryRow, now: datetime) -> bool:
+    """Whether a memory is to be forgotten now."""
+    return _why(row, now) is not None
 
 
 def _why(row: MemoryRow, now: datetime) -> str | None:
     if row.expires_at is not None and row.expires_at <= now:
         return "expired"
-    since = row.written if row.last_used is None else max(row.written, row.last_used)
-    if row.importance < KEPT and freshness(row.kind, since, now) < FADED:
-        return f"not used for {(now - since).days} days"
+    if row.importance < KEPT and freshness(row.kind, row.fresh, now) < FADED:
+        return f"not used since {row.fresh.astimezone(UTC):%Y-%m-%d}"
     return None

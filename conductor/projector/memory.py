@@ -6,7 +6,7 @@ or became part of another memory, is no row any more; who wrote a memory and whe
 One vector a memory: the newest embedding of its newest text. Written anew, a memory has none until it is embedded anew.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from math import hypot, isfinite
 
@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from conductor.projector.model import Model
 from schemas import (
+    AsItStood,
     IssueRef,
     MemoriesCompacted,
     MemoryEmbedded,
@@ -45,7 +46,7 @@ class MemoryRow(Struct, frozen=True, kw_only=True):
     position: int
     """Of its writing: the order of lists."""
     written: datetime
-    """By the writer's clock."""
+    """By the writer's clock; where others became part of it, the latest writing of them all."""
     actor: str
     source: str
     """Who wrote it, more exactly than the actor."""
@@ -56,6 +57,22 @@ class MemoryRow(Struct, frozen=True, kw_only=True):
     last_used: datetime | None = None
     replaces: tuple[str, ...] = ()
     """Names of the memories that became this one."""
+
+    @property
+    def fresh(self) -> datetime:
+        """When it was last of use, or else written."""
+        return self.written if self.last_used is None else max(self.written, self.last_used)
+
+    @property
+    def stands(self) -> AsItStood:
+        """What says whether it is to be forgotten: as long as this is the same, so is the answer."""
+        return AsItStood(
+            position=self.position,
+            uses=self.uses,
+            fresh=self.fresh,
+            importance=self.importance,
+            expires_at=self.expires_at,
+        )
 
 
 class EmbeddingRow(Struct, frozen=True, kw_only=True):
@@ -114,13 +131,49 @@ def fold_memory(key: str, row: MemoryRow | None, said: Recorded) -> MemoryRow | 
         case MemoryUsed():
             last = time if row.last_used is None else max(row.last_used, time)
             return replace(row, uses=row.uses + 1, last_used=last)
-        case MemoriesCompacted(into=into, replaced=replaced) if row.memory == into:
-            others = (name for name in replaced if name != into)
-            return replace(row, replaces=tuple(dict.fromkeys((*row.replaces, *others))))
-        case MemoryForgotten() | MemoriesCompacted():
-            return None
+        case MemoryForgotten(as_it_stood=before):
+            return None if before is None or before == row.stands else row
         case _:
             return row
+
+
+def fold_memories(said: Recorded, rows: Mapping[str, MemoryRow | None]) -> Mapping[str, MemoryRow | None] | None:
+    """What memories that become one hand over to it; None for other events, which are of each alone."""
+    event, about = said.event.data, said.event.about
+    if not isinstance(event, MemoriesCompacted) or not isinstance(about, MemoryRef):
+        return None
+
+    def takes_part(name: str) -> bool:
+        row = rows[memory_key(about.scope, name)]
+        return event.written is None or (row is not None and row.position == event.written.get(name))
+
+    into = memory_key(about.scope, event.into)
+    names = [name for name in dict.fromkeys(event.replaced) if name != event.into and takes_part(name)]
+    if not names or not takes_part(event.into):
+        return rows
+    after = {**rows, **{memory_key(about.scope, name): None for name in names}}
+    remains = rows[into]
+    if remains is not None:
+        others = [row for name in names if (row := rows[memory_key(about.scope, name)]) is not None]
+        after[into] = _compacted(remains, others, names)
+    return after
+
+
+def _compacted(row: MemoryRow, others: Iterable[MemoryRow], names: Iterable[str]) -> MemoryRow:
+    """It and the others as one: nothing is lost that any of them had earned."""
+    every = [row, *others]
+    expires = [one.expires_at for one in every if one.expires_at is not None]
+    return replace(
+        row,
+        tags=tuple(dict.fromkeys(tag for one in every for tag in one.tags)),
+        importance=max(one.importance for one in every),
+        expires_at=max(expires) if len(expires) == len(every) else None,
+        written=max(one.written for one in every),
+        hits=sum(one.hits for one in every),
+        uses=sum(one.uses for one in every),
+        last_used=max((one.last_used for one in every if one.last_used is not None), default=None),
+        replaces=tuple(dict.fromkeys((*(name for one in every for name in one.replaces), *names))),
+    )
 
 
 def _written(row: MemoryRow | None, event: MemoryWritten, said: Recorded) -> MemoryRow | None:
@@ -158,10 +211,12 @@ def _embeddings_said(said: Recorded) -> Iterable[str]:
 
 
 def fold_embedding(key: str, row: EmbeddingRow | None, said: Recorded) -> EmbeddingRow | None:
-    """A vector of another length than it says, or without a direction, is none."""
+    """A vector of another length than it says, or without a direction, is none. It goes with its memory."""
     event, about = said.event.data, said.event.about
+    if isinstance(event, MemoryWritten):
+        return None  # another text
     if not isinstance(event, MemoryEmbedded):
-        return None  # another text, or none
+        return row
     vector = unit_vector(event.vector)
     if vector is None or len(event.vector) != event.dimensions or not isinstance(about, MemoryRef):
         return row
@@ -181,5 +236,5 @@ def _keys(said: Recorded, names: Iterable[str]) -> Iterable[str]:
     return [memory_key(about.scope, name) for name in dict.fromkeys(names)] if isinstance(about, MemoryRef) else ()
 
 
-MEMORIES = Model("memories", MemoryRow, _memories_said, fold_memory)
-EMBEDDINGS = Model("embeddings", EmbeddingRow, _embeddings_said, fold_embedding)
+MEMORIES = Model("memories", MemoryRow, _memories_said, fold_memory, together=fold_memories)
+EMBEDDINGS = Model("embeddings", EmbeddingRow, _embeddings_said, fold_embedding, part_of="memories")

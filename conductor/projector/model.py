@@ -1,6 +1,6 @@
 """What a table of the read side is: rows under keys, and how one event changes one of them. Pure."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Generic, TypeVar
 
 from msgspec import Struct
@@ -22,6 +22,11 @@ class Model(Struct, Generic[R], frozen=True):
     """(key, the row before, the event) → the row after; None: there is none. It may change the row in place."""
     finish: Callable[[str, R], R] | None = None
     """What the row takes from the conductor's fold, at the end of a batch."""
+    together: Callable[[Recorded, Mapping[str, R | None]], Mapping[str, R | None] | None] | None = None
+    """Of an event that moves something from one row to another: (the event, its rows) → its rows after it; None for one
+    that does not, and `fold` takes each."""
+    part_of: str | None = None
+    """A table that comes before it: a row goes when the one under the same key there has gone, or never was."""
 
 
 class Overview(Struct, Generic[R], frozen=True):

@@ -92,6 +92,9 @@ class Projection:
         for said in batch:
             for model in self.models:
                 found[model.table].update(model.keys(said))
+        for model in self.models:
+            if model.part_of is not None:
+                found[model.part_of] |= found[model.table]
         return found
 
     def fold(self, batch: Iterable[tuple[int, Recorded | None, bool]], rows: Rows) -> Changes:
@@ -119,9 +122,16 @@ class Projection:
     def _fold(self, said: Recorded, rows: Rows, changed: Changes) -> None:
         for model in self.models:
             of_table = changed[model.table]
+            if model.together is not None:
+                found = {key: _row(model.table, key, rows, changed) for key in model.keys(said)}
+                if found:
+                    after = model.together(said, found)
+                    of_table.update(after or {key: model.fold(key, row, said) for key, row in found.items()})
+                continue
             for key in model.keys(said):
-                before = of_table[key] if key in of_table else rows.get(model.table, key)
-                of_table[key] = model.fold(key, before, said)
+                row = model.fold(key, _row(model.table, key, rows, changed), said)
+                gone = row is not None and model.part_of and _row(model.part_of, key, rows, changed) is None
+                of_table[key] = None if gone else row
 
     def _overviews(self) -> Iterator[tuple[str, dict[str, Row | None]]]:
         """What is shown differently from before."""
@@ -131,6 +141,12 @@ class Projection:
             differs.update({key: None for key in before if key not in now})
             self._shown[overview.table] = now
             yield overview.table, differs
+
+
+def _row(table: str, key: str, rows: Rows, changed: Changes) -> Row | None:
+    """As it stands, in the middle of a batch."""
+    of_table = changed[table]
+    return of_table[key] if key in of_table else rows.get(table, key)
 
 
 class Tables(Struct):

@@ -14,6 +14,7 @@ from schemas import (
     IssueRef,
     MessageReceived,
     MessageSent,
+    MessagesForgotten,
     Recorded,
 )
 
@@ -28,6 +29,8 @@ class ChatRow(Struct, kw_only=True):
     position: int
     at: datetime
     actor: str
+    source: str
+    """Who said it, more exactly than the actor."""
     author: str
     """Of a message to the rig; of one from it, who sent it."""
     text: str
@@ -49,8 +52,11 @@ class EffectRow(Struct, kw_only=True):
 
 
 def _chat_said(said: Recorded) -> Iterable[str]:
-    about = said.event.about
-    return (f"{about.platform}/{about.conversation}/{said.event.id}",) if isinstance(about, ChatRef) else ()
+    event, about = said.event.data, said.event.about
+    if not isinstance(about, ChatRef):
+        return ()
+    ids = dict.fromkeys(event.messages) if isinstance(event, MessagesForgotten) else (said.event.id,)
+    return [f"{about.platform}/{about.conversation}/{known_as}" for known_as in ids]
 
 
 def fold_chat(_: str, row: ChatRow | None, said: Recorded) -> ChatRow | None:
@@ -64,6 +70,8 @@ def fold_chat(_: str, row: ChatRow | None, said: Recorded) -> ChatRow | None:
             text, thread = event.message, event.thread
         case CommandReceived():
             author, text = event.by, " ".join((event.command, *event.arguments))
+        case MessagesForgotten():
+            return None
         case _:
             return row
     if not isinstance(about, ChatRef):
@@ -75,6 +83,7 @@ def fold_chat(_: str, row: ChatRow | None, said: Recorded) -> ChatRow | None:
         position=said.position,
         at=said.event.time,
         actor=said.event.actor,
+        source=said.event.source,
         author=author,
         text=text,
         thread=thread,

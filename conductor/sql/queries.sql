@@ -272,3 +272,35 @@ select set_config('synchronous_commit', 'on', true);
 
 -- name: forget_kept
 delete from rig.kept;
+
+-- name: memories_in_order
+-- All of them, by scope and writing, behind one of those.
+select key, row::text as row, scope, written from rig.memories
+where (scope, written) > ($1, $2) order by scope, written limit $3;
+
+-- name: list_conversations
+-- Those with the newest message first, behind the one whose newest is at a position; null: from the newest on.
+with talk as (
+    select conversation as name, count(*) as messages, min(position) as first, max(position) as last from rig.chat
+    where $1::text is null or starts_with(conversation, $1 || '/')
+    group by conversation
+    having $2::bigint is null or max(position) < $2
+    order by max(position) desc
+    limit $3
+)
+select newest.row ->> 'platform' as platform, newest.row ->> 'conversation' as conversation, talk.messages,
+       rig.instant(oldest.row ->> 'at') as first, rig.instant(newest.row ->> 'at') as last, newest.position,
+       array(
+           select distinct author from rig.chat where conversation = talk.name order by author limit $4
+       ) as authors
+from talk
+join rig.chat as oldest on oldest.conversation = talk.name and oldest.position = talk.first
+join rig.chat as newest on newest.conversation = talk.name and newest.position = talk.last
+order by newest.position desc;
+
+-- name: messages_of
+-- The newest first, behind the one at a position; null: from the newest on.
+select row::text as row from rig.chat
+where conversation = $1 and ($2::bigint is null or position < $2)
+order by position desc
+limit $3;

@@ -8,7 +8,8 @@ import pytest
 
 from bridges.terminal.session import person
 from bus import Bus
-from conductor.projector.memory import EMBEDDINGS, MEMORIES, EmbeddingRow, MemoryRow
+from conductor.projector.memory import EmbeddingRow, MemoryRow
+from conductor.projector.past import Past
 from conductor.query import run_query
 from deploy.embedded.nats import NatsServer
 from machine.lifecycle import Lifecycle
@@ -61,16 +62,12 @@ async def answering(connect: Connect, postgres_url: str) -> AsyncIterator[None]:
 
 async def project(bus: Bus, url: str) -> None:
     """What the projector makes of all that was said of memories."""
-    memories: dict[str, MemoryRow | None] = {}
-    embeddings: dict[str, EmbeddingRow | None] = {}
-    for said in await bus.log.history(["rig.memory.>"]):
-        for key in MEMORIES.keys(said):
-            memories[key] = MEMORIES.fold(key, memories.get(key), said)
-        for key in EMBEDDINGS.keys(said):
-            embeddings[key] = EMBEDDINGS.fold(key, embeddings.get(key), said)
+    past = Past()
+    past.fold(await bus.log.history(["rig.memory.>"]))
+    rows = [row for table in ("memories", "embeddings") for row in past.tables.rows[table].values()]
     async with database(url) as db:
         await db.execute("truncate rig.memories, rig.embeddings")
-        await put(db, [row for row in (*memories.values(), *embeddings.values()) if row is not None])
+        await put(db, [row for row in rows if isinstance(row, MemoryRow | EmbeddingRow)])
 
 
 async def written(cli: Bus) -> list[tuple[str, MemoryWritten]]:

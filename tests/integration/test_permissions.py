@@ -16,7 +16,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from bus.client import NatsConnection
-from bus.permissions import ADMIN, PROJECTOR, QUERY, ROLES, permissions
+from bus.permissions import ADMIN, QUERY, ROLES, permissions
 from bus.topology import BEATS, CONDUCTOR_TIMERS, DEAD, DURABLES, FIRED, LEASES, LOG, PRESENCE, RUNS, STREAMS, Stream
 from deploy.embedded.nats import NatsServer, embedded_nats
 from schemas import Actor
@@ -427,7 +427,13 @@ async def test_a_person_asks_the_forge_and_the_read_side(rig: Rig) -> None:
 
 
 async def test_the_roles_are_the_actors_and_who_only_reads() -> None:
-    assert set(ROLES) == {*(actor.value for actor in Actor), PROJECTOR, QUERY}
-    nothing: Sequence[Stream] = [stream for stream in STREAMS if writes(PROJECTOR, stream) or writes(QUERY, stream)]
+    assert set(ROLES) == {*(actor.value for actor in Actor), QUERY}
+    nothing: Sequence[Stream] = [stream for stream in STREAMS if writes(QUERY, stream)]
     assert nothing == []
     assert DEAD in STREAMS
+
+
+async def test_who_projects_says_which_memories_go_and_nothing_else() -> None:
+    assert {stream.name: writes(Actor.PROJECTOR, stream) for stream in STREAMS if writes(Actor.PROJECTOR, stream)} == {
+        LOG.name: ["rig.memory.x.projector.forgotten", "rig.memory.x.projector.memories_compacted"]
+    }

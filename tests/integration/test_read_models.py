@@ -117,6 +117,20 @@ class _Shown(Struct):
     standing: _Standing
 
 
+async def test_a_projector_that_is_behind_another_goes_on_from_where_it_is(
+    postgres_url: str, log: Sequence[Stored]
+) -> None:
+    session = await connect(postgres_url, name="test")
+    behind = Projection()
+    assert await store(session, Projection(), log[:20], {}) == 20
+    assert await store(session, behind, log[:8], {}) == 8
+    assert await store(session, behind, log[8:30], {}) == 30
+    past = Past()
+    past.fold(message.decoded() for message in log[:30])
+    assert await dumped(session) == past.dump()
+    await session.close()
+
+
 async def test_an_event_that_no_table_takes_is_left_out_and_the_rest_goes_on(
     postgres_url: str, log: Sequence[Stored]
 ) -> None:

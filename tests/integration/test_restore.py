@@ -10,7 +10,7 @@ import pytest
 
 from bus import Bus, Conflict, LogChanged, connected_to_log, make_streams
 from bus.client import NatsConnection
-from bus.permissions import ADMIN, PROJECTOR, RESTORE
+from bus.permissions import ADMIN, RESTORE
 from bus.replay import replay
 from bus.reseed import Kept, put_back
 from bus.stored import Stored
@@ -161,7 +161,7 @@ async def it_is_whole_again(log: TheLog, postgres_url: str, before: Sequence[Sto
 
 async def projector(url: str, server: NatsServer) -> Bus:
     """With the projector's key."""
-    return await Bus.connect(url, actor=Actor.CONDUCTOR, source=PROJECTOR, key=server.key(PROJECTOR))
+    return await Bus.connect(url, actor=Actor.PROJECTOR, source="projector", key=server.key(Actor.PROJECTOR))
 
 
 async def loss_of(log: TheLog, postgres_url: str) -> Loss:

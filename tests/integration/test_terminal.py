@@ -76,7 +76,7 @@ async def read_side(rig: Terminal, connect: Connect, postgres_url: str) -> Async
     life = Lifecycle()
     life.running = True
     serving = await connect(Actor.CONDUCTOR, "query")
-    async with projecting(await connect(Actor.CONDUCTOR, "projector"), postgres_url):
+    async with projecting(await connect(Actor.PROJECTOR), postgres_url):
         work = asyncio.create_task(run_query(serving, life, postgres_url))
         await until(lambda: life.is_ready)
         yield

@@ -121,7 +121,7 @@ async def test_a_projector_that_stands_still(connect: Connect, postgres_url: str
     await adopt(person, SHORT)
     desk = Lifecycle()
     answering = asyncio.create_task(run_query(await connect(Actor.CONDUCTOR, "query"), desk, postgres_url))
-    projector = await connect(Actor.CONDUCTOR, "projector")
+    projector = await connect(Actor.PROJECTOR)
     async with watching(await connect(Actor.WATCH)):
         async with projecting(projector, postgres_url):
             await reached(postgres_url, 1)

@@ -11,6 +11,7 @@ import asyncpg
 from bus import Bus, Expect
 from conductor.decide import RULES
 from conductor.projector import run_projector
+from conductor.projector.keeping import Keeper
 from conductor.shell import DECIDED_SUBJECT
 from machine.lifecycle import Lifecycle
 from schemas import (
@@ -60,10 +61,10 @@ async def decide(conductor: Bus, *events: Event, issue: IssueRef = ISSUE) -> int
 
 
 @asynccontextmanager
-async def projecting(bus: Bus, url: str) -> AsyncGenerator[Lifecycle]:
+async def projecting(bus: Bus, url: str, keeper: Keeper | None = None) -> AsyncGenerator[Lifecycle]:
     """A projector, until the end of the block."""
     life = Lifecycle()
-    work = asyncio.create_task(run_projector(bus, life, url))
+    work = asyncio.create_task(run_projector(bus, life, url, keeper))
     try:
         yield life
     finally:

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conductor.projector.fading import FADED, HALF_LIFE_DAYS, due_for_forgetting, freshness, weight
-from conductor.projector.memory import EMBEDDINGS, MEMORIES, EmbeddingRow, MemoryRow, memory_key, unit_vector
+from conductor.projector.memory import EmbeddingRow, MemoryRow, memory_key, unit_vector
+from conductor.projector.past import Past
 from conductor.recall import Match, scored
 from schemas import (
     Draft,
@@ -41,15 +42,12 @@ class Remembered:
     """Both tables, in dictionaries, after events that come a day apart."""
 
     def __init__(self, *events: Event | tuple[MemoryRef, Event]) -> None:
-        self.memories: dict[str, MemoryRow] = {}
-        self.embeddings: dict[str, EmbeddingRow] = {}
+        past = Past()
         for position, said in enumerate(events, 1):
-            about, event = (RIG, said) if isinstance(said, Event) else said
-            recorded = at(position, about, event)
-            for model, rows in ((MEMORIES, self.memories), (EMBEDDINGS, self.embeddings)):
-                for key in model.keys(recorded):
-                    row = model.fold(key, rows.pop(key, None), recorded)
-                    rows.update({} if row is None else {key: row})
+            past.fold([at(position, *((RIG, said) if isinstance(said, Event) else said))])
+        rows = past.tables.rows
+        self.memories = {key: row for key, row in rows["memories"].items() if isinstance(row, MemoryRow)}
+        self.embeddings = {key: row for key, row in rows["embeddings"].items() if isinstance(row, EmbeddingRow)}
 
     @property
     def flaky(self) -> MemoryRow | None:
@@ -212,8 +210,8 @@ def test_retention_forgets_what_expired_and_what_faded_unless_it_is_most_importa
     assert freshness(MemoryKind.ERROR, START + 7 * DAY, four_half_lives) == FADED
     assert due(reversed(rows), four_half_lives) == [
         *expired,
-        ("rig", "old", "retention: not used for 286 days"),
-        ("user:ann", "flaky", "retention: not used for 281 days"),
+        ("rig", "old", "retention: not used since 2026-01-02"),
+        ("user:ann", "flaky", "retention: not used since 2026-01-07"),
     ], "what was used a week later is not faded yet"
     forgotten = [(RIG, draft.data) for draft in due_for_forgetting(rows, START + 10 * DAY)]
     assert {row.memory for row in Remembered(*named.values(), *forgotten).memories.values()} == {

@@ -43,6 +43,7 @@ from schemas import (
     MainChecksFailed,
     MessageReceived,
     MessageSent,
+    MessagesForgotten,
     Paused,
     Policy,
     PullRequestClosed,
@@ -430,6 +431,19 @@ def test_a_conversation_with_where_each_message_came_from() -> None:
         ("ada", "discord", "status demo/shop"),
     ]
     assert {found.in_reply_to for found in rows} == {None, asked.id}
+
+
+def test_messages_that_are_forgotten_go_and_what_comes_later_stays() -> None:
+    story = Story()
+    elsewhere = ChatRef("slack", "general")
+    said = [story.say(Actor.DISCORD, GENERAL, MessageReceived(author="ada", text=text)) for text in "abc"]
+    story.say(Actor.SLACK, elsewhere, MessageReceived(author="ada", text="d"))
+    first, _, third = (one.id for one in said)
+    story.say(Actor.CLI, elsewhere, MessagesForgotten(messages=(said[1].id,), by="ada"))
+    story.say(Actor.CLI, GENERAL, MessagesForgotten(messages=(first, "never", third, first), by="ada"))
+    story.say(Actor.DISCORD, GENERAL, MessageReceived(author="ada", text="e"))
+    rows = [found for found in past(story).tables.rows["chat"].values() if isinstance(found, ChatRow)]
+    assert [(found.platform, found.text) for found in rows] == [("discord", "b"), ("slack", "d"), ("discord", "e")]
 
 
 def test_what_a_bridge_did_outside_as_it_was_recorded_last() -> None:
