@@ -32,7 +32,8 @@ AGAIN_SECONDS: Final = 30.0
 """After one that failed."""
 PAGE: Final = 200
 WORDS_MAX: Final = 1_000
-"""Of one look; where there is more to be said, the next follows at once."""
+"""Of one look; where there is more to be said, the next follows soon."""
+SOON_SECONDS: Final = 1.0
 
 
 class _Row(Struct):
@@ -79,7 +80,7 @@ class Keeper:
                     more = await keep(self._bus, session, self._now())
                 finally:
                     await session.close()
-                self._due = clock() + (0 if more else self._seconds)
+                self._due = clock() + min(SOON_SECONDS if more else self._seconds, self._seconds)
             except (PostgresAway, Unfit, BusError) as error:
                 log.warning("the memories are not looked after yet: %s", error)
                 self._due = clock() + min(AGAIN_SECONDS, self._seconds)
