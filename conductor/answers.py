@@ -8,8 +8,7 @@ from msgspec import Struct
 
 from conductor.projector.issues import IssueRow, Standing
 from conductor.projector.roster import AgentRow
-from conductor.projector.talk import ChatRow
-from schemas import AgentLine, Envelope, IssueDetail, IssueLine, IssueRef, MessageLine, TimelineEntry, summary
+from schemas import AgentLine, Envelope, IssueDetail, IssueLine, IssueRef, TimelineEntry, summary
 
 T = TypeVar("T", bound=Struct)
 
@@ -109,8 +108,3 @@ def agent_line(row: AgentRow, busy: Iterable[IssueRef]) -> AgentLine:
         joined=row.joined,
         left=row.left,
     )
-
-
-def message_line(row: ChatRow) -> MessageLine:
-    """A message as its conversation shows it."""
-    return MessageLine(**{name: getattr(row, name) for name in MessageLine.__struct_fields__})

@@ -14,21 +14,18 @@ import msgspec
 from msgspec import Struct
 
 from bus import Bus, Refused
-from conductor import recall, spending
-from conductor.answers import agent_line, fitting, issue_detail, issue_line, message_line, timeline_entry
+from conductor import recall, spending, talks
+from conductor.answers import agent_line, issue_detail, issue_line, timeline_entry
 from conductor.postgres import PostgresAway, Session, Unfit, keep_session
 from conductor.projector.issues import IssueRow
 from conductor.projector.roster import AgentRow, RepositoryRow
-from conductor.projector.store import clean, stored_position
-from conductor.projector.talk import ChatRow
+from conductor.projector.store import stored_position
 from conductor.vectors import VectorIndexes
 from machine.lifecycle import Lifecycle
 from schemas import (
-    AUTHORS_MAX,
     PAGE_MAX,
     Agents,
     AgentsRequest,
-    ConversationLine,
     Conversations,
     ConversationsRequest,
     FoundMemories,
@@ -80,18 +77,6 @@ class _InState(Struct):
 class _Busy(Struct):
     agent: str
     issue: str
-
-
-class _Talk(Struct):
-    """A conversation."""
-
-    platform: str
-    conversation: str
-    messages: int
-    first: datetime
-    last: datetime
-    position: int
-    authors: list[str]
 
 
 class _Event(Struct):
@@ -219,41 +204,13 @@ class Desk:
 
     async def conversations(self, request: ConversationsRequest) -> Conversations:
         """One page, those with the newest message first."""
-        wanted = (request.platform, request.after or None, request.limit + 1, AUTHORS_MAX + 1)
         async with self._reading(request.wait_for) as (session, position):
-            found = await session.rows("list_conversations", _Talk, *wanted)
-        page = found[: request.limit]
-        return Conversations(
-            position=position,
-            conversations=tuple(
-                ConversationLine(
-                    platform=talk.platform,
-                    conversation=talk.conversation,
-                    messages=talk.messages,
-                    first=talk.first,
-                    last=talk.last,
-                    position=talk.position,
-                    authors=tuple(talk.authors[:AUTHORS_MAX]),
-                    more_authors=len(talk.authors) > AUTHORS_MAX,
-                )
-                for talk in page
-            ),
-            next=page[-1].position if len(found) > len(page) else None,
-        )
+            return await talks.conversations(session, position, request)
 
     async def messages(self, request: MessagesRequest) -> Messages:
         """One page of a conversation, the newest last; refused where there is none."""
-        talk = f"{request.platform}/{request.conversation}"
         async with self._reading(request.wait_for) as (session, position):
-            found = await _models(session, ChatRow, "messages_of", clean(talk), request.before, request.limit + 1)
-        if not found and request.before is None:
-            raise Refused(f"there is no conversation {talk} (as of position {position} of the log)")
-        page = fitting([message_line(row) for row in found[: request.limit]])
-        return Messages(
-            position=position,
-            messages=tuple(reversed(page)),
-            earlier=page[-1].position if len(found) > len(page) else None,
-        )
+            return await talks.messages(session, position, request)
 
     @asynccontextmanager
     async def _reading(self, wait_for: int | None) -> AsyncGenerator[tuple[Session, int]]:
