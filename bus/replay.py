@@ -195,6 +195,7 @@ class _Asking:
         request = {"seq": position, "next_by_subj": subject, **self._bounds}
         try:
             await self._connection.publish(self._subject, msgspec.json.encode(request), reply=f"{self._inbox}.{token}")
+            await asyncio.sleep(0)  # it goes out now, and not when whoever reads what came has done with it
         except BaseException:
             del self._asked[token]
             raise

@@ -17,6 +17,9 @@ _WORD: Final = rb"[^ \t\r\n]+"
 parser.MSG_RE = re.compile(rb"\AMSG[ \t]+(%b)[ \t]+(%b)[ \t]+((%b)[ \t]+)?(\d+)\r\n" % (_WORD, _WORD, _WORD))
 parser.HMSG_RE = re.compile(rb"\AHMSG[ \t]+(%b)[ \t]+(%b)[ \t]+((%b)[ \t]+)?(\d+)[ \t]+(\d+)\r\n" % ((_WORD,) * 3))
 
+_BLANK: Final = " \t\n\r\v\f"
+"""What bytes call white space: a text knows more."""
+
 
 class SturdyClient(Client):
     """Hands every message over, connects again when it cannot read on, and leaves no connection open that was none."""
@@ -42,12 +45,12 @@ class SturdyClient(Client):
         """What the base reads of the same bytes. It looks at each character of each name by itself, and spends more
         time on that than on all else that reading a stored message takes."""
         read: dict[str, str] = {}
-        for line in raw.split(b"\r\n"):
-            name, colon, value = line.partition(b":")
+        for line in raw.decode(errors="replace").split("\r\n"):
+            name, colon, value = line.partition(":")
             if colon and name.isascii():
-                key = name.strip().decode()
+                key = name.strip(_BLANK)
                 if not key or key.split() == [key]:
-                    read[key] = value.strip().decode(errors="replace")
+                    read[key] = value.strip(_BLANK)
         return read
 
     def _build_message(
@@ -55,10 +58,11 @@ class SturdyClient(Client):
     ) -> Msg:
         """What is not UTF-8 in a subject is replaced. Nobody can answer to such a reply: it is none."""
         try:
-            reply.decode()
+            answer_to = reply.decode()
         except UnicodeDecodeError:
-            reply = b""
-        return super()._build_message(sid, subject.decode(errors="replace").encode(), reply, data, headers)
+            answer_to = ""
+        on = subject.decode(errors="replace")
+        return self.msg_class(self, on, answer_to, data, headers, _sid=sid)
 
     async def _read_loop(self) -> None:
         """The base's ends at an error that it does not know, and leaves a connection that is called connected."""

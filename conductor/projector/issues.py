@@ -34,6 +34,7 @@ from schemas import (
     PullRequestUpdated,
     Recorded,
     Refusal,
+    RepoEvent,
     RepoRef,
     Verdict,
     WaitingReason,
@@ -135,7 +136,7 @@ def issues(state: State) -> Model[IssueRow]:
         row.milestone, row.standing = issue.milestone, standing(issue)
         return row
 
-    return Model("issues", IssueRow, keys, fold_issue, finish)
+    return Model("issues", IssueRow, keys, fold_issue, (IssueEvent, RepoEvent, BudgetRaised), finish)
 
 
 def standing(issue: Issue) -> Standing:

@@ -150,5 +150,9 @@ def fold_gate(_: str, row: GateRow | None, said: Recorded) -> GateRow | None:
     return row
 
 
-REVIEWS = Model("reviews", ReviewRow, _reviews_said, fold_review)
-GATES = Model("gates", GateRow, _gates_said, fold_gate)
+REVIEWS = Model(
+    "reviews", ReviewRow, _reviews_said, fold_review, (ReviewRequested, ReviewPassed, ReviewDisputed, ReviewAbstained)
+)
+GATES = Model(
+    "gates", GateRow, _gates_said, fold_gate, (GateTriggered, GateReminded, GateApproved, GateRejected, GateBypassed)
+)

@@ -236,5 +236,19 @@ def _keys(said: Recorded, names: Iterable[str]) -> Iterable[str]:
     return [memory_key(about.scope, name) for name in dict.fromkeys(names)] if isinstance(about, MemoryRef) else ()
 
 
-MEMORIES = Model("memories", MemoryRow, _memories_said, fold_memory, together=fold_memories)
-EMBEDDINGS = Model("embeddings", EmbeddingRow, _embeddings_said, fold_embedding, part_of="memories")
+MEMORIES = Model(
+    "memories",
+    MemoryRow,
+    _memories_said,
+    fold_memory,
+    (MemoryWritten, MemoryUsed, MemoryForgotten, MemoryRead, MemoriesCompacted),
+    together=fold_memories,
+)
+EMBEDDINGS = Model(
+    "embeddings",
+    EmbeddingRow,
+    _embeddings_said,
+    fold_embedding,
+    (MemoryEmbedded, MemoryWritten, MemoryForgotten, MemoriesCompacted),
+    part_of="memories",
+)

@@ -50,4 +50,4 @@ def fold_merge(_: str, row: MergeRow | None, said: Recorded) -> MergeRow | None:
     return row
 
 
-MERGES = Model("merges", MergeRow, _said, fold_merge)
+MERGES = Model("merges", MergeRow, _said, fold_merge, (Merged, Reverted))

@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 from msgspec import Struct
 
 from conductor.state import State
-from schemas import Recorded
+from schemas import Event, Recorded
 
 R = TypeVar("R", bound=Struct)
 
@@ -20,6 +20,8 @@ class Model(Struct, Generic[R], frozen=True):
     """Of the rows that an event changes."""
     fold: Callable[[str, R | None, Recorded], R | None]
     """(key, the row before, the event) → the row after; None: there is none. It may change the row in place."""
+    events: tuple[type[Event], ...] = (Event,)
+    """Those that change rows, by class or base: of any other there are no keys, and nobody asks."""
     finish: Callable[[str, R], R] | None = None
     """What the row takes from the conductor's fold, at the end of a batch."""
     together: Callable[[Recorded, Mapping[str, R | None]], Mapping[str, R | None] | None] | None = None

@@ -24,7 +24,7 @@ from conductor.projector.roster import REPOSITORIES, agents
 from conductor.projector.runs import RUNS, SPEND
 from conductor.projector.talk import CHAT, EFFECTS
 from conductor.state import State
-from schemas import Event, Recorded
+from schemas import EVENTS, Event, Recorded
 
 Row: TypeAlias = Struct
 Changes: TypeAlias = dict[str, dict[str, Row | None]]
@@ -71,6 +71,9 @@ class Projection:
             EMBEDDINGS,
         )
         self.overviews: Final[Sequence[_AnyOverview]] = OVERVIEWS
+        self._of_event: Mapping[type[Event], Sequence[_AnyModel]] = {
+            event: [model for model in self.models if issubclass(event, model.events)] for event in EVENTS
+        }
         self._shown: dict[str, Mapping[str, Row]] = {overview.table: {} for overview in self.overviews}
 
     @property
@@ -90,7 +93,7 @@ class Projection:
         whose issues are approved in it: those are new, and nowhere else yet."""
         found: dict[str, set[str]] = {model.table: set() for model in self.models}
         for said in batch:
-            for model in self.models:
+            for model in self._of_event[type(said.event.data)]:
                 found[model.table].update(model.keys(said))
         for model in self.models:
             if model.part_of is not None:
@@ -102,7 +105,17 @@ class Projection:
 
         Raises Poisoned: begin anew without that event, since the fold is ahead of the rows then.
         """
-        changed: Changes = {model.table: {} for model in self.models}
+        changed = self.unchanged()
+        self.read(batch, rows, changed)
+        self.finish(changed)
+        return changed
+
+    def unchanged(self) -> Changes:
+        """Of no table anything yet."""
+        return {model.table: {} for model in self.models}
+
+    def read(self, batch: Iterable[tuple[int, Recorded | None, bool]], rows: Rows, changed: Changes) -> None:
+        """The first half of `fold`, for who reads on before anybody looks: adds to what has changed. Raises as it."""
         for position, said, news in batch:
             evolve(self.state, None if said is None else said.event, position)
             if said is None or not news:
@@ -111,16 +124,18 @@ class Projection:
                 self._fold(said, rows, changed)
             except Exception as error:
                 raise Poisoned(position, f"{type(error).__name__}: {error}") from error
+
+    def finish(self, changed: Changes) -> None:
+        """The second half: the rows as they are to be seen."""
         for model in self.models:
             if model.finish is not None:
                 of_table = changed[model.table]
                 of_table.update({k: model.finish(k, row) for k, row in of_table.items() if row is not None})
         for table, now in self._overviews():
             changed[table] = now
-        return changed
 
     def _fold(self, said: Recorded, rows: Rows, changed: Changes) -> None:
-        for model in self.models:
+        for model in self._of_event[type(said.event.data)]:
             of_table = changed[model.table]
             if model.together is not None:
                 found = {key: _row(model.table, key, rows, changed) for key in model.keys(said)}

@@ -10,7 +10,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from bus import Bus, Stored
+from bus import Bus
 from bus.replay import replay
 from conductor.postgres import Session
 from conductor.projector.past import Past
@@ -18,7 +18,7 @@ from conductor.projector.projection import Changes
 from conductor.projector.store import as_json, clean, poisoned, stored_position, write
 
 STEP: Final = 4_000
-"""Events that are folded at once, and rows that are written at once."""
+"""Rows that are written at once."""
 Progress = Callable[[int, int], None]
 """Takes the position that was reached, and the one that is to be reached."""
 
@@ -58,22 +58,11 @@ async def rebuild(bus: Bus, session: Session, tables: Sequence[str], progress: P
 
 async def fold(bus: Bus, past: Past, until: int, progress: Progress) -> Changes:
     """Folds the log on, up to a position; what changed."""
-    changed: Changes = {}
-    waiting: list[Stored] = []
-
-    def take() -> None:
-        for table, rows in past.fold(message.decoded() for message in waiting).items():
-            changed.setdefault(table, {}).update(rows)
-        waiting.clear()
-        progress(past.position, until)
-
     if past.position < until:
         async for batch in replay(bus.connection, ("rig.>",), after=past.position, until=until):
-            waiting += batch
-            if len(waiting) >= STEP:
-                take()
-        take()
-    return changed
+            past.read(message.decoded() for message in batch)
+            progress(past.position, until)
+    return past.changes()
 
 
 @asynccontextmanager

@@ -9,11 +9,13 @@ from conductor.projector.model import Model
 from conductor.state import State
 from schemas import (
     AgentCapacityChanged,
+    AgentEvent,
     AgentJoined,
     AgentLeft,
     AgentRef,
     FailureKind,
     Recorded,
+    RepoEvent,
     RepoRef,
     RepositoryAdded,
     RepositoryConfigured,
@@ -74,7 +76,7 @@ def agents(state: State) -> Model[AgentRow]:
         row.quota_percent = None if quota is None else quota.percent
         return row
 
-    return Model("agents", AgentRow, keys, fold_agent, finish)
+    return Model("agents", AgentRow, keys, fold_agent, (AgentEvent, WorkFailed), finish)
 
 
 def fold_agent(_: str, row: AgentRow | None, said: Recorded) -> AgentRow | None:
@@ -131,4 +133,4 @@ def fold_repository(_: str, row: RepositoryRow | None, said: Recorded) -> Reposi
     return RepositoryRow(line=line)
 
 
-REPOSITORIES = Model("repositories", RepositoryRow, _repositories_said, fold_repository)
+REPOSITORIES = Model("repositories", RepositoryRow, _repositories_said, fold_repository, (RepoEvent,))

@@ -156,5 +156,5 @@ def day_of(said: Recorded) -> date:
     return said.event.time.astimezone(UTC).date()
 
 
-RUNS = Model("runs", RunRow, _runs_said, fold_run)
-SPEND = Model("spend", SpendRow, _spend_said, fold_spend)
+RUNS = Model("runs", RunRow, _runs_said, fold_run, (WorkStarted, WorkPushed, WorkFailed, TokensUsed, CommandBlocked))
+SPEND = Model("spend", SpendRow, _spend_said, fold_spend, (TokensUsed,))

@@ -115,5 +115,5 @@ def fold_effect(_: str, row: EffectRow | None, said: Recorded) -> EffectRow | No
     )
 
 
-CHAT = Model("chat", ChatRow, _chat_said, fold_chat)
-EFFECTS = Model("effects", EffectRow, _effects_said, fold_effect)
+CHAT = Model("chat", ChatRow, _chat_said, fold_chat, (MessageReceived, MessageSent, CommandReceived, MessagesForgotten))
+EFFECTS = Model("effects", EffectRow, _effects_said, fold_effect, (EffectRecorded,))
