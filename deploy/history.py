@@ -139,7 +139,9 @@ def rebuild(
         from conductor.projector.rebuild import rebuild as make_anew
         from deploy.progress import progress
         from deploy.readside import chosen, postgres_url, session_on
+        from machine import garbage
 
+        garbage.settle()  # it may take long, and keeps most of what it makes
         tables, url = chosen(models or []), postgres_url(os.environ)
         with progress() as told:
             made = run(context, lambda bus: session_on(url, lambda session: make_anew(bus, session, tables, told)))

@@ -39,20 +39,21 @@ async def rebuild(bus: Bus, session: Session, tables: Sequence[str], progress: P
     """Makes these tables anew. Raises PostgresAway, BusError, or Poisoned for an event that no projector has met."""
     past = Past(await poisoned(session))
     await fold(bus, past, await stored_position(session), progress)
-    async with _shadows(session, tables):
-        for table in tables:
-            rows = list(past.tables.rows.get(table, {}).items())
-            for first in range(0, len(rows), STEP):
-                part = [(clean(key), as_json(row)) for key, row in rows[first : first + STEP]]
-                await session.copy(f"{table}_next", ("key", "row"), part)
+    async with _alone(session):
+        async with session.transaction():
+            for table in tables:
+                await session.run("make_shadow", table=table)
+                rows = list(past.tables.rows.get(table, {}).items())
+                for first in range(0, len(rows), STEP):
+                    part = [(clean(key), as_json(row)) for key, row in rows[first : first + STEP]]
+                    await session.copy(f"{table}_next", ("key", "row"), part)
         async with session.transaction():
             locked = await session.row("lock_position", _Position)
             position = 0 if locked is None else locked.position
             changed = await fold(bus, past, position, progress)
             for table in tables:
                 await write(session, {f"{table}_next": changed.get(table, {})})
-                await session.run("take_out", table=table)
-                await session.run("put_in", table=table)
+                await session.run("take_shadow", table=table)
     return Rebuilt(position, {table: len(past.tables.rows.get(table, {})) for table in tables})
 
 
@@ -66,15 +67,10 @@ async def fold(bus: Bus, past: Past, until: int, progress: Progress) -> Changes:
 
 
 @asynccontextmanager
-async def _shadows(session: Session, tables: Sequence[str]) -> AsyncGenerator[None]:
-    """Empty tables of the same form, for a while. One rebuild at a time: a second one waits."""
+async def _alone(session: Session) -> AsyncGenerator[None]:
+    """One rebuild at a time: a second one waits."""
     await session.run("lock_rebuild")
     try:
-        for table in tables:
-            await session.run("drop_shadow", table=table)
-            await session.run("make_shadow", table=table)
         yield
-        for table in tables:
-            await session.run("drop_shadow", table=table)
     finally:
         await session.run("unlock_rebuild")

@@ -65,20 +65,17 @@ select pg_advisory_lock(hashtext('rig.rebuild'));
 -- name: unlock_rebuild
 select pg_advisory_unlock(hashtext('rig.rebuild'));
 
--- name: drop_shadow
-drop table if exists rig.{table}_next;
-
 -- name: make_shadow
--- Not written ahead: nothing is lost with it.
+-- What a rebuild that was broken off has left goes. Not written ahead: nothing is lost with it.
+drop table if exists rig.{table}_next;
 create unlogged table rig.{table}_next (key text primary key, row jsonb not null);
 
--- name: take_out
+-- name: take_shadow
 -- Not truncated: who reads an older snapshot still finds its rows. What is right stays, and so do its indexes.
 delete from rig.{table} as live
 where not exists (select from rig.{table}_next as new where new.key = live.key and new.row = live.row);
-
--- name: put_in
 insert into rig.{table} (key, row) select key, row from rig.{table}_next on conflict (key) do nothing;
+drop table rig.{table}_next;
 
 -- name: count_skipped
 select count(*) from rig.events where skipped is not null;
