@@ -19,6 +19,11 @@ parser.HMSG_RE = re.compile(rb"\AHMSG[ \t]+(%b)[ \t]+(%b)[ \t]+((%b)[ \t]+)?(\d+
 
 _BLANK: Final = " \t\n\r\v\f"
 """What bytes call white space: a text knows more."""
+_USUAL: Final = frozenset(
+    f"Nats-{name}"
+    for name in ("Stream", "Subject", "Sequence", "Time-Stamp", "Num-Pending", "Last-Sequence", "Msg-Id", "Msg-Size")
+)
+"""Names of headers that need no look at each character."""
 
 
 class SturdyClient(Client):
@@ -47,7 +52,9 @@ class SturdyClient(Client):
         read: dict[str, str] = {}
         for line in raw.decode(errors="replace").split("\r\n"):
             name, colon, value = line.partition(":")
-            if colon and name.isascii():
+            if name in _USUAL:
+                read[name] = value.strip(_BLANK)
+            elif colon and name.isascii():
                 key = name.strip(_BLANK)
                 if not key or key.split() == [key]:
                     read[key] = value.strip(_BLANK)

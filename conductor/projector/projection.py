@@ -24,7 +24,7 @@ from conductor.projector.roster import REPOSITORIES, agents
 from conductor.projector.runs import RUNS, SPEND
 from conductor.projector.talk import CHAT, EFFECTS
 from conductor.state import State
-from schemas import EVENTS, Event, Recorded
+from schemas import EVENTS, Envelope, Event, Recorded
 
 Row: TypeAlias = Struct
 Changes: TypeAlias = dict[str, dict[str, Row | None]]
@@ -186,20 +186,26 @@ class Said:
     """Which facts were said before, by id: for who has no table of events to ask."""
 
     def __init__(self) -> None:
-        self._known: set[tuple[str, int]] = set()
+        self._first: dict[str, int] = {}
+        """By id: what was said first under it. Hardly ever anything else is."""
+        self._others: set[tuple[str, int]] = set()
 
     def is_news(self, said: Recorded) -> bool:
         """Remembers it. False: this fact was said already, under the same id."""
-        fact = said.event.id, hash((said.event.on, _digest(said.event.data)))
-        if fact in self._known:
+        event, known = said.event, len(self._first)
+        fact = _digest(event)
+        first = self._first.setdefault(event.id, fact)
+        if len(self._first) > known:
+            return True
+        if first == fact or (event.id, fact) in self._others:
             return False
-        self._known.add(fact)
+        self._others.add((event.id, fact))
         return True
 
 
-def _digest(data: Event) -> int:
-    """Of what an event says; a policy holds dictionaries, which have none."""
+def _digest(event: Envelope) -> int:
+    """Of what an event says, and where; a policy holds dictionaries, which have none."""
     try:
-        return hash(data)
+        return hash((event.on, event.data))
     except TypeError:
-        return hash(msgspec.json.encode(data))
+        return hash((event.on, msgspec.json.encode(event.data)))

@@ -1,7 +1,9 @@
 """What the read side costs: all models, in batches, against a transaction for each event; and made anew, against COPY.
 
 The log is written by the store itself, and read from a real stream to rebuild, into tables that were emptied before.
-After each turn what stands in the tables is compared with what the benchmark itself has counted in the log.
+Rebuilding and COPY take turns, each for about as long as the other, and the fastest turn of each counts: what else the
+machine does slows down both, but not alike. After each turn what stands in the tables is compared with what the
+benchmark itself has counted in the log.
 """
 
 import time
@@ -33,6 +35,8 @@ ONE_BY_ONE: Final = 1_000
 """Events of a turn in which each has a transaction of its own."""
 TURNS: Final = 3
 TURNS_ANEW: Final = 5
+COPIES: Final = 4
+"""Of one turn: they take as long as a rebuild."""
 
 
 async def measure(directory: Path) -> list[Row]:
@@ -57,21 +61,19 @@ async def measure(directory: Path) -> list[Row]:
         await fill(await bare_client(server), log)
         session = await connect(postgres.url, name="bench", statement_seconds=600)
         for _ in range(TURNS_ANEW):
-            before = await copy(postgres.url, log)
+            copied.append(await copy(postgres.url, log))
             anew.append(await made_anew(bus, session, postgres.url, log))
-            copied.append(2 / (1 / before + 1 / await copy(postgres.url, log)))
             wrong += await differences(postgres.url, facts)
         differs = (await verify(bus, session, lambda *_: None)).differs
         await session.close()
     print(*wrong[:10], sep="\n", end="\n" if wrong else "")
     vs_one_by_one = median(mine / theirs for mine, theirs in zip(live, single, strict=True))
-    vs_copy = median(mine / theirs for mine, theirs in zip(anew, copied, strict=True))
     return [
         Row("live_vs_per_event", vs_one_by_one, "×", bar=8, at_least=True),
         Row("live_events_per_second", median(live), "/s"),
-        Row("rebuild_vs_copy", vs_copy, "×", bar=0.15, at_least=True),
-        Row("rebuild_events_per_second", median(anew), "/s"),
-        Row("copy_events_per_second", median(copied), "/s"),
+        Row("rebuild_vs_copy", max(anew) / max(copied), "×", bar=0.15, at_least=True),
+        Row("rebuild_events_per_second", max(anew), "/s"),
+        Row("copy_events_per_second", max(copied), "/s"),
         Row("rows_that_differ_from_the_oracle", len(wrong), "", bar=0),
         Row("tables_that_differ_from_the_log", len(differs), "", bar=0),
         Row("projected_events", len(log), ""),
@@ -102,11 +104,14 @@ async def copy(url: str, log: Sequence[Stored]) -> float:
         event = item.event
         where = (message.position, message.subject, message.stored_at, str(event.about), event.actor)
         rows.append((*where, event.data.wire_type(), event.id, event.time, message.body.decode()))
+    taken = 0.0
     async with database(url) as db:
-        await db.execute("drop table if exists rig.copied; create table rig.copied (like rig.events including all)")
-        began = time.perf_counter()
-        await db.copy_records_to_table("copied", schema_name="rig", columns=columns, records=rows)
-        return len(log) / (time.perf_counter() - began)
+        for _ in range(COPIES):
+            await db.execute("drop table if exists rig.copied; create table rig.copied (like rig.events including all)")
+            began = time.perf_counter()
+            await db.copy_records_to_table("copied", schema_name="rig", columns=columns, records=rows)
+            taken += time.perf_counter() - began
+    return COPIES * len(log) / taken
 
 
 async def made_anew(bus: Bus, session: Session, url: str, log: Sequence[Stored]) -> float:
