@@ -12,7 +12,7 @@ from conductor.projector.judgements import Answer, GateRow, ReviewRow
 from conductor.projector.merges import MergeRow
 from conductor.projector.overviews import BudgetRow, IncidentRow, MilestoneRow, PauseRow, TrustRow
 from conductor.projector.past import Past
-from conductor.projector.projection import Poisoned
+from conductor.projector.projection import Poisoned, Projection
 from conductor.projector.roster import AgentRow, RepositoryRow
 from conductor.projector.runs import RunRow, SpendRow
 from conductor.projector.talk import EFFECTS, ChatRow, EffectRow
@@ -58,6 +58,7 @@ from schemas import (
     decode,
     envelope,
 )
+from tests.support.anything import any_event, opening
 from tests.support.recorded import read
 from tests.support.story import BASE, FREE, SHOP, Story, sha
 from tests.support.told_past import past, recorded, row
@@ -91,6 +92,16 @@ def test_in_whatever_batches_a_log_is_read_the_rows_are_the_same() -> None:
         for first in range(0, len(log), size):
             in_parts.fold(log[first : first + size])
         assert at_once.dump() == in_parts.dump()
+
+
+def test_events_that_a_model_does_not_ask_for_change_none_of_its_rows() -> None:
+    projection = Projection()
+    for position, event in enumerate((*opening(1), *filter(None, map(any_event, range(4_000)))), 1):
+        said = Recorded(position, event.time, event)
+        for model in projection.models:
+            if not isinstance(event.data, model.events):
+                assert not list(model.keys(said)), (model.table, event.data)
+        projection.catch_up(said, position)
 
 
 def test_what_is_said_again_changes_nothing() -> None:
