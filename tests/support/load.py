@@ -70,7 +70,7 @@ class Sums:
 
 
 class Load:
-    """Says things without end, the same in every run."""
+    """Says things without end, the same in every run. It alone speaks: no memory is such as its keeper would forget."""
 
     def __init__(self, bus: Bus, seed: int) -> None:
         """`bus` may say anything on every subject."""
@@ -102,7 +102,8 @@ class Load:
     def _opening(self) -> Iterator[Message]:
         for number in range(1, ISSUES + 1):
             yield self._say(_issue(number), IssueApproved(title=f"Issue {number}", author="ada"), Actor.LOCAL)
-            written = MemoryWritten(memory=f"m-{number}", kind=MemoryKind.FACT, title="Total", text="It is a sum.")
+            told = f"Total {number}"
+            written = MemoryWritten(memory=f"m-{number}", kind=MemoryKind.FACT, title=told, text=told, importance=5)
             yield self._say(SCOPE, written, Actor.CLI)
 
     def _something(self) -> Iterator[Message]:
@@ -137,7 +138,7 @@ class Load:
                 yield f"rig.{_branch(issue)}.dev-e.tokens_used", some.randbytes(some.randrange(90)), {}
             case _:
                 event = any_event(some.randrange(1 << 40))
-                if event is not None:
+                if event is not None and not isinstance(event.data, MemoryWritten):
                     yield event.on, encode(event), {}
 
     def _say(self, about: Ref, data: Event, actor: Actor = Actor.DEV_E) -> Message:
