@@ -4,8 +4,9 @@ Nothing is ever erased: a letter is open until a person has decided about it, or
 What the server says of consumers that count deliveries themselves is a letter too, without a copy of the message.
 """
 
-from collections.abc import Sequence
-from enum import StrEnum
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -13,11 +14,12 @@ from msgspec import Struct, structs
 
 from bus.connection import Connection
 from bus.errors import NoLetter
-from bus.letters import ADVISORIES, COPY_BYTES, Letter, Verdict, own_headers, read_letter, write
-from bus.replay import replay
+from bus.letters import ADVISORIES, COPY_BYTES, Letter, Verdict, bury_stored, own_headers, read_letter, write
+from bus.look import Look
+from bus.replay import Replay, replay
 from bus.stored import Stored, get
-from bus.topology import DEAD, DURABLES, STREAMS, Durable
-from schemas import MALFORMED
+from bus.topology import DEAD, DURABLES, PROJECTED, STREAMS, Durable
+from schemas import MALFORMED, LetterState
 
 FILTERS: Final = (
     "dead.letter.*.*",
@@ -27,14 +29,8 @@ FILTERS: Final = (
 )
 
 
-class LetterState(StrEnum):
-    """What became of a letter."""
-
-    OPEN = "open"
-    RETRIED = "retried"
-    DROPPED = "dropped"
-    REPLACED = "replaced"
-    """The same message was buried again: there is a newer letter about it."""
+QUIET_SECONDS: Final = 1.0
+"""How often who follows the letters looks whether there is more: the server says none of them again."""
 
 
 class DeadLetter(Struct, frozen=True, kw_only=True):
@@ -46,6 +42,18 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
     letter: Letter
     """In a list without body and headers: there may be gigabytes of them."""
     verdict: Verdict | None = None
+    decided: int | None = None
+    """Position of the verdict in RIG_DEAD."""
+
+
+class Letters(Struct, frozen=True):
+    """Dead letters, all or those that have become another, and how far RIG_DEAD was read for that."""
+
+    position: int
+    letters: tuple[DeadLetter, ...]
+    """Without bodies and headers."""
+    first: int = 1
+    """Where the stream begins: what stood before that is forgotten."""
 
 
 class _Letters:
@@ -53,6 +61,7 @@ class _Letters:
 
     def __init__(self) -> None:
         self.letters: dict[int, DeadLetter] = {}
+        self._changed: dict[int, None] = {}
         self._newest: dict[tuple[str, str, int], int] = {}
 
     def fold(self, message: Stored) -> None:
@@ -62,16 +71,25 @@ class _Letters:
             self._close(self._newest.get(about), LetterState.REPLACED)
             letter = structs.replace(letter, body=b"", headers={})
             self.letters[message.position] = DeadLetter(id=message.position, state=LetterState.OPEN, letter=letter)
+            self._changed[message.position] = None
             self._newest[about] = message.position
         elif (verdict := _verdict(message)) is not None:
             state, verdict, durable = verdict
             decided = self.letters.get(verdict.letter)
             if decided is not None and (decided.letter.stream, decided.letter.consumer) == durable:
-                self._close(verdict.letter, state, verdict)
+                self._close(verdict.letter, state, verdict, message.position)
 
-    def _close(self, which: int | None, state: LetterState, verdict: Verdict | None = None) -> None:
+    def take_changed(self) -> tuple[DeadLetter, ...]:
+        """Those that are new or another since this was last asked."""
+        changed, self._changed = self._changed, {}
+        return tuple(self.letters[which] for which in changed)
+
+    def _close(
+        self, which: int | None, state: LetterState, verdict: Verdict | None = None, decided: int | None = None
+    ) -> None:
         if which is not None and self.letters[which].state is LetterState.OPEN:
-            self.letters[which] = structs.replace(self.letters[which], state=state, verdict=verdict)
+            self.letters[which] = structs.replace(self.letters[which], state=state, verdict=verdict, decided=decided)
+            self._changed[which] = None
 
 
 def _verdict(message: Stored) -> tuple[LetterState, Verdict, tuple[str, str]] | None:
@@ -89,23 +107,57 @@ def _verdict(message: Stored) -> tuple[LetterState, Verdict, tuple[str, str]] | 
 class DeadLetters:
     """The dead letters of the rig."""
 
-    def __init__(self, connection: Connection, durables: Sequence[Durable] = DURABLES) -> None:
+    def __init__(self, connection: Connection, durables: Sequence[Durable] = (*DURABLES, PROJECTED)) -> None:
         self._connection = connection
         self._taken = {(durable.stream.name, durable.name) for durable in durables}
 
     async def all(self) -> list[DeadLetter]:
         """Every letter, the oldest first, without bodies and headers. Raises BusError."""
-        return list((await self._read()).values())
+        return list((await self.read()).letters)
 
-    async def _read(self) -> dict[int, DeadLetter]:
-        known = _Letters()
-        async for batch in replay(self._connection, FILTERS, stream=DEAD):
+    async def read(self, until: int | None = None) -> "Letters":
+        """The same, as it was at a position of RIG_DEAD; what that has forgotten since is not in it."""
+        known, first, position = _Letters(), None, 0
+        async for batch in replay(self._connection, FILTERS, stream=DEAD, until=until):
             for message in batch:
                 known.fold(message)
-        return known.letters
+                first, position = first or message.position, message.position
+        return Letters(position, tuple(known.letters.values()), first or (until or 0) + 1)
+
+    async def follow(self, wake: asyncio.Event) -> AsyncGenerator[Letters]:
+        """All letters, then what changes among them, for ever; also nothing, each time that `wake` is set.
+
+        Close it when you stop (`contextlib.aclosing`). Raises BusError, and LogChanged for a stream that was made anew.
+        """
+        look, known, position = Look(self._connection, DEAD), _Letters(), 0
+        awake = True
+        while True:
+            wake.clear()
+            end = await look.end(position)
+            if end > position:
+                async with Replay(self._connection, FILTERS, look, after=position, until=end) as reading:
+                    while batch := await reading.batch():
+                        for message in batch:
+                            known.fold(message)
+                position = end
+            changed = known.take_changed()
+            if awake or changed:
+                yield Letters(position, changed)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(QUIET_SECONDS):
+                    await wake.wait()
+            awake = wake.is_set()
+
+    async def bury(self, reader: Durable, message: Stored, reason: str, *, cause: str | None = None) -> int:
+        """Writes a letter about what was read of a stream and cannot be taken; its position.
+
+        Once, however often it is said while the server remembers the id; `cause` is the retry that failed again.
+        Raises BusError.
+        """
+        return await bury_stored(self._connection, reader, message, reason, cause=cause)
 
     async def _one(self, number: int) -> DeadLetter:
-        found = (await self._read()).get(number)
+        found = next((letter for letter in await self.all() if letter.id == number), None)
         if found is None:
             raise NoLetter(f"there is no dead letter {number}")
         return found

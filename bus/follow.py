@@ -131,7 +131,9 @@ class Reader:
         self._lost, self._reconnects = False, self._connection.reconnects
         try:
             end = await self._look.end(max(self.position, self._known))
-            if self._confirmed != self._reconnects and self._last is not None:
+            # Also before anything is read: what was asked while the connection was lost is answered by the next server
+            # before anybody is told of that.
+            if self._last is not None and (end > self._known or self._confirmed != self._reconnects):
                 await self._look.confirm(self._last)
             self._confirmed = self._reconnects
             self._looked_at = asyncio.get_running_loop().time()

@@ -85,28 +85,50 @@ ADVISORIES: Final = ("MAX_DELIVERIES", "MSG_TERMINATED")
 
 async def bury(connection: Connection, durable: Durable, delivery: Delivery, reason: str) -> None:
     """Stores a letter about what came from this durable; once, however often it is said. Raises BusError."""
+    headers, attempts, cause = delivery.headers or {}, delivery.attempt, delivery.cause
+    await _store_letter(connection, durable, delivery, reason, headers=headers, attempts=attempts, cause=cause)
+
+
+async def bury_stored(
+    connection: Connection, reader: Durable, message: Stored, reason: str, *, cause: str | None = None
+) -> int:
+    """The same, about what was read without the server's counting; returns the letter's position."""
+    return await _store_letter(connection, reader, message, reason, headers=own_headers(message), cause=cause)
+
+
+async def _store_letter(
+    connection: Connection,
+    durable: Durable,
+    message: Delivery | Stored,
+    reason: str,
+    *,
+    headers: dict[str, str],
+    attempts: int = 1,
+    cause: str | None = None,
+) -> int:
     letter = Letter(
         stream=durable.stream.name,
         consumer=durable.name,
-        position=delivery.position,
-        subject=delivery.subject,
+        position=message.position,
+        subject=message.subject,
         reason=reason[:REASON_CHARACTERS].encode(errors="replace").decode(),
-        attempts=delivery.attempt,
+        attempts=attempts,
         time=connection.now(),
-        size=len(delivery.body),
-        body=delivery.body[:COPY_BYTES],
-        headers=_bounded(delivery.headers or {}),
-        cause=delivery.cause,
+        size=len(message.body),
+        body=message.body[:COPY_BYTES],
+        headers=_bounded(headers),
+        cause=cause,
     )
-    said = ":".join((durable.stream.name, durable.name, str(delivery.position), delivery.cause or ""))
+    said = ":".join((letter.stream, letter.consumer, str(letter.position), cause or ""))
 
     def is_ours(stored: Stored) -> bool:
         found = read_letter(stored)
         about = found and (found.stream, found.consumer, found.position)
         return about == (letter.stream, letter.consumer, letter.position)
 
-    subject = f"dead.letter.{durable.stream.name}.{durable.name}"
-    await write(connection, subject, msgspec.json.encode(letter), id=said, is_ours=is_ours)
+    subject = f"dead.letter.{letter.stream}.{letter.consumer}"
+    position, _ = await write(connection, subject, msgspec.json.encode(letter), id=said, is_ours=is_ours)
+    return position
 
 
 async def write(

@@ -29,6 +29,7 @@ from bus.topology import (
     LOG,
     OBJECTS,
     PRESENCE,
+    PROJECTED,
     RUNS,
     WORK,
     Durable,
@@ -102,7 +103,10 @@ _NEEDS: Final = {
     Actor.REVIEW_E.value: _agent(Actor.REVIEW_E),
     # It looks from outside: at the log, at who gives signs of life, at what is dead, at how far the read side is.
     Actor.WATCH.value: _Needs(("lease.watch.>",), (DEAD,), asks=("local", "query")),
-    Actor.PROJECTOR.value: _Needs(),
+    # It buries what the read side cannot take, and shows all that is buried.
+    Actor.PROJECTOR.value: _Needs(
+        (f"dead.letter.{PROJECTED.stream.name}.{PROJECTED.name}",), (DEAD,), serves="projector"
+    ),
     Actor.LOCAL.value: _Needs(("lease.local.>",), serves="local"),
     Actor.GITHUB.value: _Needs(("lease.github.>",)),
     Actor.DISCORD.value: _Needs(("lease.discord.>",), asks=("local", "query")),
@@ -110,7 +114,7 @@ _NEEDS: Final = {
     Actor.DASHBOARD.value: _Needs(reads=(RUNS,), asks=("query",)),
     # What is given up is a person's to look after: to send it again, or to let it be.
     Actor.CLI.value: _Needs(("dead.retry.>", "dead.dropped.>"), (RUNS, DEAD), asks=("local", "query")),
-    QUERY: _Needs(reads=(RUNS,), serves="query"),
+    QUERY: _Needs(reads=(RUNS,), asks=("projector",), serves="query"),
 }
 
 

@@ -57,7 +57,7 @@ class Services:
                 _subject(service, name), msgspec.json.encode(request), timeout_seconds=timeout_seconds
             )
         except Unavailable as error:
-            raise NoService(f"the {service} service does not answer: {error}") from None
+            raise NoService(f"the {service} service does not answer: {error}") from error
         refusal = header(message, ERROR_HEADER)
         if refusal is not None:
             raise Refused(refusal)

@@ -187,5 +187,7 @@ AGENTS: Final = (Actor.DEV_E, Actor.REVIEW_E)
 """The roles that take assignments."""
 FIRED: Final = Durable(stream=CONDUCTOR_TIMERS, name="conductor", filter="timer.conductor.fired.>", ack_wait_seconds=10)
 WORK: Final = {role: Durable(stream=LOG, name=role.value, filter=assignments_of(role)) for role in AGENTS}
+PROJECTED: Final = Durable(stream=LOG, name="projector", filter="rig.>")
+"""What the projector reads. It keeps its position itself: no such durable is made, its dead letters bear the name."""
 DURABLES: Final = tuple(made for durable in (FIRED, *WORK.values()) for made in (durable, durable.retries))
 """Created by `ensure` alone: who may create a consumer may point it anywhere."""

@@ -14,6 +14,7 @@ import asyncpg  # pyright: ignore[reportMissingTypeStubs]
 import msgspec
 from msgspec import Struct
 
+from conductor.migrations import Applied, Migrated, Plan, plan
 from conductor.sql import migrations, statement
 from machine.lifecycle import Lifecycle, Misconfigured
 
@@ -41,6 +42,10 @@ _UNFIT: Final = (
     asyncpg.ProgramLimitExceededError,
     ValueError,  # a value that the client cannot say to the server
 )
+NO_VECTORS: Final = "the pgvector extension is missing on this server"
+GET_VECTORS: Final = (
+    "install it beside the server (Debian's postgresql-18-pgvector, the image pgvector/pgvector): no restart is needed"
+)
 PAUSE_SECONDS: Final = (0.05, 2.0)
 """Before another attempt: at first, and at most; doubled in between."""
 STEADY_SECONDS: Final = 1.0
@@ -51,12 +56,16 @@ class PostgresAway(Exception):
     """PostgreSQL did not do what was asked: it is not there, it went, or it refuses; the message says which."""
 
 
+class NoRoom(PostgresAway):
+    """PostgreSQL is there, and out of what it needs: disk, memory, connections. What was asked can be asked again."""
+
+
 class Unfit(Exception):
     """PostgreSQL is there, and refuses what it was given: the message says what is wrong with it."""
 
 
-class _Name(Struct):
-    name: str
+class _Count(Struct):
+    count: int
 
 
 class _Made(Struct):
@@ -133,18 +142,37 @@ class Session:
         with _away():
             await self._connection.add_listener(channel, notified)
 
-    async def migrate(self) -> None:
-        """Brings the tables to this version's form. Several may try at once: one does it."""
+    async def migrate(self, *, post: bool = False) -> Migrated:
+        """Brings the tables to this version's form. Several may try at once: one does it.
+
+        `post`: also what waits until the read side has caught up. Raises WrongTables, and nothing is changed.
+        """
         async with self.transaction():
-            for name in ("lock_migrations", "create_schema", "create_migrations"):
+            await self.run("lock_migrations")
+            due = await self._due()
+            for name in ("create_schema", "create_migrations", "sign_migrations"):
                 await self.run(name)
-            done = {row.name for row in await self.rows("migrated", _Name)}
-            for name, text in migrations():
-                if name not in done:
-                    with _away():
-                        await self._connection.execute(text, timeout=MIGRATION_SECONDS)
-                    await self.run("record_migration", name)
-                    log.info("migrated the read side: %s", name)
+            now = (*due.pre, *due.post) if post else due.pre
+            for migration in now:
+                with _away():
+                    await self._connection.execute(migration.text, timeout=MIGRATION_SECONDS)
+                log.info("migrated the read side: %s", migration.name)
+            for migration in (*due.unsigned, *now):
+                await self.run("record_migration", migration.name, migration.checksum)
+        waiting = () if post else tuple(one.name for one in due.post)
+        return Migrated(tuple(one.name for one in now), waiting)
+
+    async def migrations_due(self) -> Migrated:
+        """What `migrate` would do, and what would wait then; nothing is changed. Raises as that does."""
+        due = await self._due()
+        return Migrated(tuple(one.name for one in due.pre), tuple(one.name for one in due.post))
+
+    async def _due(self) -> Plan:
+        there = await self.row("migrations_there", _Count)
+        due = plan(migrations(), await self.rows("migrated", Applied) if there and there.count else ())
+        if due.pre and not await has_vectors(self):
+            raise PostgresAway(f"PostgreSQL: {NO_VECTORS}: {GET_VECTORS}")
+        return due
 
     async def close(self) -> None:
         """Ends the session, at once where PostgreSQL does not answer any more."""
@@ -154,8 +182,8 @@ class Session:
 
 
 async def connect(url: str, *, name: str, statement_seconds: float = STATEMENT_SECONDS) -> Session:
-    """A session on a migrated database. Raises PostgresAway, or Misconfigured for a URL that is none."""
-    session = await _open(url, name, statement_seconds)
+    """A session on a migrated database. Raises PostgresAway, WrongTables, or Misconfigured for a URL that is none."""
+    session = await open_session(url, name=name, statement_seconds=statement_seconds)
     try:
         await session.migrate()
     except BaseException:
@@ -164,16 +192,31 @@ async def connect(url: str, *, name: str, statement_seconds: float = STATEMENT_S
     return session
 
 
-async def server_version(url: str, *, name: str) -> str:
-    """The version of the server, for people; nothing is changed there. Raises PostgresAway, or Misconfigured."""
-    session = await _open(url, name, STATEMENT_SECONDS)
+class Seen(Struct, frozen=True):
+    """A server, as one looks at it from outside."""
+
+    version: str
+    vectors: bool
+    """Whether pgvector is installed there, without which there is no read side."""
+
+
+async def look(url: str, *, name: str) -> Seen:
+    """What kind of server it is, for people; nothing is changed there. Raises PostgresAway, or Misconfigured."""
+    session = await open_session(url, name=name)
     try:
-        return session.server_version
+        return Seen(session.server_version, await has_vectors(session))
     finally:
         await session.close()
 
 
-async def _open(url: str, name: str, statement_seconds: float) -> Session:
+async def has_vectors(session: Session) -> bool:
+    """Whether the server has pgvector, in this database or to be made there."""
+    found = await session.row("has_vectors", _Count)
+    return found is not None and found.count > 0
+
+
+async def open_session(url: str, *, name: str, statement_seconds: float = STATEMENT_SECONDS) -> Session:
+    """A session on a database as it is. Raises PostgresAway, or Misconfigured for a URL that is none."""
     try:
         with _away():
             connection: Any = await _connect(
@@ -239,13 +282,24 @@ async def until(end: asyncio.Event, work: Coroutine[None, None, None]) -> None:
 
 @contextmanager
 def _away() -> Generator[None]:
-    """Turns what asyncpg and the network raise into PostgresAway, or Unfit."""
+    """Turns what asyncpg and the network raise into PostgresAway (also NoRoom), or Unfit."""
     try:
         yield
     except asyncpg.ClientConfigurationError:
         raise
+    except asyncpg.PostgresError as error:
+        if isinstance(error, asyncpg.InsufficientResourcesError) or _cannot_extend(error):
+            raise NoRoom(f"PostgreSQL has no room: {type(error).__name__}: {error}") from error
+        if isinstance(error, _UNFIT):
+            raise Unfit(f"PostgreSQL: {type(error).__name__}: {error}") from error
+        raise PostgresAway(f"PostgreSQL: {type(error).__name__}: {error}") from error
     except _UNFIT as error:
         raise Unfit(f"PostgreSQL: {type(error).__name__}: {error}") from error
     except _TROUBLE as error:
         said = str(error) or "no answer in time"
         raise PostgresAway(f"PostgreSQL: {type(error).__name__}: {said}") from error
+
+
+def _cannot_extend(error: Any) -> bool:
+    """A table's file cannot grow. Not every such failure of the system has a class of its own among PostgreSQL's."""
+    return error.server_source_function in ("mdextend", "mdzeroextend")

@@ -13,11 +13,12 @@ from typing import Final, TypeVar
 import msgspec
 from msgspec import Struct
 
-from bus import Bus, Refused
+from bus import Bus, BusError, NoResponder, NoService, Refused
 from conductor import recall, spending, talks
 from conductor.answers import agent_line, issue_detail, issue_line, timeline_entry
-from conductor.postgres import PostgresAway, Session, Unfit, keep_session
+from conductor.postgres import NoRoom, PostgresAway, Session, Unfit, keep_session
 from conductor.projector.issues import IssueRow
+from conductor.projector.letters import dead_position
 from conductor.projector.roster import AgentRow, RepositoryRow
 from conductor.projector.store import stored_position
 from conductor.vectors import VectorIndexes
@@ -28,6 +29,9 @@ from schemas import (
     AgentsRequest,
     Conversations,
     ConversationsRequest,
+    DeadLetterLine,
+    DeadLetterPage,
+    DeadLettersRequest,
     FoundMemories,
     IssueDetail,
     IssueRef,
@@ -35,6 +39,7 @@ from schemas import (
     Issues,
     IssuesRequest,
     IssueState,
+    LeftOut,
     Memories,
     MemoriesRequest,
     MemorySearchRequest,
@@ -44,6 +49,8 @@ from schemas import (
     SpendRequest,
     Status,
     StatusRequest,
+    Writing,
+    WritingRequest,
     branch,
     decode,
 )
@@ -54,6 +61,12 @@ SERVICE: Final = "query"
 WAIT_SECONDS: Final = 3.0
 """How long `wait_for` waits, and with STATEMENT_SECONDS less than an asker does."""
 STATEMENT_SECONDS: Final = 1.5
+
+
+HEAR_SECONDS: Final = 0.5
+"""How long the projector may take to say how it stands: it is not waited for."""
+NAMED_MAX: Final = 5
+"""Events that the read side leaves out: so many are named, all are counted."""
 
 
 class _Row(Struct):
@@ -92,6 +105,7 @@ async def run_query(bus: Bus, lifecycle: Lifecycle, postgres_url: str) -> None:
     await bus.services.serve(SERVICE, "issue", IssueRequest, desk.issue)
     await bus.services.serve(SERVICE, "agents", AgentsRequest, desk.agents)
     await bus.services.serve(SERVICE, "spend", SpendRequest, desk.spend)
+    await bus.services.serve(SERVICE, "dead_letters", DeadLettersRequest, desk.dead_letters)
     await bus.services.serve(SERVICE, "memories", MemoriesRequest, desk.memories)
     await bus.services.serve(SERVICE, "search_memories", MemorySearchRequest, desk.search_memories)
     await bus.services.serve(SERVICE, "conversations", ConversationsRequest, desk.conversations)
@@ -131,6 +145,9 @@ class Desk:
             skipped = await _count(session, "count_skipped")
             agents = await _count(session, "count_present")
             repositories = await _models(session, RepositoryRow, "present_repositories", PAGE_MAX)
+            left_out = await _count(session, "count_poisoned")
+            first = await session.rows("first_poisoned", LeftOut, NAMED_MAX)
+            letters = await _count(session, "count_open_letters")
         last = await self._bus.log.last()
         log_position = max(position, 0 if last is None else last.position)
         return Status(
@@ -142,7 +159,23 @@ class Desk:
             agents=agents,
             repositories=tuple(row.line for row in repositories),
             lossy=self._bus.connection.lossy,
+            left_out=left_out,
+            left_out_first=tuple(first),
+            dead_letters=letters,
+            writing=await self._trouble(),
         )
+
+    async def _trouble(self) -> str | None:
+        """Why the read side is not written just now, as far as one hears."""
+        try:
+            asked = self._bus.services.ask(
+                "projector", "writing", WritingRequest(), Writing, timeout_seconds=HEAR_SECONDS
+            )
+            return (await asked).trouble
+        except NoService as error:
+            return "no projector runs" if isinstance(error.__cause__, NoResponder) else None
+        except BusError:
+            return None
 
     async def issues(self, request: IssuesRequest) -> Issues:
         """One page, the oldest first."""
@@ -191,6 +224,21 @@ class Desk:
         async with self._reading(request.wait_for) as (session, position):
             return await spending.spend(session, position, request)
 
+    async def dead_letters(self, request: DeadLettersRequest) -> DeadLetterPage:
+        """One page, the oldest first."""
+        state = None if request.state is None else request.state.value
+        async with self._reading(request.wait_for) as (session, position):
+            wanted = (request.after, state, request.about, request.limit + 1)
+            found = await _models(session, DeadLetterLine, "list_letters", *wanted)
+            read_to = await dead_position(session)
+        page = found[: request.limit]
+        return DeadLetterPage(
+            position=position,
+            dead_position=read_to,
+            letters=tuple(page),
+            next=page[-1].id if len(found) > len(page) else None,
+        )
+
     async def memories(self, request: MemoriesRequest) -> Memories:
         """One page, those written last first."""
         async with self._reading(request.wait_for) as (session, position):
@@ -229,6 +277,8 @@ class Desk:
                         self._seen = position
                         raise Refused(_not_yet(position, least))
                     yield session, position
+            except NoRoom as error:
+                raise Refused(f"the read side cannot answer now: {error}") from error
             except PostgresAway as error:
                 raise Refused(f"the read side is away: {error}") from error
             except Unfit as error:

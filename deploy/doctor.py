@@ -23,7 +23,7 @@ from agents.driver import CoderUnavailable
 from bridges.terminal.session import person
 from bus import Bus, BusError, NoStream, TopologyDrift, Unavailable, make_streams
 from bus.permissions import ADMIN
-from conductor.postgres import PostgresAway, server_version
+from conductor.postgres import GET_VECTORS, NO_VECTORS, PostgresAway, look
 from conductor.watch.fold import Fold
 from conductor.watch.shell import LEASE
 from deploy.embedded.nats import embedded_nats
@@ -252,7 +252,10 @@ async def _postgres(url: str | None) -> Finding:
     what, where = "PostgreSQL", "started here for this look" if url is None else f"at {redacted(url)}"
     try:
         async with _database(url) as at:
-            return Finding(what, Verdict.OK, f"{await server_version(at, name='rig doctor')} {where}")
+            seen = await look(at, name="rig doctor")
+            if not seen.vectors:
+                return Finding(what, Verdict.PROBLEM, f"{seen.version} {where}: {NO_VECTORS}", GET_VECTORS)
+            return Finding(what, Verdict.OK, f"{seen.version} {where}")
     except (PostgresAway, Misconfigured) as error:
         return Finding(what, Verdict.PROBLEM, redacted(f"{where}: {error}"), "start it, or mend RIG_POSTGRES_URL")
     except ServerFailed as error:
@@ -267,6 +270,11 @@ async def _read_side(running: Running, home: Home) -> Finding:
     except BusError as error:
         return Finding("read side", Verdict.PROBLEM, str(error), f"see query.log and projector.log in {home.logs}")
     seen = f"position {status.position} of the log, {status.behind} behind, {status.skipped} unreadable"
+    if status.writing is not None:
+        return Finding("read side", Verdict.PROBLEM, f"{seen}\n{status.writing}", f"see projector.log in {home.logs}")
+    if status.left_out or status.dead_letters:
+        seen += f"\n{status.left_out} events left out, {status.dead_letters} dead letters open"
+        return Finding("read side", Verdict.NOTE, seen, "`rig status` and `rig dead list` say which, and why")
     return Finding("read side", Verdict.OK, seen)
 
 

@@ -5,7 +5,7 @@ They put together what conductor/ knows and how bridges/terminal speaks to peopl
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +18,7 @@ from deploy.failures import DeployFailed
 from schemas import IssueRef
 
 if TYPE_CHECKING:
+    from conductor.migrations import Migrated
     from conductor.projector.past import Past
 
 Json = Annotated[bool, typer.Option("--json", help="For programs: JSON on standard output.")]
@@ -29,9 +30,8 @@ When = Annotated[
 def add_history(app: typer.Typer, find_server: FindServer) -> None:
     """Adds them to `rig`."""
     own = {"obj": find_server}
-    for command in (whatif, at, diff, verify, rebuild):
+    for command in (whatif, at, diff, verify, rebuild, migrate):
         app.command(context_settings=own)(command)
-    app.command()(migrate)
     app.command()(restore)
 
 
@@ -187,13 +187,37 @@ def restore(
             raise typer.Exit(1)
 
 
-def migrate() -> None:
+def migrate(
+    context: typer.Context,
+    *,
+    post: Annotated[
+        bool, typer.Option("--post", help="Also what waits until the read side has caught up, which it must have.")
+    ] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Change nothing; end with 1 when there is something to do.")
+    ] = False,
+    json: Json = False,
+) -> None:
     """Bring the tables of the read side to this version's form. Every role that uses them does so as it starts."""
     with reported(DeployFailed):
-        from deploy.readside import postgres_url, session_on
+        from deploy.readside import finish, migrated, postgres_url, session_on
 
-        async def nothing_more(_: object) -> None:
-            """Opening a session has done it."""
+        url = postgres_url(os.environ)
+        made = asyncio.run(migrated(url, check=check))
+        if post and not check:
+            later = run(context, lambda bus: session_on(url, lambda session: finish(bus, session)))
+            made = type(made)((*made.applied, *later.applied), later.waiting)
+        if json:
+            say_json(made)
+        else:
+            say(_migrated(made, check=check))
+        if check and (made.applied or made.waiting):
+            raise typer.Exit(1)
 
-        asyncio.run(session_on(postgres_url(os.environ), nothing_more))
-        say(["the tables are as this version needs them"])
+
+def _migrated(made: "Migrated", *, check: bool) -> Iterator[str]:
+    yield from (f"{'to do' if check else 'done':<6} {name}" for name in made.applied)
+    later = "once the read side has caught up with the log: the projector sees to it, or `rig migrate --post`"
+    yield from (f"later  {name}, {later}" for name in made.waiting)
+    if not made.applied and not made.waiting:
+        yield "the tables are as this version needs them"

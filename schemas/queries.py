@@ -55,6 +55,15 @@ class RepositoryLine(Struct, frozen=True, kw_only=True):
     reviewers: tuple[str, ...] = ()
 
 
+class LeftOut(Struct, frozen=True):
+    """An event that the read side could not take."""
+
+    position: int
+    why: str
+    letter: int | None
+    """Its dead letter; None: it is being written."""
+
+
 class Status(Struct, frozen=True, kw_only=True):
     """The log and how far the read side follows it; what there is, counted."""
 
@@ -71,6 +80,25 @@ class Status(Struct, frozen=True, kw_only=True):
     repositories: tuple[RepositoryLine, ...]
     lossy: str | None = None
     """How the server may lose what it has acknowledged, where RIG_ALLOW_LOSSY=1 accepts that."""
+    left_out: int = 0
+    """Events that the read side could not take, and goes on without."""
+    left_out_first: tuple[LeftOut, ...] = ()
+    """The first of them."""
+    dead_letters: int = 0
+    """Those that nobody has decided about."""
+    writing: str | None = None
+    """Why the read side is not written just now; None: it is."""
+
+
+class WritingRequest(Struct, frozen=True, kw_only=True):
+    """How the projector stands; the query service asks it, and tells it in Status."""
+
+
+class Writing(Struct, frozen=True, kw_only=True):
+    """Whether the read side is being written."""
+
+    trouble: str | None
+    """Why not just now; None: it is."""
 
 
 # ── issues ───────────────────────────────────────────────────────────────────
@@ -383,6 +411,66 @@ class FoundMemories(Struct, frozen=True, kw_only=True):
     position: int
     found: tuple[FoundMemory, ...]
     next: int | None
+
+
+# ── dead letters ─────────────────────────────────────────────────────────────
+
+
+class LetterState(StrEnum):
+    """What became of a letter."""
+
+    OPEN = "open"
+    RETRIED = "retried"
+    DROPPED = "dropped"
+    REPLACED = "replaced"
+    """The same message was buried again: there is a newer letter about it."""
+
+
+class DeadLettersRequest(Struct, frozen=True, kw_only=True):
+    """What could not be handled, the oldest first, a page at a time."""
+
+    state: LetterState | None = None
+    about: Annotated[int, Meta(ge=1)] | None = None
+    """Of the message at this position of its stream."""
+    after: Position = 0
+    """`next` of the page before."""
+    limit: Annotated[int, Meta(ge=1, le=PAGE_MAX)] = 50
+    wait_for: Position | None = None
+
+
+class DeadLetterLine(Struct, frozen=True, kw_only=True):
+    """One dead letter, without what it holds of its message."""
+
+    id: int
+    """Its position in RIG_DEAD."""
+    state: LetterState
+    stream: str
+    consumer: str
+    position: int
+    """Of the message in its stream."""
+    subject: str
+    reason: str
+    attempts: int
+    time: datetime
+    size: int
+    """Bytes of the message's body."""
+    cause: str | None
+    """The retry that failed again, like RIG_DEAD:17."""
+    by: str | None = None
+    """Who decided about it."""
+    because: str | None = None
+    decided: datetime | None = None
+
+
+class DeadLetterPage(Struct, frozen=True, kw_only=True):
+    """One page."""
+
+    position: int
+    dead_position: int
+    """How far RIG_DEAD was read."""
+    letters: tuple[DeadLetterLine, ...]
+    next: int | None
+    """Ask again with `after` set to this; None: that was all."""
 
 
 # ── conversations ────────────────────────────────────────────────────────────

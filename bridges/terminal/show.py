@@ -14,6 +14,7 @@ from schemas import (
     IssueDetail,
     Issues,
     IssueState,
+    LeftOut,
     PolicyAdopted,
     Recorded,
     Status,
@@ -80,6 +81,15 @@ def status(answer: Status, known: Fleet) -> Iterator[str]:
     )
     yield f"log           position {answer.log_position}"
     yield f"read side     position {answer.position}{behind}"
+    if answer.writing is not None:
+        yield f"not written   {one_line(answer.writing, 300)}"
+    if answer.left_out:
+        yield f"left out      {answer.left_out} of the log's events, which the read side cannot take"
+        yield from (f"              {_left_out(event)}" for event in answer.left_out_first)
+        if answer.left_out > len(answer.left_out_first):
+            yield f"              … and {answer.left_out - len(answer.left_out_first)} more: `rig dead list`"
+    if answer.dead_letters:
+        yield f"dead letters  {answer.dead_letters} open: `rig dead list` shows them; mend the cause and retry, or drop"
     if answer.lossy is not None:
         yield f"not safe      {one_line(answer.lossy, 300)}"
     if answer.skipped:
@@ -106,6 +116,11 @@ def status(answer: Status, known: Fleet) -> Iterator[str]:
         for line in answer.repositories
     ]
     yield from table(rows, indent="  ")
+
+
+def _left_out(event: LeftOut) -> str:
+    letter = "" if event.letter is None else f" (`rig dead show {event.letter}`)"
+    return f"position {event.position}: {one_line(event.why, 120)}{letter}"
 
 
 def issues(answer: Issues) -> Iterator[str]:

@@ -29,6 +29,8 @@ class Model(Struct, Generic[R], frozen=True):
     that does not, and `fold` takes each."""
     part_of: str | None = None
     """A table that comes before it: a row goes when the one under the same key there has gone, or never was."""
+    version: int = 1
+    """Raise it with the next release in which rows come out otherwise: the projector makes the table anew then."""
 
 
 class Overview(Struct, Generic[R], frozen=True):
@@ -38,3 +40,5 @@ class Overview(Struct, Generic[R], frozen=True):
     row: type[R]
     rows: Callable[[State], dict[str, R]]
     """All of them."""
+    version: int = 1
+    """As a model's."""

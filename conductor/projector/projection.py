@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol, TypeAlias
 import msgspec
 from msgspec import Struct, field
 
+from conductor.decide import RULES
 from conductor.evolve import evolve
 from conductor.projector.issues import issues
 from conductor.projector.judgements import GATES, REVIEWS
@@ -79,6 +80,16 @@ class Projection:
     @property
     def position(self) -> int:
         return self.state.position
+
+    @property
+    def tables(self) -> list[str]:
+        """Of every read model, by name."""
+        return [of.table for of in (*self.models, *self.overviews)]
+
+    @property
+    def versions(self) -> dict[str, tuple[int, int]]:
+        """By table, by which fold its rows are made: the conductor's rules, and the model's own version."""
+        return {of.table: (RULES, of.version) for of in (*self.models, *self.overviews)}
 
     def catch_up(self, said: Recorded | None, position: int) -> None:
         """Folds what the tables hold already; None: a position that nothing is read from."""

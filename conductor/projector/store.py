@@ -15,7 +15,7 @@ from bus import LogChanged, Skipped, Stored
 from bus.extent import positions
 from conductor.postgres import Session
 from conductor.projector.projection import Changes, Poisoned, Projection, Row
-from schemas import Envelope, Recorded, branch, decode
+from schemas import Envelope, LeftOut, Recorded, branch, decode
 
 _NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 """Escaped in JSON, and not a backslash before a u."""
@@ -35,19 +35,17 @@ _EVENT_COLUMNS = (
 )
 
 
-class _Position(Struct):
+class Position(Struct):
+    """How far the log has been read, and how often it was changed what is left out of it, or how rows are made."""
+
     position: int
+    changes: int
 
 
 class _Said(Struct):
     position: int
     subject: str
     body: str
-
-
-class _Poison(Struct):
-    position: int
-    why: str
 
 
 class _KeyAndRow(Struct):
@@ -57,18 +55,34 @@ class _KeyAndRow(Struct):
 
 async def stored_position(session: Session) -> int:
     """How far the log has been read; 0: nothing yet."""
-    found = await session.row("position", _Position)
-    return 0 if found is None else found.position
+    return (await standing(session)).position
+
+
+async def standing(session: Session) -> Position:
+    """How far the log has been read, and by which rules. Ask before what is left out: that may be newer, not older."""
+    return await session.row("position", Position) or Position(0, 0)
+
+
+async def lock(session: Session) -> Position:
+    """The same; until the transaction ends nobody else writes rows."""
+    return await session.row("lock_position", Position) or Position(0, 0)
+
+
+async def left_out(session: Session) -> list[LeftOut]:
+    """What the read side could not take, in the log's order."""
+    return await session.rows("poisoned", LeftOut)
 
 
 async def poisoned(session: Session) -> dict[int, str]:
     """The positions of events that the read side could not take, and why."""
-    return {row.position: row.why for row in await session.rows("poisoned", _Poison)}
+    return {row.position: row.why for row in await left_out(session)}
 
 
 async def add_poison(session: Session, found: Poisoned) -> None:
     """From now on the event is skipped."""
-    await session.run("add_poison", found.position, clean(found.why))
+    async with session.transaction():
+        await session.run("add_poison", found.position, clean(found.why))
+        await session.run("note_change")
 
 
 def check_contiguous(after: int, batch: Sequence[Stored]) -> None:
@@ -80,17 +94,23 @@ def check_contiguous(after: int, batch: Sequence[Stored]) -> None:
 
 
 async def store(
-    session: Session, projection: Projection, batch: Sequence[Stored], poison: Mapping[int, str]
+    session: Session,
+    projection: Projection,
+    batch: Sequence[Stored],
+    poison: Mapping[int, str],
+    rules: int | None = None,
 ) -> int | None:
     """Writes what is new of a batch in the log's order; returns the position up to which the projection has come.
 
-    None: nothing was written, because the read side stands before the batch (another database, or an older copy of
-    it): begin again from where it stands. After any error the projection is ahead of the tables: begin anew too.
+    `poison`, and `rules` (the standing's `changes`), are those with which the projection began. None: nothing was
+    written, because the read side stands before the batch (another database, or an older copy of it), or leaves out
+    other events by now: begin again from where it stands. After any error the projection is ahead of the tables: begin
+    anew too.
     """
     async with session.transaction():
-        locked = await session.row("lock_position", _Position)
-        reached = 0 if locked is None else locked.position
-        if reached < projection.position:
+        locked = await lock(session)
+        reached = locked.position
+        if reached < projection.position or rules not in (None, locked.changes):
             return None
         known = [message for message in batch if message.position <= reached]
         if known:  # another projector has written these, as it could
@@ -135,7 +155,7 @@ async def _record(session: Session, items: Sequence[tuple[Stored, Recorded | Ski
     """Writes one row for each position; returns the positions of events that say something new."""
     ids = [clean(item.event.id) for _, item in items if isinstance(item, Recorded)]
     before: dict[str, list[tuple[int, Envelope]]] = {}
-    for found in await session.rows("said_before", _Said, ids):
+    for found in await session.rows("said_before", _Said, ids, items[0][0].position):
         event = decode(found.body.encode())
         before.setdefault(event.id, []).append((found.position, event))
     rows: list[tuple[object, ...]] = []
@@ -157,6 +177,19 @@ async def _record(session: Session, items: Sequence[tuple[Stored, Recorded | Ski
                 rows.append((*where, about, event.actor, kind, clean(event.id), event.time, body, repeats, None, raw))
     await session.copy("events", _EVENT_COLUMNS, rows)
     return frozenset(news)
+
+
+async def take_up(session: Session, message: Stored) -> None:
+    """What was left out is recorded as what it is, and what says the same behind it as a repetition of that."""
+    item, at = message.decoded(), message.position
+    await session.run("drop_event", at)
+    news = await _record(session, [(message, item)])
+    if isinstance(item, Recorded) and at in news:
+        behind = await session.rows("said_behind", _Said, clean(item.event.id), at)
+        same = [found.position for found in behind if decode(found.body.encode()).says_the_same(item.event)]
+        await session.run("set_repeats", at, same)
+    await session.run("drop_poison", at)
+    await session.run("note_change")
 
 
 class _Loaded:

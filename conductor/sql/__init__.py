@@ -4,6 +4,8 @@ import re
 from functools import cache
 from importlib.resources import files
 
+from conductor.migrations import Migration
+
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 
 
@@ -19,8 +21,10 @@ def statement(name: str, table: str | None = None) -> str:
     return found if table is None else found.replace("{table}", table)
 
 
-def migrations() -> list[tuple[str, str]]:
-    """Name and text of every migration, in the order in which they apply."""
+def migrations() -> list[Migration]:
+    """Every migration of this version, in the order of their names."""
     folder = files(__name__).joinpath("migrations")
     found = [entry for entry in folder.iterdir() if entry.name.endswith(".sql")]
-    return [(entry.name, entry.read_text(encoding="utf-8")) for entry in sorted(found, key=lambda entry: entry.name)]
+    return [
+        Migration(entry.name, entry.read_text(encoding="utf-8")) for entry in sorted(found, key=lambda one: one.name)
+    ]

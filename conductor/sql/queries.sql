@@ -13,17 +13,29 @@ create table if not exists rig.migrations (
     applied_at timestamptz not null default now()
 );
 
+-- name: has_vectors
+select (select count(*) from pg_extension where extname = 'vector')
+    + (select count(*) from pg_available_extensions where name = 'vector') as count;
+
+-- name: migrations_there
+select count(*) from pg_class where oid = to_regclass('rig.migrations');
+
+-- name: sign_migrations
+-- An earlier release noted no checksums.
+alter table rig.migrations add column if not exists checksum text;
+
 -- name: migrated
-select name from rig.migrations;
+select name, to_jsonb(applied) ->> 'checksum' as checksum from rig.migrations as applied;
 
 -- name: record_migration
-insert into rig.migrations (name) values ($1);
+insert into rig.migrations (name, checksum) values ($1, $2)
+on conflict (name) do update set checksum = excluded.checksum;
 
 -- name: position
-select position from rig.projection;
+select position, changes from rig.projection;
 
 -- name: lock_position
-select position from rig.projection for update;
+select position, changes from rig.projection for update;
 
 -- name: set_position
 update rig.projection set position = $1;
@@ -35,15 +47,68 @@ select pg_notify('rig_position', $1::text);
 -- name: events_between
 select position, subject, body::text as body, raw from rig.events where position between $1 and $2;
 
+-- name: take_room
+-- Some megabytes, to see whether there are any.
+create unlogged table rig.room as select md5(number::text) as filling from generate_series(1, 50000) as number;
+
+-- name: give_room_back
+drop table rig.room;
+
 -- name: said_before
--- What was said under these ids.
-select position, subject, body::text as body from rig.events where id = any($1::text[]) and repeats is null;
+-- What was said under these ids before a position.
+select position, subject, body::text as body from rig.events
+where id = any($1::text[]) and repeats is null and position < $2;
+
+-- name: said_behind
+-- What was said under an id behind a position.
+select position, subject, body::text as body from rig.events where id = $1 and repeats is null and position > $2;
+
+-- name: drop_event
+delete from rig.events where position = $1;
+
+-- name: set_repeats
+update rig.events set repeats = $1 where position = any($2::bigint[]) or repeats = any($2::bigint[]);
 
 -- name: poisoned
-select position, why from rig.poison;
+select position, why, letter from rig.poison order by position;
 
 -- name: add_poison
 insert into rig.poison (position, why) values ($1, $2) on conflict (position) do nothing;
+
+-- name: drop_poison
+delete from rig.poison where position = $1;
+
+-- name: set_letter
+update rig.poison set letter = $2, why = $3 where position = $1;
+
+-- name: empty
+truncate rig.{table};
+
+-- name: made_by
+select name, rules, version from rig.models;
+
+-- name: record_made_by
+insert into rig.models (name, rules, version) values ($1, $2, $3)
+on conflict (name) do update set rules = excluded.rules, version = excluded.version;
+
+-- name: note_change
+-- Who writes rows begins anew.
+update rig.projection set changes = changes + 1;
+
+-- name: put_letters
+-- What was decided about a letter stands, whoever of several writes last.
+insert into rig.dead_letters as known (key, row)
+select key, row::jsonb from unnest($1::text[], $2::text[]) as new (key, row)
+on conflict (key) do update set row = excluded.row where known.state = 'open';
+
+-- name: clear_letters
+delete from rig.dead_letters;
+
+-- name: dead_position
+select position from rig.dead;
+
+-- name: set_dead_position
+update rig.dead set position = $1;
 
 -- name: load_rows
 select key, row::text as row from rig.{table} where key = any($1::text[]);
@@ -79,6 +144,23 @@ drop table rig.{table}_next;
 
 -- name: count_skipped
 select count(*) from rig.events where skipped is not null;
+
+-- name: count_poisoned
+select count(*) from rig.poison;
+
+-- name: first_poisoned
+select position, why, letter from rig.poison order by position limit $1;
+
+-- name: count_open_letters
+select count(*) from rig.dead_letters where state = 'open';
+
+-- name: list_letters
+select row::text as row from rig.dead_letters
+where id > $1
+  and ($2::text is null or state = $2)
+  and ($3::bigint is null or (row ->> 'position')::bigint = $3)
+order by id
+limit $4;
 
 -- name: count_issues
 select state, count(*) as issues from rig.issues group by state;

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from bus import Bus
 from bus.client import NatsConnection
@@ -16,7 +17,7 @@ from deploy.embedded.nats import NatsServer
 from deploy.failures import ServerFailed
 from deploy.home import Home, Running
 from deploy.up import running_rig
-from schemas import FLEET, Actor, Draft, HaltDetected, Invariant
+from schemas import FLEET, Actor, Draft, HaltDetected, Invariant, Status, StatusRequest
 from tests.conftest import Connect
 from tests.support.rig import at_work_on, rig
 from tests.support.servers import reaching
@@ -140,6 +141,29 @@ class TestNotWell:
         assert found.seen == (
             "fact without consequence since 2026-01-01 00:00:00 UTC: demo/shop#1, approved at position 5"
         )
+
+    async def test_a_read_side_that_is_not_written_or_lacks_something_says_so(
+        self, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        async def connected(url: str, key: Path | None) -> Bus:
+            return await connect(Actor.CLI)
+
+        monkeypatch.setattr(doctor, "_connected", connected)
+        status = Status(position=4, log_position=9, behind=5, skipped=0, issues={}, agents=0, repositories=())
+
+        async def answer(_: StatusRequest) -> Status:
+            return status
+
+        await (await connect(Actor.CONDUCTOR, "query")).services.serve("query", "status", StatusRequest, answer)
+        running = Running("nats://127.0.0.1:1", "", os.getpid(), datetime.now(UTC))
+        look = doctor._read_side  # pyright: ignore[reportPrivateUsage]
+        assert (await look(running, Home(tmp_path))).verdict is Verdict.OK
+        status = structs.replace(status, left_out=2, dead_letters=3)
+        found = await look(running, Home(tmp_path))
+        assert (found.verdict, found.seen.splitlines()[1]) == (Verdict.NOTE, "2 events left out, 3 dead letters open")
+        status = structs.replace(status, writing="PostgreSQL has no room: x")
+        found = await look(running, Home(tmp_path))
+        assert (found.verdict, found.seen.splitlines()[1]) == (Verdict.PROBLEM, "PostgreSQL has no room: x")
 
     async def test_programs_that_are_missing_are_named(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         def missing() -> Path:

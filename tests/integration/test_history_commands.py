@@ -110,6 +110,7 @@ async def test_what_changed_between_two_positions(rig: Typing, story: Story) -> 
         (("at", "1", "--issue", "demo/shop#1"), 2, "there is no issue demo/shop#1 as of position 1"),
         (("at", "1", "--issue", "shop"), 2, "write OWNER/REPO#NUMBER"),
         (("at", "yesterday"), 2, "yesterday"),
+        (("rebuild", "dead_letters"), 2, "dead_letters is of RIG_DEAD and not of the log: the projector makes it anew"),
         (("rebuild", "issues", "nonsense"), 2, "nonsense: no read model; there are issues, agents"),
     ],
 )
@@ -122,9 +123,16 @@ async def test_what_was_asked_wrongly_is_named(
 
 
 async def test_the_read_side_is_compared_and_made_anew(rig: Typing, bus: Bus, story: Story, postgres_url: str) -> None:
+    due = await rig("migrate", "--check", "--json")
+    assert (due.code, json.loads(due.out)["applied"][0]) == (1, "0001_read_side.sql")
+    assert (await rig("migrate")).out.splitlines()[0] == "done   0001_read_side.sql"
     assert (await rig("migrate")).out == "the tables are as this version needs them\n"
+    assert (await rig("migrate", "--check")).code == 0
+    early = await rig("migrate", "--post")
+    assert (early.code, "the read side is at position 0 and the log at" in early.err) == (1, True)
     async with projecting(bus, postgres_url):
         await reached(postgres_url, len(story.log))
+    assert (await rig("migrate", "--post")).code == 0
     assert (await rig("verify")).code == 0
     async with database(postgres_url) as db:
         await db.execute("delete from rig.runs")

@@ -1,8 +1,6 @@
 """The query service on real servers: what a person asks about the rig, and what is answered when something is away."""
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -11,9 +9,9 @@ import pytest
 from msgspec import Struct
 
 from bus import Bus, Refused
-from conductor.query import run_query
+from bus.replay import replay
+from bus.topology import PROJECTED
 from deploy.embedded.postgres import embedded_postgres
-from machine.lifecycle import Lifecycle
 from schemas import (
     Actor,
     AgentJoined,
@@ -22,6 +20,8 @@ from schemas import (
     AgentsRequest,
     ChecksFailed,
     Conclusion,
+    DeadLetterPage,
+    DeadLettersRequest,
     FailedCheck,
     IssueApproved,
     IssueDetail,
@@ -31,6 +31,7 @@ from schemas import (
     IssuesRequest,
     IssueState,
     LeaveReason,
+    LetterState,
     Priority,
     PullRequestOpened,
     RepoRef,
@@ -40,7 +41,7 @@ from schemas import (
     StatusRequest,
     Stopped,
 )
-from tests.support.readside import ISSUE, SHOP, database, decide, projecting, reached, say
+from tests.support.readside import ISSUE, SHOP, answering, database, decide, projecting, reached, say
 from tests.support.saying import assigned, pushed, started
 from tests.support.waiting import until
 
@@ -49,19 +50,6 @@ T = TypeVar("T", bound=Struct)
 
 BASE, HEAD = "a" * 40, "b" * 40
 APPROVED = IssueApproved(title="Fix total", body="It is wrong.", author="ann", priority=Priority.HIGH)
-
-
-@asynccontextmanager
-async def answering(bus: Bus, url: str) -> AsyncGenerator[Lifecycle]:
-    life = Lifecycle()
-    life.running = True
-    work = asyncio.create_task(run_query(bus, life, url))
-    try:
-        await until(lambda: life.is_ready)
-        yield life
-    finally:
-        life.stop.set()
-        await work
 
 
 @dataclass
@@ -81,7 +69,8 @@ class Rig:
 async def rig(connect: Connect, postgres_url: str) -> AsyncIterator[Rig]:
     rig = Rig(*[await connect(role) for role in (Actor.GITHUB, Actor.CONDUCTOR, Actor.DEV_E, Actor.CLI)])
     serving = await connect(Actor.CONDUCTOR, "query")
-    async with projecting(rig.forge, postgres_url), answering(serving, postgres_url):
+    projector = await connect(Actor.PROJECTOR)
+    async with projecting(projector, postgres_url), answering(serving, postgres_url):
         yield rig
 
 
@@ -185,6 +174,33 @@ async def test_issues_come_in_pages_and_by_repository_and_state(rig: Rig) -> Non
     assert await pages(repository=RepoRef("demo", "site")) == [everywhere[1:7:2], everywhere[7:]]
     assert await pages(state=IssueState.STOPPED) == [[ISSUE]]
     assert await pages(repository=RepoRef("demo", "site"), state=IssueState.STOPPED) == [[]]
+
+
+async def test_dead_letters_come_in_pages_and_by_state_and_message(rig: Rig, connect: Connect) -> None:
+    projector = await connect(Actor.PROJECTOR)
+    for number in range(1, 6):
+        await say(rig.forge, APPROVED, issue=IssueRef("demo", "shop", number))
+    async for batch in replay(projector.connection, ("rig.>",)):
+        for message in batch:
+            await projector.dead.bury(PROJECTED, message, f"odd {message.position}")
+    await rig.person.dead.drop(2, by="ann", reason="no")
+
+    async def ask(**wanted: object) -> DeadLetterPage:
+        return await rig.ask("dead_letters", DeadLettersRequest(**wanted), DeadLetterPage)
+
+    while (page := await ask(limit=2)).dead_position < 6:
+        pass
+    assert ([(one.id, one.position, one.state) for one in page.letters], page.next) == (
+        [(1, 1, LetterState.OPEN), (2, 2, LetterState.DROPPED)],
+        2,
+    )
+    assert ([one.id for one in (await ask(after=2)).letters], (await ask(after=2)).next) == ([3, 4, 5], None)
+    assert [one.id for one in (await ask(state=LetterState.OPEN)).letters] == [1, 3, 4, 5]
+    (third,) = (await ask(about=3)).letters
+    assert (third.stream, third.consumer, third.reason, third.by) == ("RIG", "projector", "odd 3", None)
+    assert (await ask(state=LetterState.DROPPED)).letters[0].because == "no"
+    status = await rig.ask("status", StatusRequest(), Status)
+    assert (status.dead_letters, status.left_out, status.left_out_first) == (4, 0, ())
 
 
 async def test_an_unknown_issue_is_refused_by_name(rig: Rig) -> None:

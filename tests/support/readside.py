@@ -12,6 +12,7 @@ from bus import Bus, Expect
 from conductor.decide import RULES
 from conductor.projector import run_projector
 from conductor.projector.keeping import Keeper
+from conductor.query import run_query
 from conductor.shell import DECIDED_SUBJECT
 from machine.lifecycle import Lifecycle
 from schemas import (
@@ -28,6 +29,7 @@ from schemas import (
     envelope,
     event_id,
 )
+from tests.support.waiting import until
 
 SHOP = RepoRef("demo", "shop")
 ISSUE = IssueRef("demo", "shop", 1)
@@ -66,6 +68,20 @@ async def projecting(bus: Bus, url: str, keeper: Keeper | None = None) -> AsyncG
     life = Lifecycle()
     work = asyncio.create_task(run_projector(bus, life, url, keeper))
     try:
+        yield life
+    finally:
+        life.stop.set()
+        await work
+
+
+@asynccontextmanager
+async def answering(bus: Bus, url: str) -> AsyncGenerator[Lifecycle]:
+    """A query service that is ready, until the end of the block."""
+    life = Lifecycle()
+    life.running = True
+    work = asyncio.create_task(run_query(bus, life, url))
+    try:
+        await until(lambda: life.is_ready)
         yield life
     finally:
         life.stop.set()
