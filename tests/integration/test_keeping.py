@@ -16,7 +16,6 @@ from conductor.projector.verify import verify
 from deploy.embedded.nats import NatsServer
 from schemas import (
     Actor,
-    ChatRef,
     Draft,
     Event,
     MemoriesCompacted,
@@ -26,10 +25,9 @@ from schemas import (
     MemoryRef,
     MemoryUsed,
     MemoryWritten,
-    MessageReceived,
     Recorded,
 )
-from tests.support.readside import database, projecting, reached, rows
+from tests.support.readside import projecting, reached, rows
 from tests.support.servers import reaching
 
 Connect = Callable[..., Awaitable[Bus]]
@@ -209,19 +207,3 @@ async def test_the_role_does_it_with_its_own_key(nats: NatsServer, agent: Bus, p
     finally:
         process.terminate()
         await asyncio.to_thread(process.wait)
-
-
-async def test_a_read_side_of_before_is_brought_in_line(connect: Connect, agent: Bus, postgres_url: str) -> None:
-    bridge, general = await connect(Actor.DISCORD, "discord"), ChatRef("discord", "general")
-    for text in ("Well?", "\0 and \\u0000"):
-        await bridge.log.publish(Draft(about=general, data=MessageReceived(author="ann", text=text)), f"m{len(text)}")
-    await tell(agent, MemoryEmbedded(memory="late", model="m", dimensions=1, vector=(1,)))
-    async with projecting(agent, postgres_url):
-        await reached(postgres_url, 3)
-        async with database(postgres_url) as db:
-            await db.execute("update rig.chat set row = row - 'source'; alter table rig.chat drop column author")
-            orphan = '{"scope":"rig","memory":"late","model":"m","dimensions":1,"vector":"[1]","position":3}'
-            await db.execute("insert into rig.embeddings (key, row) values ('late', $1)", orphan)
-            await db.execute("delete from rig.migrations where name like '0006%'")
-    await agrees(agent, postgres_url)
-    assert await rows(postgres_url, "select author, row ->> 'source' from rig.chat") == [("ann", "discord")] * 2

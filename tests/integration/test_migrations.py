@@ -15,7 +15,7 @@ from conductor.projector.verify import verify
 from conductor.sql import migrations
 from deploy.doctor import Verdict, examine
 from machine.lifecycle import Lifecycle
-from schemas import Actor, IssueApproved, IssueRef, RetryRequested, Stopped
+from schemas import Actor, IssueApproved, IssueRef, RetryRequested, Stopped, branch, encode
 from tests.support.readside import database, projecting, reached, rows, say
 from tests.support.waiting import until
 
@@ -144,6 +144,37 @@ async def test_tables_of_an_older_version_are_made_anew_before_it_is_ready(
         await reached(postgres_url, await say(bus, RetryRequested(by="ann")))
     assert "models: lost: issues, agents: made anew for this version of Rig, 0 of 2 events read" in caplog.text
     assert await rows(postgres_url, "select state from rig.issues") == [("queued",)]
+    session = await connect(postgres_url, name="test")
+    assert (await verify(bus, session, unheard)).differs == {}
+    await session.close()
+
+
+async def test_a_read_side_of_the_first_release_is_brought_along(
+    bus: Bus, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its tables, with rows of which there are other columns now."""
+    for event in (APPROVED, Stopped(by="ann")):
+        await say(bus, event)
+    with monkeypatch.context() as first:
+        first.setattr("conductor.postgres.migrations", lambda: list(migrations())[:3])
+        await migrate(postgres_url)
+    async with database(postgres_url) as db:
+        for said in await bus.log.history(["rig.>"]):
+            event = said.event
+            await db.execute(
+                "insert into rig.events values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+                *(said.position, event.on, said.stored_at, branch(event.about), event.actor),
+                *(event.data.wire_type(), event.id, event.time, encode(event).decode()),
+            )
+        for table, row in {
+            "spend": """{"day": "2026-01-01", "tokens": {"cost": 1}}""",
+            "chat": """{"platform": "discord", "conversation": "general", "position": 1}""",
+            "embeddings": """{"scope":"rig","memory":"late","model":"m","dimensions":1,"vector":"[1]","position":2}""",
+        }.items():
+            await db.execute(f"insert into rig.{table} (key, row) values ('then', $1)", row)  # noqa: S608 - our own tables
+        await db.execute("update rig.projection set position = 2; alter table rig.migrations drop column checksum")
+    async with projecting(bus, postgres_url):
+        await reached(postgres_url, await say(bus, RetryRequested(by="ann")))
     session = await connect(postgres_url, name="test")
     assert (await verify(bus, session, unheard)).differs == {}
     await session.close()

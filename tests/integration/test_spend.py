@@ -12,7 +12,6 @@ from msgspec import Struct, structs
 from bus import Bus, Expect, Refused
 from conductor.query import run_query
 from conductor.shell import DECIDED_SUBJECT
-from conductor.sql import migrations
 from deploy.embedded.nats import NatsServer
 from machine.lifecycle import Lifecycle
 from schemas import (
@@ -34,7 +33,7 @@ from schemas import (
     envelope,
 )
 from tests.conftest import Connect
-from tests.support.readside import database, projecting, reached, rows
+from tests.support.readside import projecting, reached
 from tests.support.terminal import Terminal
 from tests.support.waiting import until
 
@@ -233,18 +232,3 @@ async def test_it_is_shown_to_people(person: Bus, nats: NatsServer) -> None:
     ]
     unknown = await rig("spend", "--repository", "nowhere")
     assert (unknown.code, unknown.err[:50]) == (2, "rig: no repository 'nowhere' is under this rig; `r")
-
-
-async def test_tables_of_before_are_brought_to_the_same_rows(person: Bus, postgres_url: str) -> None:
-    """What 0004 makes of the events is what the fold makes of them."""
-    spend, merges = "select * from rig.spend order by key", "select * from rig.merges order by key"
-    before = await rows(postgres_url, spend), await rows(postgres_url, merges)
-    assert (len(before[0]) > 100, len(before[1])) == (True, 3)
-    async with database(postgres_url) as db:
-        await db.execute("drop table rig.merges")
-        await db.execute("drop function rig.name_of, rig.repository_of cascade")
-        for column in "role", "agent", "model", "input", "output", "cache_read", "cache_write", "unpriced":
-            await db.execute(f"alter table rig.spend drop column {column}")
-        await db.execute("update rig.spend set row = row - 'role' - 'agent'")
-        await db.execute(dict(migrations())["0004_spend.sql"])
-    assert (await rows(postgres_url, spend), await rows(postgres_url, merges)) == before
