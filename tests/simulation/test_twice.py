@@ -58,6 +58,7 @@ from schemas import (
     LeaveReason,
     LoginExpiring,
     LoginRequired,
+    LogRestored,
     MainChecksFailed,
     MainChecksPassed,
     MergeConflicted,
@@ -329,7 +330,7 @@ def test_between_them_those_lives_hear_everything_that_a_decision_may_follow() -
     told = {type(event.data) for life in LIVES for event in life().log}
     silent = {
         *(CommandBlocked, EffectRecorded, GateReminded),  # of an issue, and recorded only
-        *(AuditCompleted, LoginExpiring),  # of a repository, of a replica
+        *(AuditCompleted, LoginExpiring, LogRestored),  # of a repository, of a replica, of the log itself
         *(HaltDetected, HaltCleared, CanaryIssued, CanaryReturned),  # of the watch, which sees to the conductor
     }
     every = {event for event in EVENTS if issubclass(event, IssueEvent | AgentEvent | RepoEvent | FleetEvent)}
