@@ -24,7 +24,7 @@ from bus.delivery import Skipped
 from bus.errors import ServerRefused, Unavailable
 from bus.look import Look
 from bus.replay import Replay, covers
-from bus.stored import Stored
+from bus.stored import Stored, get
 from bus.topology import LOG, STORED, Stream
 from schemas import Recorded
 
@@ -131,6 +131,8 @@ class Reader:
         self._lost, self._reconnects = False, self._connection.reconnects
         try:
             end = await self._look.end(max(self.position, self._known))
+            if self._last is None and self._known and self._stream.name == LOG.name:
+                self._last = await get(self._connection, LOG, {"seq": self._known})  # who began here has read that
             # Also before anything is read: what was asked while the connection was lost is answered by the next server
             # before anybody is told of that.
             if self._last is not None and (end > self._known or self._confirmed != self._reconnects):

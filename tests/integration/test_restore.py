@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from bus import Bus, Conflict, LogChanged, connected_to_log, make_streams
+from bus import Bus, Conflict, LogChanged, Unavailable, connected_to_log, make_streams
 from bus.client import NatsConnection
+from bus.connection import MAX_PAYLOAD
 from bus.permissions import ADMIN, RESTORE
 from bus.replay import replay
 from bus.reseed import Kept, put_back
@@ -17,16 +18,19 @@ from bus.stored import Stored
 from conductor.postgres import Session, connect
 from conductor.projector import restore as restoring
 from conductor.projector import run_projector
+from conductor.projector.rebuild import rebuild
 from conductor.projector.restore import restore
 from conductor.projector.verify import verify
 from conductor.projector.witness import LogLost, Loss, compare
+from deploy import restoring as deploy_restoring
 from deploy.embedded.nats import NatsServer
 from machine.lifecycle import Lifecycle
 from schemas import Actor, Envelope, encode
 from tests.support.proxy import losing_proxy
-from tests.support.readside import projecting, reached, rows
+from tests.support.readside import database, projecting, reached, rows
 from tests.support.servers import as_root, connected, nats_with_root
 from tests.support.story import Story
+from tests.support.waiting import until
 
 ODD = (b"no event at all", b"", b"\xff\xfe", b'{"id": "\\u0000"}')
 """What stands in a log and is none of ours."""
@@ -279,14 +283,22 @@ async def test_what_nobody_has_is_named_and_nothing_is_changed(log: TheLog, post
 # ── while it is read ─────────────────────────────────────────────────────────
 
 
-async def test_who_reads_notices_an_older_copy_even_when_it_has_gone_on(log: TheLog, postgres_url: str) -> None:
+@pytest.mark.parametrize("read_before", [False, True], ids=["as it reads", "before it starts"])
+async def test_who_reads_notices_an_older_copy_even_when_it_has_gone_on(
+    log: TheLog, postgres_url: str, *, read_before: bool
+) -> None:
     events = lived()
     await log.say(*events[:10])
     await log.copied()
     await log.say(*events[10:])
+    if read_before:
+        await read_up_to(log, postgres_url, len(events))
     async with losing_proxy(log.server.url, lose=0, seed=0) as proxy, await projector(proxy.url, log.server) as bus:
-        work = asyncio.create_task(run_projector(bus, Lifecycle(), postgres_url))
+        life = Lifecycle()
+        life.running = True
+        work = asyncio.create_task(run_projector(bus, life, postgres_url))
         await reached(postgres_url, len(events))
+        await until(lambda: life.is_ready)
         proxy.shut = True
         await log.rolled_back()
         await log.say(*[b"another %d" % number for number in range(2 * len(events))])
