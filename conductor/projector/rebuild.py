@@ -11,6 +11,7 @@ from typing import Final
 from msgspec import Struct
 
 from bus import Bus, LogChanged, Stored
+from bus.extent import positions
 from bus.replay import replay
 from conductor.postgres import Session
 from conductor.projector import versions
@@ -84,12 +85,20 @@ async def _at(bus: Bus, position: int) -> Stored:
 
 
 async def fold(bus: Bus, past: Past, until: int, progress: Progress) -> Changes:
-    """Folds the log on, up to a position; what changed."""
+    """Folds the log on, up to a position; what changed. Raises LogChanged for a log that ends before."""
     if past.position < until:
         async for batch in replay(bus.connection, ("rig.>",), after=past.position, until=until):
             past.read(message.decoded() for message in batch)
             progress(past.position, until)
+        check_whole(past, until)
     return past.changes()
+
+
+def check_whole(past: Past, until: int) -> None:
+    """Raises LogChanged unless the log has been read as far as it was read before."""
+    if past.position < until:
+        gone = positions([(past.position + 1, until)])
+        raise LogChanged(f"the log ends at {past.position} and was read up to {until}: it lacks {gone}")
 
 
 @asynccontextmanager

@@ -15,7 +15,7 @@ from conductor.projector.letters import TABLE as LETTERS
 from conductor.projector.letters import dead_position, line
 from conductor.projector.past import Past, plain
 from conductor.projector.projection import Projection
-from conductor.projector.rebuild import Progress
+from conductor.projector.rebuild import Progress, check_whole
 from conductor.projector.store import as_json, clean, poisoned, read, stored_position
 
 NAMED_MAX: Final = 50
@@ -53,7 +53,8 @@ class _KeyAndRow(Struct):
 
 
 async def verify(bus: Bus, session: Session, progress: Progress) -> Verified:
-    """Compares everything as of one moment of the read side. Raises PostgresAway or BusError."""
+    """Compares everything as of one moment of the read side. Raises PostgresAway or BusError:
+    LogChanged for a log that does not go so far any more."""
     async with session.transaction(snapshot=True):
         position, poison = await stored_position(session), await poisoned(session)
         past = Past(poison)
@@ -63,6 +64,7 @@ async def verify(bus: Bus, session: Session, progress: Progress) -> Verified:
             events += await _events_that_differ(session, batch)
             past.fold(read(message, poison) for message in batch)
             progress(past.position, position)
+        check_whole(past, position)
         _note(found, "events", events)
         projection = Projection()
         for table in projection.tables:

@@ -209,6 +209,13 @@ async def test_an_older_copy_of_its_files(log: TheLog, postgres_url: str) -> Non
     before = await log.held()
     await log.rolled_back()
     assert f"the log lacks positions 11 to {len(events)}" in await refused(log, postgres_url)
+    async with keeping(log, postgres_url) as (_, session), await log.connect() as bus:
+        shown = await rows(postgres_url, "select key, row::text from rig.issues order by key")
+        with pytest.raises(LogChanged, match=f"lacks positions 11 to {len(events)}"):
+            await rebuild(bus, session, ["issues"], silent)
+        with pytest.raises(LogChanged, match=f"lacks positions 11 to {len(events)}"):
+            await verify(bus, session, silent)
+        assert await rows(postgres_url, "select key, row::text from rig.issues order by key") == shown
     assert await put_all_back(log, postgres_url) == (11, len(events))
     await it_is_whole_again(log, postgres_url, before)
 
