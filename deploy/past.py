@@ -1,4 +1,7 @@
-"""`rig at`, `rig diff`: the whole rig as it was, folded from the log alone; so also with Postgres away."""
+"""`rig at`, `rig diff`: the whole rig as it was, folded from the log alone; so also with Postgres away.
+
+What the read side leaves out is left out here too: its dead letters say what that is.
+"""
 
 from collections.abc import Iterable, Iterator
 from contextlib import aclosing
@@ -10,12 +13,14 @@ from msgspec import Struct
 
 from bridges.terminal import BadInput, show
 from bus import Bus
+from bus.topology import PROJECTED
 from conductor.projector.issues import IssueRow
 from conductor.projector.past import Past
+from conductor.projector.projection import Poisoned
 from conductor.projector.rebuild import fold
 from conductor.projector.roster import AgentRow
 from deploy.progress import Progress
-from schemas import IssueRef, one_line, printable
+from schemas import IssueRef, LetterState, one_line, printable
 
 _SHOWN: Final = 200
 """Issues, or differences, that people are shown; with --json there are all."""
@@ -35,9 +40,24 @@ async def at(bus: Bus, when: int | datetime, progress: Progress) -> Past:
     position = when if isinstance(when, int) else await _before(bus, when, end)
     if position > end:
         raise BadInput(f"the log ends at position {end}: nobody knows yet what stands at {position}")
-    past = Past()
-    await fold(bus, past, position, progress)
-    return past
+    left_out = await _left_out(bus)
+    while True:
+        past = Past(left_out)
+        try:
+            await fold(bus, past, position, progress)
+        except Poisoned as error:  # no projector has met it, or its letter is forgotten
+            left_out.add(error.position)
+        else:
+            return past
+
+
+async def _left_out(bus: Bus) -> set[int]:
+    """The positions without which the read side goes on, as its dead letters name them."""
+    found: dict[int, LetterState] = {}
+    for letter in await bus.dead.all():  # the newest about a position last
+        if (letter.letter.stream, letter.letter.consumer) == (PROJECTED.stream.name, PROJECTED.name):
+            found[letter.letter.position] = letter.state
+    return {position for position, state in found.items() if state is not LetterState.RETRIED}
 
 
 async def _before(bus: Bus, when: datetime, end: int) -> int:

@@ -5,15 +5,18 @@ import json
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from typer.testing import CliRunner
 
 from bus import Bus, Expect
+from conductor.postgres import connect
+from conductor.projector.talk import EFFECTS
 from conductor.shell import DECIDED_SUBJECT
 from deploy.app import app
 from deploy.embedded.nats import NatsServer
-from schemas import Actor
+from schemas import Actor, EffectRecorded, IssueRef
 from tests.conftest import Connect
-from tests.support.readside import database, projecting, reached
+from tests.support.readside import database, projecting, reached, rows
 from tests.support.servers import reaching
 from tests.support.story import Story, sha
 from tests.support.terminal import Said
@@ -89,6 +92,37 @@ async def test_the_rig_as_it_was_then(rig: Typing, story: Story) -> None:
     assert "  title            Issue 1" in shown.splitlines()
     long_ago = await rig("at", "2d")
     assert long_ago.out.splitlines() == ["as of position 0 of the log", "", "no issues", "", "agents   none"]
+
+
+async def test_what_the_read_side_leaves_out_is_left_out_there_too(
+    rig: Typing, bus: Bus, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a table refuses, as its dead letter says; and what a model cannot take, also before any projector met it."""
+    await (await connect(postgres_url, name="test")).close()
+    async with database(postgres_url) as db:
+        await db.execute("alter table rig.issues add constraint odd check (key <> 'demo/shop#2')")
+
+    def fails(*_: object) -> None:
+        raise ZeroDivisionError("one too many")
+
+    monkeypatch.setattr("conductor.projector.projection.EFFECTS", replace(EFFECTS, fold=fails))
+    story = Story()
+    for number in (1, 2, 3):
+        story.approve(number)
+    story.say(Actor.LOCAL, IssueRef("demo", "shop", 1), EffectRecorded(effect="merge", key="1", outcome="done"))
+    last = len(story.log)
+    await bus.log.append(story.log, expect=Expect(DECIDED_SUBJECT, 0))
+    early = await rig("at", str(last), "--json")
+    assert (early.code, "demo/shop#2" in early.out) == (0, True), "nobody has refused it yet"
+    async with projecting(bus, postgres_url):
+        await reached(postgres_url, last)
+        while len(await bus.dead.all()) < 2:
+            pass
+    found = json.loads((await rig("at", str(last), "--json")).out)["tables"]
+    live = await rows(postgres_url, "select key, row::text from rig.issues")
+    assert found["issues"] == {key: json.loads(row) for key, row in live}
+    assert found["issues"].keys() == {"demo/shop#1", "demo/shop#3"}
+    assert (await rig("diff", "1", str(last))).code == 0
 
 
 async def test_what_changed_between_two_positions(rig: Typing, story: Story) -> None:
