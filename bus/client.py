@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 _STRETCH: Final = 32
 """Messages that are written at one go."""
-_SUBJECT: Final = re.compile(r"[!-~]+")
+_SUBJECT: Final = re.compile(r"[^\t\n\r ]+")
 SERVICE_VERSION: Final = "1.0.0"
 _BOOTTIME: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 _VIOLATION: Final = re.compile(

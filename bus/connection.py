@@ -249,11 +249,16 @@ class Connection(ABC):
 
 def check_size(subject: str, body: bytes, headers: Mapping[str, str] | None) -> None:
     """Raises Unavailable for what the server would cut us off for. Of headers the server counts every byte."""
-    size = len(body)
-    if headers:
-        size += len("NATS/1.0\r\n\r\n") + sum(len(f"{name}: {value}\r\n".encode()) for name, value in headers.items())
+    size = frame_size(body, headers)
     if size > MAX_PAYLOAD:
         raise Unavailable(f"cannot publish on {subject}: {size} bytes with its headers, at most {MAX_PAYLOAD} fit")
+
+
+def frame_size(body: bytes, headers: Mapping[str, str] | None) -> int:
+    """Bytes of a message as the server counts them."""
+    if not headers:
+        return len(body)
+    return len(body) + len("NATS/1.0\r\n\r\n") + sum(len(f"{n}: {v}\r\n".encode()) for n, v in headers.items())
 
 
 def raise_refusal(what: str, answer: bytes) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from bus.connection import Connection, raise_refusal
+from bus.connection import MAX_PAYLOAD, Connection, frame_size, raise_refusal
 from bus.ensure import ensure
 from bus.errors import NoStream
 from bus.publish import MAX_BATCH
@@ -21,6 +21,8 @@ from bus.verify import stream_info
 
 COMMIT_SECONDS: Final = 30.0
 BATCH_BYTES: Final = 8 * 1024 * 1024
+HEADERS_BYTES: Final = 512
+"""Of one message of a batch, at most."""
 
 
 class Kept(Struct, frozen=True):
@@ -54,10 +56,13 @@ async def put_back(connection: Connection, messages: Sequence[Kept]) -> int:
 
     Raises Conflict when the log does not end right before the first of them; Unavailable when that is not known.
     """
+    if len(messages[0].body) > MAX_PAYLOAD - HEADERS_BYTES:
+        await _put_back_alone(connection, messages[0])
+        return 1
     batch, size, count = uuid.uuid4().hex, 0, 0
     for message in messages[:MAX_BATCH]:
         size += len(message.body)
-        if count and size > BATCH_BYTES:
+        if count and (size > BATCH_BYTES or len(message.body) > MAX_PAYLOAD - HEADERS_BYTES):
             break
         count += 1
     outgoing: list[tuple[str, bytes, dict[str, str]]] = []
@@ -76,3 +81,17 @@ async def put_back(connection: Connection, messages: Sequence[Kept]) -> int:
     answer = await connection.request(subject, body, headers=headers, timeout_seconds=COMMIT_SECONDS)
     raise_refusal(f"putting back {messages[0].position} to {messages[count - 1].position}", answer)
     return count
+
+
+async def _put_back_alone(connection: Connection, message: Kept) -> None:
+    """One that leaves no room for the headers of a batch: no role says so much, but a key can. As many as fit."""
+    headers = {
+        "Nats-Expected-Last-Sequence": str(message.position - 1),
+        HEADER: message.stored_at.astimezone(UTC).isoformat(),
+    }
+    while headers and frame_size(message.body, headers) > MAX_PAYLOAD:
+        headers.popitem()
+    answer = await connection.request(
+        message.subject, message.body, headers=headers or None, timeout_seconds=COMMIT_SECONDS
+    )
+    raise_refusal(f"putting back {message.position}", answer)

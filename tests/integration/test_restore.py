@@ -34,6 +34,8 @@ from tests.support.waiting import until
 
 ODD = (b"no event at all", b"", b"\xff\xfe", b'{"id": "\\u0000"}')
 """What stands in a log and is none of ours."""
+ODD_SUBJECTS = ("rig.fleet.cli.a\0b", "rig.fleet.cli.caf\u00e9", "rig.fleet.cli.a*b")
+"""No role says these, but a key may."""
 BIG = b"x" * 900_000
 """Nine of these fill a file of the log."""
 
@@ -198,6 +200,24 @@ async def test_a_log_that_was_deleted(log: TheLog, postgres_url: str) -> None:
     assert "`rig restore`" in said
     assert await put_all_back(log, postgres_url) == (1, end)
     await it_is_whole_again(log, postgres_url, before)
+
+
+async def test_what_nobody_of_ours_says_is_put_back_too(log: TheLog, postgres_url: str) -> None:
+    """Subjects that no table holds as they are; bodies that leave little room for headers, or none."""
+    async with await log.connect() as bus:
+        for number, subject in enumerate(ODD_SUBJECTS):
+            await bus.connection.request(subject, b"%d" % number)
+            await read_up_to(log, postgres_url, 2 * number + 1)
+            assert not await loss_of(log, postgres_url), "also where it is the last"
+            await log.say(b"between")
+        for room in (0, 40, 100, 200):
+            await bus.connection.request("rig.fleet.cli.odd", b"x" * (MAX_PAYLOAD - room))
+    before = await log.held()
+    await read_up_to(log, postgres_url, len(before))
+    await log.deleted()
+    async with asyncio.timeout(30):
+        assert await put_all_back(log, postgres_url) == (1, len(before))
+    assert [each.body for each in await log.held()] == [each.body for each in before]
 
 
 async def test_an_older_copy_of_its_files(log: TheLog, postgres_url: str) -> None:
