@@ -84,7 +84,7 @@ async def _put_back(both: Servers, progress: Progress, *, look: bool, replace: b
         both.nats_url, name="rig restore", key=both.key(RESTORE), timeout_seconds=CONNECT_SECONDS
     ) as connection:
         loss = await session_on(both.postgres_url, lambda session: compare(connection, session))
-        if look or not loss:
+        if look:
             return Outcome(loss=loss)
         wanted = save if replace else None
         try:

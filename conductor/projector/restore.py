@@ -24,6 +24,8 @@ from conductor.projector.witness import Loss, compare, position
 STEP: Final = 1_000
 PATIENCE_SECONDS: Final = 30.0
 """With a server that does not answer in the middle of it."""
+GIVE_UP_SECONDS: Final = 120.0
+"""With one that answers, and stores nothing: its disk is full."""
 Save = Callable[[Sequence[Kept]], None]
 """Takes what the log holds in place of what was read, before it is let go."""
 
@@ -44,6 +46,7 @@ async def restore(
     """
     loss = await compare(connection, session)
     if not loss:
+        await session.run("forget_kept")  # who put all back was interrupted before that
         return None
     await _check(session, loss, replace)
     end = loss.end
@@ -92,6 +95,7 @@ async def _keep(session: Session, alone: Sequence[Kept]) -> None:
 
 async def _put_back(connection: Connection, session: Session, after: int, last: int, progress: Progress) -> None:
     clock = asyncio.get_running_loop().time
+    give_up = clock() + GIVE_UP_SECONDS
 
     async def end() -> int:
         return (await extent(connection)).end
@@ -104,6 +108,9 @@ async def _put_back(connection: Connection, session: Session, after: int, last: 
             try:
                 count = await put_back(connection, rows)
             except Unavailable:  # it may have landed, and it may yet: then what follows is refused
-                count = await insist(end, until=clock() + PATIENCE_SECONDS) - after
+                count = max(0, await insist(end, until=clock() + PATIENCE_SECONDS) - after)
+                if not count and clock() > give_up:
+                    raise
+            give_up = clock() + GIVE_UP_SECONDS if count else give_up
             rows, after = rows[count:], after + count
         progress(after, last)

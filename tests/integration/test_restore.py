@@ -362,6 +362,42 @@ async def test_interrupted_it_goes_on_where_it_was(
     await it_is_whole_again(log, postgres_url, before)
 
 
+async def test_interrupted_when_all_is_back_it_leaves_nothing(log: TheLog, postgres_url: str) -> None:
+    await log.say(*[b"%d " % number + BIG for number in range(10)])
+    await read_up_to(log, postgres_url, 10)
+    await log.say(b"not read yet")
+    before = await log.held()
+    await log.without(1)
+
+    def killed(position: int, end: int) -> None:
+        if position == end:
+            raise KeyboardInterrupt
+
+    async with keeping(log, postgres_url) as (connection, session):
+        with pytest.raises(KeyboardInterrupt):
+            await restore(connection, session, killed)
+    assert await put_all_back(log, postgres_url) is None
+    await it_is_whole_again(log, postgres_url, before)
+
+
+async def test_a_server_that_stores_nothing_is_given_up(
+    log: TheLog, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await log.say(b"one", b"two")
+    await read_up_to(log, postgres_url, 2)
+    await log.deleted()
+    monkeypatch.setattr(restoring, "GIVE_UP_SECONDS", 0.1)
+
+    async def full(*_: object) -> int:
+        raise Unavailable("no space left")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(restoring, "put_back", full)
+        with pytest.raises(Unavailable, match="no space left"):
+            await asyncio.wait_for(put_all_back(log, postgres_url), 60)
+    assert await put_all_back(log, postgres_url) == (1, 2)
+
+
 async def test_a_server_that_falls_silent_stores_nothing_twice(
     log: TheLog, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
