@@ -1,5 +1,6 @@
 """`rig restore`, and the look before every start: the log against what the read side has read of it."""
 
+import asyncio
 import os
 import uuid
 from collections.abc import Sequence
@@ -22,6 +23,8 @@ from deploy.settings import Settings
 from schemas import FLEET, Actor, Draft, LogRestored
 
 CONNECT_SECONDS = 5.0
+LOOK_SECONDS = 20.0
+"""For the look before a start: whoever holds a lock there may take longer."""
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -49,7 +52,10 @@ async def check_log(bus: Bus, postgres_url: str) -> str | None:
     Returns why it could not be looked: no work waits for PostgreSQL.
     """
     try:
-        await session_on(postgres_url, lambda session: check(bus.connection, session))
+        async with asyncio.timeout(LOOK_SECONDS):
+            await session_on(postgres_url, lambda session: check(bus.connection, session))
+    except TimeoutError:
+        return f"the log was not compared with what was read of it: PostgreSQL took longer than {LOOK_SECONDS:g} s"
     except LogLost as error:
         raise LogRefused(str(error)) from None
     except DeployFailed as error:

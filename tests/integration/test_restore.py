@@ -307,6 +307,17 @@ async def test_what_nobody_has_is_named_and_nothing_is_changed(log: TheLog, post
         await put_all_back(log, postgres_url)
 
 
+async def test_the_look_before_a_start_waits_for_nobody(
+    log: TheLog, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL is there, and somebody holds what is wanted of it."""
+    monkeypatch.setattr(deploy_restoring, "LOOK_SECONDS", 0.5)
+    async with database(postgres_url) as db, db.transaction(), await log.connect() as bus:
+        await db.execute("select pg_advisory_xact_lock(hashtext('rig.migrations'))")
+        said = await asyncio.wait_for(deploy_restoring.check_log(bus, postgres_url), 30)
+    assert "PostgreSQL took longer than" in (said or "")
+
+
 # ── while it is read ─────────────────────────────────────────────────────────
 
 
