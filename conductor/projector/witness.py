@@ -19,7 +19,8 @@ from conductor.projector.store import clean
 
 MEND = (
     "stop the rig and run `rig restore`, which puts them back; or, where this log is the right one, drop the read side"
-    " (drop schema rig cascade), and it is written again"
+    " (drop schema rig cascade; where `rig up` runs PostgreSQL, delete the directory postgres of the data directory),"
+    " and it is written again"
 )
 Ranges = tuple[tuple[int, int], ...]
 """The first and the last position of each."""
