@@ -34,8 +34,9 @@ async def extent(connection: Connection, stream: Stream = LOG) -> Extent:
     answer = await connection.api(f"$JS.API.STREAM.INFO.{stream.name}", {"deleted_details": True})
     state = msgspec.json.decode(answer, type=_Info).state
     first = state.first_seq if state.messages else state.last_seq + 1
+    before = ((1, first - 1),) if first > 1 else ()
     within = (number for number in state.deleted if number >= first)  # of an empty stream the server names 0
-    return Extent(state.last_seq, tuple(_ranges((*range(1, first), *within))))
+    return Extent(state.last_seq, (*before, *_ranges(within)))
 
 
 def _ranges(numbers: Iterable[int]) -> list[tuple[int, int]]:
