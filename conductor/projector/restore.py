@@ -5,7 +5,8 @@ kept in PostgreSQL until all is back: whenever this is interrupted, nothing is l
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
+from contextlib import aclosing
 from typing import Final
 
 from msgspec import Struct
@@ -19,6 +20,7 @@ from bus.stored import messages
 from bus.topology import LOG
 from conductor.postgres import Session
 from conductor.projector.rebuild import Progress
+from conductor.projector.store import clean
 from conductor.projector.witness import Loss, compare, position
 
 STEP: Final = 1_000
@@ -51,11 +53,11 @@ async def restore(
     await _check(session, loss, replace)
     end = loss.end
     if loss.replaced or any(first <= loss.end for first, _ in loss.missing):
-        alone = await _read(connection, loss)
-        if replace is not None and loss.replaced:
-            replace(alone)
-            alone = []
-        await _keep(session, alone)
+        after = loss.replaced[0][0] - 1 if loss.replaced else loss.read
+        async with aclosing(_alone(connection, after)) as alone:
+            if replace is not None and loss.replaced:
+                replace([kept async for part in alone for kept in part])
+            await _keep(session, alone)
         await make_log_anew(connection)
         end = 0
     last = await position(session)
@@ -78,19 +80,26 @@ async def _check(session: Session, loss: Loss, replace: Save | None) -> None:
         raise LogChanged(f"the read side does not hold position {found.count} of the log either")
 
 
-async def _read(connection: Connection, loss: Loss) -> list[Kept]:
-    """What the log alone holds."""
-    after = loss.replaced[0][0] - 1 if loss.replaced else loss.read
-    found = [message.at_first(connection.restored) async for message in messages(connection, LOG, ">", first=after + 1)]
-    return [Kept(each.position, each.subject, each.stored_at, each.body) for each in found]
+async def _alone(connection: Connection, after: int) -> AsyncGenerator[list[Kept]]:
+    """What the log alone holds, in parts: where the read side is far behind, that is nearly all of it."""
+    part: list[Kept] = []
+    async with aclosing(messages(connection, LOG, ">", first=after + 1)) as found:
+        async for message in found:
+            each = message.at_first(connection.restored)
+            part.append(Kept(each.position, each.subject, each.stored_at, each.body))
+            if len(part) == STEP:
+                yield part
+                part = []
+    yield part
 
 
-async def _keep(session: Session, alone: Sequence[Kept]) -> None:
+async def _keep(session: Session, alone: AsyncIterable[Sequence[Kept]]) -> None:
     """On the disk, with all that was committed before."""
     async with session.transaction():
         await session.run("flush_commits")
-        rows = [(kept.position, kept.subject, kept.stored_at, kept.body) for kept in alone]
-        await session.copy("kept", ("position", "subject", "stored_at", "body"), rows)
+        async for part in alone:
+            rows = [(kept.position, clean(kept.subject), kept.stored_at, kept.body) for kept in part]
+            await session.copy("kept", ("position", "subject", "stored_at", "body"), rows)
 
 
 async def _put_back(connection: Connection, session: Session, after: int, last: int, progress: Progress) -> None:
