@@ -128,11 +128,10 @@ class Projection:
     def read(self, batch: Iterable[tuple[int, Recorded | None, bool]], rows: Rows, changed: Changes) -> None:
         """The first half of `fold`, for who reads on before anybody looks: adds to what has changed. Raises as it."""
         for position, said, news in batch:
-            evolve(self.state, None if said is None else said.event, position)
-            if said is None or not news:
-                continue
             try:
-                self._fold(said, rows, changed)
+                evolve(self.state, None if said is None else said.event, position)
+                if said is not None and news:
+                    self._fold(said, rows, changed)
             except Exception as error:
                 raise Poisoned(position, f"{type(error).__name__}: {error}") from error
 

@@ -7,12 +7,14 @@ import pytest
 
 from bus import Bus, DeadLetter
 from bus.replay import replay
+from conductor.evolve import evolve
 from conductor.postgres import connect as open_session
 from conductor.projector.projection import Poisoned, Projection
 from conductor.projector.rebuild import rebuild
 from conductor.projector.store import add_poison, poisoned, standing, store
 from conductor.projector.verify import verify
-from schemas import Actor, IssueApproved, IssueRef, RetryRequested, Stopped
+from conductor.state import State
+from schemas import Actor, Envelope, IssueApproved, IssueRef, RetryRequested, Stopped
 from tests.support.letters import open_letters
 from tests.support.readside import database, projecting, reached, rows, say
 
@@ -106,6 +108,21 @@ async def test_what_a_table_refuses_is_named_dead_lettered_once_and_the_rest_goe
         await settled(postgres_url, [(2, "open")])
         await linked(postgres_url, letter)
     assert [letter.id for letter in await person.dead.all()] == [letter.id]
+
+
+async def test_what_the_conductors_own_fold_cannot_take_is_left_out_too(
+    bus: Bus, projector: Bus, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def evolve_but_one(state: State, event: Envelope | None, position: int) -> None:
+        evolve(state, event, position)
+        if event is not None and position == 2:
+            raise KeyError("no such issue")
+
+    monkeypatch.setattr("conductor.projector.projection.evolve", evolve_but_one)
+    async with projecting(projector, postgres_url):
+        await reached(postgres_url, await three(bus))
+    assert await rows(postgres_url, "select position, why from rig.poison") == [(2, "KeyError: 'no such issue'")]
+    assert await rows(postgres_url, "select key from rig.issues order by 1") == [("demo/shop#1",), ("demo/shop#3",)]
 
 
 async def linked(url: str, letter: DeadLetter) -> None:
