@@ -75,12 +75,16 @@ def moment(past: Past, issue: IssueRef | None) -> Moment:
         return Moment(position=past.position, tables=tables)
     if past.tables.get("issues", str(issue)) is None:
         raise BadInput(f"there is no issue {issue} as of position {past.position} of the log")
-    ours = {table: {key: row for key, row in rows.items() if _of(issue, key)} for table, rows in tables.items()}
+    # By what a row says, not by a part of its key: my-corp/web#1 has that of corp/web#1 in it.
+    ours = {
+        table: {
+            key: tables[table][key]
+            for key, row in rows.items()
+            if key == str(issue) or getattr(row, "issue", None) == issue
+        }
+        for table, rows in past.tables.rows.items()
+    }
     return Moment(position=past.position, tables={table: rows for table, rows in ours.items() if rows})
-
-
-def _of(issue: IssueRef, key: str) -> bool:
-    return key == str(issue) or f"{issue}/" in key
 
 
 # ── in words ─────────────────────────────────────────────────────────────────

@@ -14,7 +14,7 @@ from conductor.projector.talk import EFFECTS
 from conductor.shell import DECIDED_SUBJECT
 from deploy.app import app
 from deploy.embedded.nats import NatsServer
-from schemas import Actor, EffectRecorded, IssueRef
+from schemas import Actor, Draft, EffectRecorded, IssueRef, WorkStarted
 from tests.conftest import Connect
 from tests.support.readside import database, projecting, reached, rows
 from tests.support.servers import reaching
@@ -123,6 +123,19 @@ async def test_what_the_read_side_leaves_out_is_left_out_there_too(
     assert found["issues"] == {key: json.loads(row) for key, row in live}
     assert found["issues"].keys() == {"demo/shop#1", "demo/shop#3"}
     assert (await rig("diff", "1", str(last))).code == 0
+
+
+async def test_another_issue_whose_name_ends_alike_is_not_shown_with_it(
+    rig: Typing, connect_freely: Connect, story: Story
+) -> None:
+    dev_e = await connect_freely(Actor.DEV_E)
+    begun = WorkStarted(epoch=1, run="r-9", agent="dev-e-9", branch="rig/9", session="s", provider="p")
+    for owner in ("my-demo", "demo"):
+        at = await dev_e.log.publish(Draft(about=IssueRef(owner, "shop", 2), data=begun), f"{owner}-began")
+    found = json.loads((await rig("at", str(at), "--issue", "demo/shop#2", "--json")).out)
+    assert [*found["tables"]["runs"]] == ["demo/shop#2/r-9"]
+    everything = json.loads((await rig("at", str(at), "--json")).out)
+    assert "my-demo/shop#2/r-9" in everything["tables"]["runs"]
 
 
 async def test_what_changed_between_two_positions(rig: Typing, story: Story) -> None:
