@@ -252,7 +252,7 @@ with common as (
     where schemaname = 'rig' and tablename = 'memories' and attname = 'search' and lexeme is not null
 ), words as (
     select '''' || replace(replace(lexeme, '\', '\\'), '''', '''''') || '''' as word, coalesce(share, 0) as share
-    from unnest(tsvector_to_array(to_tsvector('english', $1))) as lexeme left join common using (lexeme)
+    from unnest(tsvector_to_array(rig.words($1))) as lexeme left join common using (lexeme)
     order by share, lexeme limit 32
 ), counted as (
     select word, rank() over rarest as place, sum(share) over rarest as upto

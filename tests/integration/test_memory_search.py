@@ -104,6 +104,17 @@ async def test_words_are_found_in_titles_texts_and_tags_whatever_their_form(ask:
     assert found.found[0].text == 1
 
 
+@pytest.mark.parametrize(
+    "query", ["policy.py", "conductor", "TimeoutError", "runbook", "example.com", "acme.com", "nats", "area", "3.11"]
+)
+async def test_words_are_found_within_paths_addresses_and_dotted_names(
+    ask: Asker, postgres_url: str, query: str
+) -> None:
+    text = r"conductor/policy.py: asyncio.TimeoutError with 3.11, https://example.com/runbook, C:\temp, ops@acme.com"
+    await remember(postgres_url, memory("one", text=text, tags=("area/nats.py",)), memory("other", "Deploy keys"))
+    assert await ask.names(query) == ["one"]
+
+
 async def test_a_memory_is_found_with_all_that_is_known_of_it(ask: Asker, postgres_url: str) -> None:
     whole = memory(
         "key",
