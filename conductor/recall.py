@@ -81,6 +81,7 @@ class _Count(Struct):
 class _Words(Struct):
     every: str
     rare: str
+    together: str
 
 
 def check(request: MemorySearchRequest) -> None:
@@ -119,9 +120,12 @@ async def search(
         matches = await session.rows("compared_memories", Match, *filters, *asked)
         return await _page(session, position, request, scored(matches, now))
     keys: dict[str, None] = {}
-    if words.rare:
-        wanted = (words.rare, words.every, RANKED_MAX, CANDIDATES)
-        keys |= _keys(await session.rows("memories_by_text", _Key, *filters, *wanted))
+    for wanted in dict.fromkeys((words.rare, words.together, words.every)):
+        # Rare words are in few memories, or nobody knew that they are frequent; so what has every word is asked for
+        # beside them, and what has any where that is all little.
+        if wanted and (wanted != words.every or len(keys) < CANDIDATES):
+            asked_for = (wanted, words.every, RANKED_MAX, CANDIDATES)
+            keys |= _keys(await session.rows("memories_by_text", _Key, *filters, *asked_for))
     if vector is not None and request.model is not None:
         await indexes.want(session, request.model, dimensions)
         keys |= _keys(await session.rows("memories_nearest", _Key, *filters, place, dimensions, vector, CANDIDATES))
@@ -164,7 +168,7 @@ async def _words(session: Session, query: str) -> _Words:
     """Of the query, as the server reads words."""
     text = clean(query[:QUERY_MAX])
     found = await session.row("query_words", _Words, text, RANKED_MAX) if text.strip() else None
-    return found or _Words("", "")
+    return found or _Words("", "", "")
 
 
 def _filters(request: MemoriesRequest, now: datetime) -> tuple[object, ...]:

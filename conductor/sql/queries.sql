@@ -246,6 +246,7 @@ select count(*) from (select from rig.findable($1, $2, $3, $4, $5) limit $6) as 
 -- name: query_words
 -- The rarest words of a query, any of which may match: all of them, and those that together stand in so many memories
 -- at most, and in a tenth of all (at least the rarest). A word's share is what the server's own statistics say of it.
+-- `together`: all of them in one memory.
 with common as (
     select lexeme, share from pg_stats,
         unnest(most_common_elems::text::text[], most_common_elem_freqs) as one (lexeme, share)
@@ -261,7 +262,7 @@ with common as (
     select greatest(least($2, reltuples / 10), 0) as most, reltuples as of_all
     from pg_class where oid = 'rig.memories'::regclass
 )
-select coalesce(string_agg(word, ' | '), '') as every,
+select coalesce(string_agg(word, ' | '), '') as every, coalesce(string_agg(word, ' & '), '') as together,
        coalesce(string_agg(word, ' | ') filter (where place = 1 or upto * of_all <= most), '') as rare
 from counted, few;
 

@@ -144,6 +144,25 @@ async def test_a_rare_word_counts_more_than_one_that_nearly_all_hold(ask: Asker,
     assert (await ask.names("deploy the quokka"))[0] == "wanted"
 
 
+@pytest.mark.parametrize("known", [True, False])
+async def test_among_many_what_has_every_word_is_found_however_frequent_each_is(
+    ask: Asker, postgres_url: str, *, known: bool
+) -> None:
+    """And words that nobody has said keep nothing from being found. `known`: the server knows what is frequent."""
+    words = ("payment", "gateway", "timeout", "retry", "deploy")
+    many = [
+        memory(f"m{number}", "note", text=" ".join(word for at, word in enumerate(words) if number >> at & 1))
+        for number in range(4_000)
+        if number % 32 != 31
+    ]
+    await remember(postgres_url, *many, memory("wanted", text=" ".join(words)))
+    if known:
+        async with database(postgres_url) as db:
+            await db.execute("analyze rig.memories")
+    assert "wanted" in await ask.names(" ".join(words), limit=40)
+    assert await ask.names("payment gateway unheardof")
+
+
 async def test_meaning_and_words_together(ask: Asker, postgres_url: str) -> None:
     await remember(
         postgres_url,
