@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 import typer
@@ -45,8 +46,10 @@ def state_words(state: IssueState) -> str:
 
 
 def clock(at: datetime) -> str:
-    """A moment in the zone of who reads it, to the second."""
-    return at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    """A moment in the zone of who reads it, to the second; in its own, where that one's calendar has no such day."""
+    with suppress(OverflowError, ValueError):
+        at = at.astimezone()
+    return at.strftime("%Y-%m-%d %H:%M:%S")
 
 
 def span(time: timedelta) -> str:

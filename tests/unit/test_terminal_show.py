@@ -1,6 +1,6 @@
 """Answers as people read them: aligned, complete, and harmless whatever foreign text they hold."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from msgspec.structs import replace
@@ -130,6 +130,13 @@ def test_foreign_text_stays_on_its_line_and_steers_nothing() -> None:
     lines = list(show.issue(replace(DETAIL, title=HOSTILE, body=HOSTILE, findings=HOSTILE, author=HOSTILE), None))
     assert all(line.isprintable() for line in lines)
     assert lines[0] == "demo/shop#1  [31mred[0m next [bold]x[/bold]"
+
+
+def test_a_time_that_no_other_zone_has_is_shown_in_its_own() -> None:
+    """Such as what somebody meant for never."""
+    west, east = timezone(-timedelta(hours=23)), timezone(timedelta(hours=23))
+    assert show.clock(datetime(9999, 12, 31, 23, 59, 59, tzinfo=west)) == "9999-12-31 23:59:59"
+    assert show.clock(datetime(1, 1, 1, tzinfo=east)).endswith("1-01-01 00:00:00")
 
 
 def test_issues_stand_in_columns_also_with_wide_characters() -> None:
