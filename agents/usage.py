@@ -20,7 +20,7 @@ from agents.driver import Usage
 LINES = 50
 """From the end: what comes later is what a child of it, or its shell, had to say."""
 
-Count: TypeAlias = Annotated[int, Meta(ge=0)]
+Count: TypeAlias = Annotated[int, Meta(ge=0, le=1_000_000_000_000)]
 Cost: TypeAlias = Annotated[float, Meta(ge=0, le=1_000_000)]
 ModelName: TypeAlias = Annotated[str, Meta(max_length=200)]
 

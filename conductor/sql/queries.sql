@@ -200,8 +200,9 @@ select agent, key as issue from rig.issues where agent is not null order by key;
 -- name: spend_by
 -- What was spent, by one of six things, from a day to a day and of a repository (null: of all): the dearest first, days
 -- the newest first.
-select name, sum(input)::bigint as input, sum(output)::bigint as output, sum(cache_read)::bigint as cache_read,
-       sum(cache_write)::bigint as cache_write, sum(cost)::bigint as cost, sum(unpriced)::bigint as unpriced
+select name, rig.counted(sum(input)) as input, rig.counted(sum(output)) as output,
+       rig.counted(sum(cache_read)) as cache_read, rig.counted(sum(cache_write)) as cache_write,
+       rig.counted(sum(cost)) as cost, rig.counted(sum(unpriced)) as unpriced
 from (
     select case $1::text when 'role' then role when 'agent' then agent when 'repository' then repository
                          when 'issue' then issue when 'model' then model else day end as name,
@@ -215,10 +216,10 @@ offset $5 limit $6;
 
 -- name: spend_in_all
 -- The same in one sum, and how much of it went into issues of which nothing was ever merged.
-select coalesce(sum(input), 0)::bigint as input, coalesce(sum(output), 0)::bigint as output,
-       coalesce(sum(cache_read), 0)::bigint as cache_read, coalesce(sum(cache_write), 0)::bigint as cache_write,
-       coalesce(sum(cost), 0)::bigint as cost, coalesce(sum(unpriced), 0)::bigint as unpriced,
-       coalesce(sum(cost) filter (where merged.issue is null), 0)::bigint as unmerged
+select rig.counted(sum(input)) as input, rig.counted(sum(output)) as output,
+       rig.counted(sum(cache_read)) as cache_read, rig.counted(sum(cache_write)) as cache_write,
+       rig.counted(sum(cost)) as cost, rig.counted(sum(unpriced)) as unpriced,
+       rig.counted(sum(cost) filter (where merged.issue is null)) as unmerged
 from rig.spend left join (select distinct issue from rig.merges) as merged using (issue)
 where ($1::text is null or day >= $1) and ($2::text is null or day <= $2) and ($3::text is null or repository = $3);
 
@@ -229,7 +230,7 @@ with merged as (
     where ($1::text is null or day >= $1) and ($2::text is null or day <= $2) and ($3::text is null or repository = $3)
 )
 select count(*) as changes, count(*) filter (where reverted) as reverted,
-       coalesce((select sum(cost) from rig.spend where issue in (select issue from merged)), 0)::bigint as cost
+       rig.counted((select sum(cost) from rig.spend where issue in (select issue from merged))) as cost
 from merged;
 
 -- name: search_settings

@@ -168,6 +168,20 @@ async def test_every_sum_is_the_one_made_by_hand(person: Bus, postgres_url: str)
     assert nothing.merged == SpendOnMerged(changes=0, reverted=0, cost_usd=0.0, per_change_usd=None)
 
 
+async def test_a_count_beyond_all_measure_keeps_no_other_from_being_added_up(
+    person: Bus, connect_freely: Connect
+) -> None:
+    dev_e, largest = await connect_freely(Actor.DEV_E), 2**63 - 1
+    before, at = await ask(person, SpendRequest()), 0
+    for run in ("r-90", "r-91"):
+        used = TokensUsed(epoch=1, run=run, provider="p", model="boundless", input=largest, output=1)
+        at = await dev_e.log.publish(Draft(about=ISSUES[0], data=used), run)
+    after = await ask(person, SpendRequest(by=SpendBy.MODEL, wait_for=at))
+    assert (after.total.input, after.total.output) == (largest, before.total.output + 2)
+    assert after.total.cost_usd == before.total.cost_usd
+    assert [(line.input, line.output) for line in after.lines if line.name == "boundless"] == [(largest, 2)]
+
+
 async def test_what_a_merged_change_cost_and_what_came_to_nothing(person: Bus) -> None:
     def cost(chosen: Sequence[Report]) -> int:
         return sum(one.micros for one in chosen)

@@ -39,6 +39,7 @@ def test_a_program_of_ones_own_names_its_model_and_need_not_know_the_price() -> 
         RECORD.replace(b"0.25", b"-0.25"),
         RECORD.replace(b"0.25", b"1e9"),
         RECORD.replace(b"900", b"-900"),
+        RECORD.replace(b"900", b"9" * 18),
         RECORD.replace(b"large-1", b"\xff"),
         RECORD + b"\n" * 60,
         b'{"a":' * 100_000,
