@@ -106,7 +106,8 @@ def last_words(history: Iterable[Recorded]) -> dict[str, Recorded]:
                 if stood is None or _written_at(found, name) == stood.position:
                     found[name] = said
             case MemoriesCompacted(into=into, replaced=replaced, written=at):
-                if at is None or _written_at(found, into) == at.get(into):
+                stands = _written_at(found, into)
+                if stands is not None and (at is None or stands == at.get(into)):
                     gone = [name for name in replaced if at is None or _written_at(found, name) == at.get(name, 0)]
                     found.update({name: said for name in gone if name != into})
             case _:

@@ -149,14 +149,12 @@ def fold_memories(said: Recorded, rows: Mapping[str, MemoryRow | None]) -> Mappi
 
     into = memory_key(about.scope, event.into)
     names = [name for name in dict.fromkeys(event.replaced) if name != event.into and takes_part(name)]
-    if not names or not takes_part(event.into):
-        return rows
-    after = {**rows, **{memory_key(about.scope, name): None for name in names}}
     remains = rows[into]
-    if remains is not None:
-        others = [row for name in names if (row := rows[memory_key(about.scope, name)]) is not None]
-        after[into] = _compacted(remains, others, names)
-    return after
+    if not names or remains is None or not takes_part(event.into):
+        return rows  # what became part of nothing would be lost
+    others = [row for name in names if (row := rows[memory_key(about.scope, name)]) is not None]
+    gone = {memory_key(about.scope, name): None for name in names}
+    return {**rows, **gone, into: _compacted(remains, others, names)}
 
 
 def _compacted(row: MemoryRow, others: Iterable[MemoryRow], names: Iterable[str]) -> MemoryRow:

@@ -274,3 +274,10 @@ def test_a_person_sees_what_has_become_one() -> None:
     assert {name for name in last if may_stand(last[name])} == {"a", "b"}
     told.say(named("a", text="Another, too."), *words)
     assert may_stand(last_words(told.log)["a"])
+
+
+def test_the_terminal_too_knows_that_nothing_became_part_of_what_was_not_there() -> None:
+    told = Remembered(named("b"))
+    told.say(MemoriesCompacted(into="a", replaced=("b",)))
+    assert set(told.rows) == {"b"}
+    assert may_stand(last_words(told.log)["b"])

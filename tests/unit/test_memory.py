@@ -121,6 +121,14 @@ def test_compacted_the_old_ones_go_and_the_new_one_says_what_it_was() -> None:
     assert after.flaky.replaces == ("one", "two", "never")
 
 
+def test_nothing_becomes_part_of_a_memory_that_is_not_there() -> None:
+    for before in ((), (FLAKY, FORGOTTEN)):
+        other = msgspec.structs.replace(FLAKY, memory="two")
+        embedded = msgspec.structs.replace(EMBEDDED, memory="two")
+        after = Remembered(*before, other, embedded, MemoriesCompacted(into="flaky", replaced=("two",)))
+        assert set(after.memories) == set(after.embeddings) == {memory_key("rig", "two")}
+
+
 def test_a_memory_that_others_are_compacted_into_may_be_one_of_them() -> None:
     after = Remembered(FLAKY, EMBEDDED, MemoriesCompacted(into="flaky", replaced=("flaky", "two")))
     assert after.flaky is not None
