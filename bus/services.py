@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 import msgspec
 from msgspec import Struct
 
-from bus.connection import Answer, Connection, header
+from bus.connection import MAX_PAYLOAD, Answer, Connection, header
 from bus.errors import NoService, Refused, Unavailable
 from schemas import MALFORMED
 
@@ -19,6 +19,8 @@ Answered = TypeVar("Answered", bound=Struct)
 
 ERROR_HEADER: Final = "Nats-Service-Error"
 """Of the micro-service protocol (NATS ADR-32)."""
+ANSWER_MAX: Final = MAX_PAYLOAD - 1_024
+"""Bytes; the rest of a message is for headers."""
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +39,10 @@ class Services:
 
         async def answer(body: bytes) -> Answer:
             try:
-                return Answer(msgspec.json.encode(await handler(decoder.decode(body))))
+                said = msgspec.json.encode(await handler(decoder.decode(body)))
+                if len(said) > ANSWER_MAX:  # the server would not take it, and whoever asks would wait for nothing
+                    return _refusal("413", f"the answer has {len(said)} bytes and a message {ANSWER_MAX}: ask for less")
+                return Answer(said)
             except MALFORMED as error:
                 return _refusal("400", f"not a {request.__name__}: {error}")
             except Refused as error:

@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bus import Refused
 from conductor.answers import fitting
@@ -22,6 +23,7 @@ from conductor.projector.memory import MemoryRow, space, unit_vector
 from conductor.projector.store import clean
 from conductor.vectors import VectorIndexes
 from schemas import (
+    REPLACES_MAX,
     FoundMemories,
     FoundMemory,
     Memories,
@@ -188,4 +190,5 @@ def _keys(found: Sequence[_Key]) -> dict[str, None]:
 
 def _line(found: _Row) -> MemoryLine:
     row = msgspec.json.decode(found.row, type=MemoryRow)
+    row = replace(row, replaces=row.replaces[-REPLACES_MAX:])
     return MemoryLine(**{name: getattr(row, name) for name in MemoryLine.__struct_fields__})

@@ -23,6 +23,8 @@ TIMELINE_MAX = 200
 """Newest events in the answer about one issue."""
 MEMORIES_MAX = 50
 """Memories in one answer; fewer where their texts are long."""
+REPLACES_MAX = 100
+"""Names of others that an answer tells of one memory."""
 
 CONVERSATIONS_MAX = 100
 """Conversations in one answer."""
@@ -381,7 +383,7 @@ class MemoryLine(Struct, frozen=True, kw_only=True):
     uses: int
     last_used: datetime | None
     replaces: tuple[str, ...]
-    """Memories that became this one."""
+    """Memories that became this one: the last of them, where there are more than REPLACES_MAX."""
 
 
 class Memories(Struct, frozen=True, kw_only=True):

@@ -15,6 +15,10 @@ class Number(Struct):
     value: int
 
 
+class Words(Struct):
+    text: str
+
+
 async def test_a_service_answers_refuses_and_is_missed(make_bus: MakeBus) -> None:
     serving, asking = await make_bus(Actor.LOCAL), await make_bus(Actor.CLI)
 
@@ -30,6 +34,19 @@ async def test_a_service_answers_refuses_and_is_missed(make_bus: MakeBus) -> Non
         await asking.services.ask("local", "double", Number(-1), Number)
     with pytest.raises(NoService, match="query"):
         await asking.services.ask("query", "double", Number(1), Number)
+
+
+async def test_who_asks_for_more_than_a_message_holds_is_told_so(make_bus: MakeBus) -> None:
+    serving, asking = await make_bus(Actor.LOCAL), await make_bus(Actor.CLI)
+
+    async def words(asked: Number) -> Words:
+        return Words("x" * asked.value)
+
+    await serving.services.serve("local", "words", Number, words)
+    most = MAX_PAYLOAD - 1_024 - len('{"text":""}')
+    assert len((await asking.services.ask("local", "words", Number(most), Words)).text) == most
+    with pytest.raises(Refused, match="the answer has 1047553 bytes and a message 1047552: ask for less"):
+        await asking.services.ask("local", "words", Number(most + 1), Words)
 
 
 async def test_a_service_is_there_again_after_a_crash(make_bus: MakeBus, carrier: Carrier) -> None:

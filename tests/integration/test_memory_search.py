@@ -17,7 +17,7 @@ from conductor.projector.memory import EmbeddingRow, MemoryRow, space, unit_vect
 from conductor.sql import statement
 from conductor.vectors import VectorIndexes, make_vector_index
 from deploy.embedded.server import Server
-from schemas import FoundMemories, IssueRef, Memories, MemoriesRequest, MemoryKind, MemorySearchRequest
+from schemas import REPLACES_MAX, FoundMemories, IssueRef, Memories, MemoriesRequest, MemoryKind, MemorySearchRequest
 from tests.support.memories import MODEL, NOW, MadeUp, name_of, planted_word, put, put_all, scope_of
 from tests.support.readside import database, rows
 
@@ -134,6 +134,14 @@ async def test_a_memory_is_found_with_all_that_is_known_of_it(ask: Asker, postgr
     assert {name: getattr(one.memory, name) for name in one.memory.__struct_fields__} == {
         name: getattr(whole, name) for name in whole.__struct_fields__
     }
+
+
+async def test_of_very_many_that_became_one_the_last_are_told(ask: Asker, postgres_url: str) -> None:
+    """All their names would be more than an answer holds."""
+    names = tuple(f"learnt-{number}" for number in range(REPLACES_MAX + 5))
+    await remember(postgres_url, memory("one", "x", replaces=names))
+    assert [one.memory.replaces for one in (await ask("x")).found] == [names[5:]]
+    assert [line.replaces for line in (await ask.list()).memories] == [names[5:]]
 
 
 async def test_a_rare_word_counts_more_than_one_that_nearly_all_hold(ask: Asker, postgres_url: str) -> None:
