@@ -1,7 +1,7 @@
 """How memories that say the same become one: those of one scope and kind whose title and text are equal. Pure.
 
-Equal but for case, white space and the punctuation around them, and no more: similar texts may hold different facts,
-and to make one of them is for an agent, who understands them.
+Equal but for the case of plain words, white space and the punctuation around them, and no more: similar texts may hold
+different facts, and to make one of them is for an agent, who understands them.
 """
 
 import unicodedata
@@ -40,8 +40,14 @@ def twin(row: MemoryRow) -> Twin:
 
 def normal(text: str) -> str:
     """A text without what makes no difference to what it says."""
-    words = " ".join(unicodedata.normalize("NFC", text).casefold().split())
+    words = " ".join(map(_word, unicodedata.normalize("NFC", text).split()))
     return words.lstrip(QUOTES).rstrip(QUOTES + STOPS)
+
+
+def _word(word: str) -> str:
+    """Case tells -k from -K, $path from $PATH, and a.b from A.b: only what is all letters, and several, has none."""
+    bare = word.strip(QUOTES + STOPS)
+    return word.casefold() if len(bare) > 1 and bare.isalpha() else word
 
 
 def compactions(scope: str, twins: Iterable[Twin]) -> list[Draft]:

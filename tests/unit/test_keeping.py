@@ -105,6 +105,9 @@ def test_case_white_space_and_the_punctuation_around_make_no_difference(one: str
         ("env is shared", ".env is shared"),
         ("It waits 1.5 s", "It waits 15 s"),
         ("is slow", "is not slow"),
+        ("Use curl -k", "Use curl -K"),
+        ("Set $PATH", "Set $path"),
+        ("See app.Config", "See app.config"),
     ],
 )
 def test_everything_else_does(one: str, other: str) -> None:
