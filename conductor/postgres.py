@@ -14,6 +14,7 @@ import asyncpg  # pyright: ignore[reportMissingTypeStubs]
 import msgspec
 from msgspec import Struct
 
+from conductor.beside import until
 from conductor.migrations import Applied, Migrated, Plan, plan
 from conductor.sql import migrations, statement
 from machine.lifecycle import Lifecycle, Misconfigured
@@ -265,19 +266,6 @@ async def keep_session(
             lifecycle.ready()  # the start is over, and how it went is known
         pause = PAUSE_SECONDS[0] if clock() - began > STEADY_SECONDS else min(2 * pause, longest)
         await until(lifecycle.stop, asyncio.sleep(pause))
-
-
-async def until(end: asyncio.Event, work: Coroutine[None, None, None]) -> None:
-    """Runs `work` until it returns, raises, or `end` is set, which cancels it."""
-    working, ended = asyncio.ensure_future(work), asyncio.ensure_future(end.wait())
-    try:
-        await asyncio.wait((working, ended), return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            working.result()
-    finally:
-        for task in (working, ended):
-            task.cancel()
-        await asyncio.gather(working, ended, return_exceptions=True)
 
 
 @contextmanager

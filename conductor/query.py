@@ -4,9 +4,6 @@ Every answer is one moment of the read side and carries the position of the log 
 path asks here. With Postgres away it refuses and says so.
 """
 
-import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Final, TypeVar
 
@@ -16,11 +13,11 @@ from msgspec import Struct
 from bus import Bus, BusError, NoResponder, NoService, Refused
 from conductor import recall, spending, talks
 from conductor.answers import agent_line, issue_detail, issue_line, timeline_entry
-from conductor.postgres import NoRoom, PostgresAway, Session, Unfit, keep_session
+from conductor.moments import Moments
+from conductor.postgres import Session, keep_session
 from conductor.projector.issues import IssueRow
 from conductor.projector.letters import dead_position
 from conductor.projector.roster import AgentRow, RepositoryRow
-from conductor.projector.store import stored_position
 from conductor.vectors import VectorIndexes
 from machine.lifecycle import Lifecycle
 from schemas import (
@@ -58,11 +55,8 @@ from schemas import (
 T = TypeVar("T")
 
 SERVICE: Final = "query"
-WAIT_SECONDS: Final = 3.0
-"""How long `wait_for` waits, and with STATEMENT_SECONDS less than an asker does."""
 STATEMENT_SECONDS: Final = 1.5
-
-
+"""With the wait for a position, less than an asker waits."""
 HEAR_SECONDS: Final = 0.5
 """How long the projector may take to say how it stands: it is not waited for."""
 NAMED_MAX: Final = 5
@@ -111,36 +105,22 @@ async def run_query(bus: Bus, lifecycle: Lifecycle, postgres_url: str) -> None:
     await bus.services.serve(SERVICE, "conversations", ConversationsRequest, desk.conversations)
     await bus.services.serve(SERVICE, "messages", MessagesRequest, desk.messages)
     async with desk.vector_indexes.kept(postgres_url):
-        await keep_session(postgres_url, lifecycle, desk.attend, name="rig query", statement_seconds=STATEMENT_SECONDS)
+        await keep_session(
+            postgres_url, lifecycle, desk.moments.attend, name="rig query", statement_seconds=STATEMENT_SECONDS
+        )
 
 
 class Desk:
-    """Answers requests, one at a time, while there is a session. Every method raises Refused with the reason."""
+    """Answers requests. Every method raises Refused with the reason."""
 
     def __init__(self, bus: Bus, lifecycle: Lifecycle) -> None:
         self.vector_indexes = VectorIndexes()
+        self.moments = Moments(lifecycle)
         self._bus = bus
-        self._lifecycle = lifecycle
-        self._session: Session | None = None
-        self._turn = asyncio.Lock()
-        self._seen = 0
-        self._moved = asyncio.Event()
-
-    async def attend(self, session: Session) -> None:
-        """Answers from this session until cancelled."""
-        await session.listen("rig_position", lambda position: self._heard(int(position)))
-        self._heard(await stored_position(session))
-        self._session = session
-        self._lifecycle.check("postgres", ok=True)
-        self._lifecycle.ready()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            self._session = None
 
     async def status(self, request: StatusRequest) -> Status:
         """The log, the read side, and what there is."""
-        async with self._reading(request.wait_for) as (session, position):
+        async with self.moments.at_least(request.wait_for) as (session, position):
             issues = await session.rows("count_issues", _InState)
             skipped = await _count(session, "count_skipped")
             agents = await _count(session, "count_present")
@@ -186,7 +166,7 @@ class Desk:
             None if state is None else state.value,
             request.limit + 1,
         )
-        async with self._reading(request.wait_for) as (session, position):
+        async with self.moments.at_least(request.wait_for) as (session, position):
             found = await session.rows("list_issues", _Listed, *wanted)
         page = found[: request.limit]
         return Issues(
@@ -198,7 +178,7 @@ class Desk:
     async def issue(self, request: IssueRequest) -> IssueDetail:
         """Everything about one issue; refused when nobody has approved it."""
         ref = request.issue
-        async with self._reading(request.wait_for) as (session, position):
+        async with self.moments.at_least(request.wait_for) as (session, position):
             rows = await _models(session, IssueRow, "one_issue", str(ref))
             if not rows:
                 raise Refused(f"there is no issue {ref} (as of position {position} of the log)")
@@ -209,7 +189,7 @@ class Desk:
 
     async def agents(self, request: AgentsRequest) -> Agents:
         """Everybody who ever joined, by name."""
-        async with self._reading(request.wait_for) as (session, position):
+        async with self.moments.at_least(request.wait_for) as (session, position):
             rows = await _models(session, AgentRow, "list_agents")
             busy = await session.rows("busy", _Busy)
         return Agents(
@@ -221,13 +201,13 @@ class Desk:
 
     async def spend(self, request: SpendRequest) -> Spend:
         """What was spent, by one thing, and what came of it."""
-        async with self._reading(request.wait_for) as (session, position):
+        async with self.moments.at_least(request.wait_for) as (session, position):
             return await spending.spend(session, position, request)
 
     async def dead_letters(self, request: DeadLettersRequest) -> DeadLetterPage:
         """One page, the oldest first."""
         state = None if request.state is None else request.state.value
-        async with self._reading(request.wait_for) as (session, position):
+        async with self.moments.at_least(request.wait_for) as (session, position):
             wanted = (request.after, state, request.about, request.limit + 1)
             found = await _models(session, DeadLetterLine, "list_letters", *wanted)
             read_to = await dead_position(session)
@@ -241,65 +221,24 @@ class Desk:
 
     async def memories(self, request: MemoriesRequest) -> Memories:
         """One page, those written last first."""
-        async with self._reading(request.wait_for) as (session, position):
+        async with self.moments.at_least(request.wait_for) as (session, position):
             return await recall.memories(session, position, request, datetime.now(UTC))
 
     async def search_memories(self, request: MemorySearchRequest) -> FoundMemories:
         """One page, the best match first; refused where nothing is asked, or a vector without its model."""
         recall.check(request)
-        async with self._reading(request.wait_for) as (session, position):
+        async with self.moments.at_least(request.wait_for) as (session, position):
             return await recall.search(session, position, request, datetime.now(UTC), self.vector_indexes)
 
     async def conversations(self, request: ConversationsRequest) -> Conversations:
         """One page, those with the newest message first."""
-        async with self._reading(request.wait_for) as (session, position):
+        async with self.moments.at_least(request.wait_for) as (session, position):
             return await talks.conversations(session, position, request)
 
     async def messages(self, request: MessagesRequest) -> Messages:
         """One page of a conversation, the newest last; refused where there is none."""
-        async with self._reading(request.wait_for) as (session, position):
+        async with self.moments.at_least(request.wait_for) as (session, position):
             return await talks.messages(session, position, request)
-
-    @asynccontextmanager
-    async def _reading(self, wait_for: int | None) -> AsyncGenerator[tuple[Session, int]]:
-        """A session in which everything is as of one position, and that position."""
-        least = wait_for or 0
-        await self._reached(least)
-        async with self._turn:
-            session = self._session
-            if session is None:
-                why = self._lifecycle.checks.get("postgres")
-                raise Refused(f"the read side is away: {why.detail if why and why.detail else 'it is starting'}")
-            try:
-                async with session.transaction(snapshot=True):
-                    position = await stored_position(session)
-                    if position < least:  # it was there: an older copy of the database has come since
-                        self._seen = position
-                        raise Refused(_not_yet(position, least))
-                    yield session, position
-            except NoRoom as error:
-                raise Refused(f"the read side cannot answer now: {error}") from error
-            except PostgresAway as error:
-                raise Refused(f"the read side is away: {error}") from error
-            except Unfit as error:
-                raise Refused(f"the read side cannot be asked that: {error}") from error
-
-    def _heard(self, position: int) -> None:
-        self._seen = position
-        self._moved.set()
-        self._moved = asyncio.Event()
-
-    async def _reached(self, position: int) -> None:
-        try:
-            async with asyncio.timeout(WAIT_SECONDS):
-                while self._session is not None and self._seen < position:
-                    await self._moved.wait()
-        except TimeoutError:
-            raise Refused(_not_yet(self._seen, position)) from None
-
-
-def _not_yet(position: int, wanted: int) -> str:
-    return f"the read side is at position {position} of the log, not yet at {wanted}; ask again, or see `rig status`"
 
 
 async def _models(session: Session, shape: type[T], name: str, *arguments: object) -> list[T]:

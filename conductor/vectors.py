@@ -7,12 +7,12 @@ have cost more than all of the rest.
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 from msgspec import Struct
 
+from conductor.beside import beside
 from conductor.postgres import PostgresAway, Session, Unfit, connect
 from conductor.projector.memory import space
 
@@ -43,15 +43,9 @@ class VectorIndexes:
             self._known.add((model, dimensions))
             self._wanted.put_nowait((model, dimensions))
 
-    @asynccontextmanager
-    async def kept(self, postgres_url: str) -> AsyncGenerator[None]:
+    def kept(self, postgres_url: str) -> AbstractAsyncContextManager[None]:
         """Makes what is wanted, one after the other, until the end of the block."""
-        work = asyncio.create_task(self._keep(postgres_url))
-        try:
-            yield
-        finally:
-            work.cancel()
-            await asyncio.gather(work, return_exceptions=True)
+        return beside(self._keep(postgres_url))
 
     async def _keep(self, postgres_url: str) -> None:
         while True:

@@ -6,8 +6,8 @@ one that was used or written anew meanwhile. So any number of projectors may do 
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Final
@@ -17,7 +17,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bus import Bus, BusError
-from conductor.postgres import PostgresAway, Session, Unfit, connect, until
+from conductor.beside import beside, until
+from conductor.postgres import PostgresAway, Session, Unfit, connect
 from conductor.projector.compacting import Twin, compactions, twin
 from conductor.projector.fading import due_for_forgetting, is_due
 from conductor.projector.memory import MemoryRow
@@ -60,15 +61,9 @@ class Keeper:
         self._due = 0.0
         """The loop's time of the next look."""
 
-    @asynccontextmanager
-    async def at_work(self) -> AsyncGenerator[None]:
+    def at_work(self) -> AbstractAsyncContextManager[None]:
         """Until the end of the block."""
-        work = asyncio.create_task(self._keep())
-        try:
-            yield
-        finally:
-            work.cancel()
-            await asyncio.gather(work, return_exceptions=True)
+        return beside(self._keep())
 
     async def _keep(self) -> None:
         clock = asyncio.get_running_loop().time

@@ -9,8 +9,7 @@ All of it on a session of its own: the projector goes on, whatever becomes of le
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Final
 
 from msgspec import Struct
@@ -18,6 +17,7 @@ from msgspec import Struct
 from bus import Bus, BusError, DeadLetter
 from bus.replay import replay
 from bus.topology import PROJECTED
+from conductor.beside import beside
 from conductor.postgres import PostgresAway, Session, Unfit, connect
 from conductor.projector.projection import Poisoned, Projection
 from conductor.projector.rebuild import rebuild
@@ -70,15 +70,9 @@ class Letters:
         self._ours: dict[int, DeadLetter] = {}
         """The newest letter about each position of the log that the read side has left out."""
 
-    @asynccontextmanager
-    async def kept(self) -> AsyncGenerator[None]:
+    def kept(self) -> AbstractAsyncContextManager[None]:
         """Until the end of the block."""
-        work = asyncio.create_task(self._keep())
-        try:
-            yield
-        finally:
-            work.cancel()
-            await asyncio.gather(work, return_exceptions=True)
+        return beside(self._keep())
 
     async def _keep(self) -> None:
         while True:

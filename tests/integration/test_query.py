@@ -216,7 +216,7 @@ async def test_a_request_that_is_none_is_refused_with_the_reason(rig: Rig) -> No
 async def test_what_the_read_side_has_not_read_yet_is_not_waited_for_for_ever(
     rig: Rig, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("conductor.query.WAIT_SECONDS", 0.05)
+    monkeypatch.setattr("conductor.moments.WAIT_SECONDS", 0.05)
     last = await say(rig.forge, APPROVED)
     await reached(postgres_url, last)
     with pytest.raises(Refused, match=f"is at position {last} of the log, not yet at {last + 1}"):
