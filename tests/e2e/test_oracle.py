@@ -175,7 +175,7 @@ async def stored(url: str) -> Tables:
     """As PostgreSQL holds them."""
 
     async def of(db: Any, table: str, shape: type[Any]) -> list[Any]:
-        return [decode(row[0], type=shape) for row in await db.fetch(f"select row::text from rig.{table}")]  # noqa: S608
+        return [decode(row[0], type=shape) for row in await db.fetch(f"select row::text from rig.{table}")]  # noqa: S608 - ours
 
     async with database(url) as db:
         return Tables(

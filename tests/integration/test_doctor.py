@@ -126,7 +126,7 @@ class TestNotWell:
 
         monkeypatch.setattr(doctor, "_connected", connected)
         running = Running("nats://127.0.0.1:1", "", os.getpid(), datetime.now(UTC))
-        look = doctor._watch  # pyright: ignore[reportPrivateUsage]
+        look = doctor._watch  # pyright: ignore[reportPrivateUsage] - one of its looks
         assert (await look(running, Home(tmp_path))).seen == "nobody watches"
         watch = await connect(Actor.WATCH)
         async with watch.leases.hold("watch", ttl_seconds=30):
@@ -156,7 +156,7 @@ class TestNotWell:
 
         await (await connect(Actor.CONDUCTOR, "query")).services.serve("query", "status", StatusRequest, answer)
         running = Running("nats://127.0.0.1:1", "", os.getpid(), datetime.now(UTC))
-        look = doctor._read_side  # pyright: ignore[reportPrivateUsage]
+        look = doctor._read_side  # pyright: ignore[reportPrivateUsage] - one of its looks
         assert (await look(running, Home(tmp_path))).verdict is Verdict.OK
         status = structs.replace(status, left_out=2, dead_letters=3)
         found = await look(running, Home(tmp_path))
