@@ -16,8 +16,13 @@ class _State(Struct):
     deleted: tuple[int, ...] = ()
 
 
+class _Cluster(Struct, frozen=True):
+    replicas: tuple[msgspec.Raw, ...] = ()
+
+
 class _Info(Struct):
     state: _State
+    cluster: _Cluster = _Cluster()
 
 
 class Extent(Struct, frozen=True):
@@ -27,16 +32,18 @@ class Extent(Struct, frozen=True):
     """The last position."""
     missing: tuple[tuple[int, int], ...]
     """Positions up to the end that it does not hold: the first and the last of each range."""
+    replicated: bool = False
 
 
 async def extent(connection: Connection, stream: Stream = LOG) -> Extent:
     """Now. Raises ServerRefused or Unavailable."""
     answer = await connection.api(f"$JS.API.STREAM.INFO.{stream.name}", {"deleted_details": True})
-    state = msgspec.json.decode(answer, type=_Info).state
+    info = msgspec.json.decode(answer, type=_Info)
+    state = info.state
     first = state.first_seq if state.messages else state.last_seq + 1
     before = ((1, first - 1),) if first > 1 else ()
     within = (number for number in state.deleted if number >= first)  # of an empty stream the server names 0
-    return Extent(state.last_seq, (*before, *_ranges(within)))
+    return Extent(state.last_seq, (*before, *_ranges(within)), bool(info.cluster.replicas))
 
 
 def _ranges(numbers: Iterable[int]) -> list[tuple[int, int]]:

@@ -19,7 +19,8 @@ from schemas import Recorded
 LOOK_SECONDS: Final = 2.0
 """How long one answer is waited for."""
 NO_MESSAGE: Final = 10037
-_PAUSES: Final = (0.1, 0.4, 1.0, 2.0)
+PAUSES: Final = (0.1, 0.4, 1.0, 2.0)
+"""For a leader of replicas that is behind what was read: it may have been elected this moment."""
 
 
 class _State(Struct):
@@ -71,7 +72,7 @@ class Look:
         Raises Unavailable or ServerRefused when the server does not say.
         """
         last = await self._end()
-        for pause in _PAUSES if self.replicated else ():
+        for pause in PAUSES if self.replicated else ():
             if last >= position:
                 break
             await asyncio.sleep(pause)  # a leader that was elected this moment may not have applied everything yet

@@ -4,6 +4,7 @@ A log is cut, made anew, or an older copy of it comes back and goes on. Whatever
 who reads; `restore.py` puts it back.
 """
 
+import asyncio
 from collections.abc import Iterator
 
 from msgspec import Struct
@@ -11,6 +12,7 @@ from msgspec import Struct
 from bus import LogChanged
 from bus.connection import Connection
 from bus.extent import extent, positions
+from bus.look import PAUSES
 from bus.reseed import Kept
 from bus.stored import Stored, get
 from bus.topology import LOG
@@ -76,6 +78,11 @@ async def compare(connection: Connection, session: Session) -> Loss:
     """
     read = await position(session)  # first: another projector may be reading on, and a log only grows
     there = await extent(connection)
+    for pause in PAUSES if there.replicated else ():
+        if there.end >= read:
+            break
+        await asyncio.sleep(pause)  # a leader that was elected this moment may not have applied everything yet
+        there = await extent(connection)
     missing = [(first, min(last, read)) for first, last in there.missing if first <= read]
     if there.end < read:
         missing.append((there.end + 1, read))

@@ -8,9 +8,10 @@ import pytest
 
 from bus import Conflict, LogChanged, Unavailable
 from bus.connection import MAX_PAYLOAD
+from bus.extent import Extent
 from bus.reseed import Kept, put_back
 from conductor.projector import restore as restoring
-from conductor.projector import run_projector
+from conductor.projector import run_projector, witness
 from conductor.projector.rebuild import rebuild
 from conductor.projector.restore import restore
 from conductor.projector.verify import verify
@@ -186,6 +187,21 @@ async def test_the_look_before_a_start_waits_for_nobody(
         await db.execute("select pg_advisory_xact_lock(hashtext('rig.migrations'))")
         said = await asyncio.wait_for(deploy_restoring.check_log(bus, postgres_url), 30)
     assert "PostgreSQL took longer than" in (said or "")
+
+
+async def test_a_leader_that_was_elected_this_moment_is_given_time(
+    log: TheLog, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await log.say(b"one", b"two")
+    await read_up_to(log, postgres_url, 2)
+    answers = [Extent(1, (), replicated=True), Extent(2, (), replicated=True)]
+
+    async def elected(_: object) -> Extent:
+        return answers.pop(0)
+
+    monkeypatch.setattr(witness, "extent", elected)
+    assert not await loss_of(log, postgres_url)
+    assert not answers
 
 
 # ── while it is read ─────────────────────────────────────────────────────────
