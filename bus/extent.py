@@ -1,6 +1,7 @@
 """How far a stream goes, and what it does not hold of that: the log holds everything, so there it names a loss."""
 
 from collections.abc import Iterable
+from datetime import datetime
 
 import msgspec
 from msgspec import Struct
@@ -22,6 +23,7 @@ class _Cluster(Struct, frozen=True):
 
 class _Info(Struct):
     state: _State
+    ts: datetime
     cluster: _Cluster = _Cluster()
 
 
@@ -32,6 +34,8 @@ class Extent(Struct, frozen=True):
     """The last position."""
     missing: tuple[tuple[int, int], ...]
     """Positions up to the end that it does not hold: the first and the last of each range."""
+    at: datetime
+    """By the server's clock."""
     replicated: bool = False
 
 
@@ -43,7 +47,7 @@ async def extent(connection: Connection, stream: Stream = LOG) -> Extent:
     first = state.first_seq if state.messages else state.last_seq + 1
     before = ((1, first - 1),) if first > 1 else ()
     within = (number for number in state.deleted if number >= first)  # of an empty stream the server names 0
-    return Extent(state.last_seq, (*before, *_ranges(within)), bool(info.cluster.replicas))
+    return Extent(state.last_seq, (*before, *_ranges(within)), info.ts, bool(info.cluster.replicas))
 
 
 def _ranges(numbers: Iterable[int]) -> list[tuple[int, int]]:

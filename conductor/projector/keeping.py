@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
-from datetime import UTC, datetime
+from datetime import datetime
 from hashlib import sha256
 from typing import Final
 
@@ -17,6 +17,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bus import Bus, BusError
+from bus.extent import extent
 from conductor.beside import beside, until
 from conductor.postgres import PostgresAway, Session, Unfit, connect
 from conductor.projector.compacting import Twin, compactions, twin
@@ -44,16 +45,18 @@ class _Row(Struct):
     written: int
 
 
-def utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 class Keeper:
     """Does it beside the projecting, at first and then every so often."""
 
     def __init__(
-        self, bus: Bus, postgres_url: str, *, now: Callable[[], datetime] = utc_now, seconds: float = RETENTION_SECONDS
+        self,
+        bus: Bus,
+        postgres_url: str,
+        *,
+        now: Callable[[], datetime] | None = None,
+        seconds: float = RETENTION_SECONDS,
     ) -> None:
+        """`now`: the NATS server's clock, unless given: by one of ours that is ahead much would be forgotten."""
         self._bus = bus
         self._postgres_url = postgres_url
         self._now = now
@@ -72,7 +75,8 @@ class Keeper:
             try:
                 session = await connect(self._postgres_url, name="rig keeper")
                 try:
-                    more = await keep(self._bus, session, self._now())
+                    now = (await extent(self._bus.connection)).at if self._now is None else self._now()
+                    more = await keep(self._bus, session, now)
                 finally:
                     await session.close()
                 self._due = clock() + min(SOON_SECONDS if more else self._seconds, self._seconds)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -194,7 +195,7 @@ async def test_a_leader_that_was_elected_this_moment_is_given_time(
 ) -> None:
     await log.say(b"one", b"two")
     await read_up_to(log, postgres_url, 2)
-    answers = [Extent(1, (), replicated=True), Extent(2, (), replicated=True)]
+    answers = [Extent(end, (), datetime.now(UTC), replicated=True) for end in (1, 2)]
 
     async def elected(_: object) -> Extent:
         return answers.pop(0)
