@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import cast
 
-from bus import Bus, BusError, Unavailable
+from bus import Bus, BusError, LogChanged, Unavailable
 from deploy.failures import NoGit
 from deploy.redact import redacted
 from deploy.settings import Settings
@@ -73,6 +73,9 @@ def run(role: Role, environ: Mapping[str, str]) -> int:
             causes = _causes(error)
             if hopeless := next((cause for cause in causes if isinstance(cause, Misconfigured)), None):
                 raise hopeless from None
+            if changed := next((cause for cause in causes if isinstance(cause, LogChanged)), None):
+                # Started again it would go on with a log in which something is missing, and write behind that.
+                raise Misconfigured(f"{changed}; `rig up` says more, before it starts anybody") from None
             if not all(isinstance(cause, BusError) for cause in causes):
                 raise
             failures.extend(map(str, causes))  # known, so said in a line, without where in the code it happened
@@ -122,7 +125,9 @@ def _start(role: Role, settings: Settings) -> Callable[[Bus, Lifecycle], Awaitab
 
             return run_conductor
         case Role.PROJECTOR:
-            return lambda bus, life: _projector(bus, life, postgres_url)
+            from conductor.projector import run_projector
+
+            return lambda bus, life: run_projector(bus, life, postgres_url)
         case Role.QUERY:
             from conductor.query import run_query
 
@@ -137,16 +142,6 @@ def _start(role: Role, settings: Settings) -> Callable[[Bus, Lifecycle], Awaitab
             return run_watch
         case Role.DEV_E:
             return lambda bus, life: _dev_e(bus, life, settings)
-
-
-async def _projector(bus: Bus, life: Lifecycle, postgres_url: str) -> None:
-    from conductor.projector import run_projector
-    from conductor.projector.witness import LogLost
-
-    try:
-        await run_projector(bus, life, postgres_url)
-    except LogLost as error:  # whoever goes on writes where something is missing: a person must see to it
-        raise Misconfigured(str(error)) from None
 
 
 async def _dev_e(bus: Bus, life: Lifecycle, settings: Settings) -> None:

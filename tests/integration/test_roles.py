@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from bus import Bus, Unavailable, make_streams
+from bus.client import NatsConnection
 from bus.permissions import ADMIN
 from deploy import roles, up
 from deploy.embedded.binaries import nats_server
@@ -152,6 +153,18 @@ class TestConnection:
             assert (await asyncio.to_thread(answer, url))[0] == 200
             process.terminate()
             assert await asyncio.to_thread(process.wait) == 0
+
+    async def test_a_log_that_is_not_the_one_that_was_read_ends_it_for_good(
+        self, nats: NatsServer, root: NatsConnection, connect: Connect
+    ):
+        await up.adopt(await connect(Actor.CLI), Policy())
+        with role("conductor", **reaching(nats, "conductor"), RIG_HEALTH="127.0.0.1:0") as process:
+            line = await asyncio.to_thread(line_with, process, "health at")
+            await asyncio.to_thread(ready, re.findall(r"http://\S+/readyz", line)[0])
+            await root.api("$JS.API.STREAM.DELETE.RIG")
+            await up.adopt(await connect(Actor.CLI), Policy(heartbeat_seconds=7))
+            assert "`rig up` says more" in await asyncio.to_thread(line_with, process, "RIG was recreated")
+            assert await asyncio.to_thread(process.wait) == 2
 
 
 class TestRig:
