@@ -29,7 +29,8 @@ class Log:
 
     def envelope(self, draft: Draft, id: str) -> Envelope:  # noqa: A002 - CloudEvents' name
         """The draft as this role would say it now. Raises NotAllowed or BadSubject."""
-        return envelope(draft, id=id, actor=self.actor, source=self.source, time=self._connection.now())
+        time = draft.time or self._connection.now()
+        return envelope(draft, id=id, actor=self.actor, source=self.source, time=time)
 
     async def publish(
         self,

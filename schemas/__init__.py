@@ -103,6 +103,7 @@ from schemas.forge import (
     ReviewAbstained,
     ReviewDisputed,
     ReviewPassed,
+    ReviewWanted,
 )
 from schemas.gate import GateApproved, GateBypassed, GateReason, GateRejected, GateReminded, GateTriggered
 from schemas.ids import event_id
@@ -213,6 +214,7 @@ from schemas.repo import (
     RepositoryAdded,
     RepositoryConfigured,
     RepositoryRemoved,
+    ReviewScope,
     RunConclusion,
 )
 from schemas.sayings import summary
@@ -415,6 +417,8 @@ __all__ = [
     "ReviewDisputed",
     "ReviewPassed",
     "ReviewRequested",
+    "ReviewScope",
+    "ReviewWanted",
     "RolePolicy",
     "RunConclusion",
     "ScheduleFired",

@@ -96,6 +96,7 @@ _FORGE: _Events = (
         forge.PullRequestClosed,
         forge.ChecksPassed,
         forge.ChecksFailed,
+        forge.ReviewWanted,
         forge.MergeConflicted,
         forge.MergeRefused,
         forge.Merged,

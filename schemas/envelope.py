@@ -92,6 +92,8 @@ class Draft(Struct, frozen=True, kw_only=True):
     correlation: str | None = None
     traceparent: str | None = None
     """Of that event, for what nobody traces more closely."""
+    time: Instant | None = None
+    """When it happened, for what is told on of somebody else (a webhook); None: now."""
 
 
 def is_id(text: str) -> bool:

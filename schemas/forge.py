@@ -121,6 +121,17 @@ class ReviewAbstained(IssueEvent, frozen=True, kw_only=True):
     comments: tuple[Text, ...] = ()
 
 
+class ReviewWanted(IssueEvent, frozen=True, kw_only=True):
+    """A pull request that is nobody's issue is to be reviewed; it is told of under the pull request's own number."""
+
+    pull_request: int
+    head_sha: Sha
+    reviewer: Name
+    author: Line
+    title: Line
+    url: str = ""
+
+
 class MergeConflicted(IssueEvent, frozen=True, kw_only=True):
     """Head and base do not merge."""
 

@@ -18,6 +18,16 @@ class Forge(StrEnum):
     GITHUB = "github"
 
 
+class ReviewScope(StrEnum):
+    """Which pull requests of a repository the rig has reviewed."""
+
+    RIG = "rig"
+    """Its own."""
+    LABELLED = "labelled"
+    """Those, too, that bear the label `needs-review`."""
+    ALL = "all"
+
+
 class RepositoryAdded(RepoEvent, frozen=True, kw_only=True):
     """A person put a repository under the rig."""
 
@@ -34,6 +44,7 @@ class RepositoryAdded(RepoEvent, frozen=True, kw_only=True):
     """What a replica must have to work here."""
     overrides: Overrides | None = None
     """Where this repository's policy differs from the rig's."""
+    reviews: ReviewScope = ReviewScope.RIG
     by: Line
 
 
@@ -54,6 +65,7 @@ class RepositoryConfigured(RepoEvent, frozen=True, kw_only=True):
     escalate: Line | None = None
     """Whom to ask when the rig is at its end; None: people."""
     overrides: Overrides | None = None
+    reviews: ReviewScope = ReviewScope.RIG
 
 
 class RepositoryRemoved(RepoEvent, frozen=True, kw_only=True):

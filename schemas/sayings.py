@@ -231,6 +231,8 @@ def _about_issue(event: IssueEvent) -> str:
             return f"{event.reviewer} gives no verdict on {_short(event.head_sha)}{_note(event.summary)}"
         case forge.Reverted():
             return f"{_short(event.merge_sha)} taken out again by {event.by}: {_short(event.revert_sha)}"
+        case forge.ReviewWanted():
+            return f"{event.reviewer} is to look at {event.author}'s pull request {event.pull_request}: {event.title}"
         case forge.EffectRecorded():
             return f"{event.effect}: {event.outcome}{_note(event.url)}"
         case gate.GateTriggered():

@@ -78,6 +78,7 @@ from schemas import (
     Resumed,
     RetryRequested,
     Reverted,
+    ReviewWanted,
     RunConclusion,
     SmokeFailed,
     SmokePassed,
@@ -329,7 +330,7 @@ def same(now: Timer | None, timer: Timer) -> bool:
 def test_between_them_those_lives_hear_everything_that_a_decision_may_follow() -> None:
     told = {type(event.data) for life in LIVES for event in life().log}
     silent = {
-        *(CommandBlocked, EffectRecorded, GateReminded),  # of an issue, and recorded only
+        *(CommandBlocked, EffectRecorded, GateReminded, ReviewWanted),  # of an issue, and recorded only
         *(AuditCompleted, LoginExpiring, LogRestored),  # of a repository, of a replica, of the log itself
         *(HaltDetected, HaltCleared, CanaryIssued, CanaryReturned),  # of the watch, which sees to the conductor
     }
