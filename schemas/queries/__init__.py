@@ -1,0 +1,96 @@
+"""What can be asked and what is answered, by request and reply: the query service's and the local forge's.
+
+Answers of the query service are true for one position of the log, which they carry. People and screens ask; who
+works reads the log itself. Text in an answer is as it was said: whoever shows it makes it printable.
+"""
+
+from schemas.queries.agents import AgentLine, Agents, AgentsRequest
+from schemas.queries.conversations import (
+    AUTHORS_MAX,
+    CONVERSATIONS_MAX,
+    MESSAGES_MAX,
+    ConversationLine,
+    Conversations,
+    ConversationsRequest,
+    MessageLine,
+    Messages,
+    MessagesRequest,
+)
+from schemas.queries.forge import AddIssue, IssueAdded
+from schemas.queries.issues import (
+    TIMELINE_MAX,
+    Deadline,
+    IssueDetail,
+    IssueLine,
+    IssueRequest,
+    Issues,
+    IssuesRequest,
+    TimelineEntry,
+    Verdict,
+)
+from schemas.queries.letters import DeadLetterLine, DeadLetterPage, DeadLettersRequest, LetterState
+from schemas.queries.memories import (
+    MEMORIES_MAX,
+    REPLACES_MAX,
+    FoundMemories,
+    FoundMemory,
+    Memories,
+    MemoriesRequest,
+    MemoryLine,
+    MemorySearchRequest,
+)
+from schemas.queries.paging import PAGE_MAX, Position
+from schemas.queries.spend import Spend, SpendBy, SpendLine, SpendOnMerged, SpendRequest, Spent
+from schemas.queries.status import LeftOut, RepositoryLine, Status, StatusRequest, Writing, WritingRequest
+
+__all__ = [
+    "AUTHORS_MAX",
+    "CONVERSATIONS_MAX",
+    "MEMORIES_MAX",
+    "MESSAGES_MAX",
+    "PAGE_MAX",
+    "REPLACES_MAX",
+    "TIMELINE_MAX",
+    "AddIssue",
+    "AgentLine",
+    "Agents",
+    "AgentsRequest",
+    "ConversationLine",
+    "Conversations",
+    "ConversationsRequest",
+    "DeadLetterLine",
+    "DeadLetterPage",
+    "DeadLettersRequest",
+    "Deadline",
+    "FoundMemories",
+    "FoundMemory",
+    "IssueAdded",
+    "IssueDetail",
+    "IssueLine",
+    "IssueRequest",
+    "Issues",
+    "IssuesRequest",
+    "LeftOut",
+    "LetterState",
+    "Memories",
+    "MemoriesRequest",
+    "MemoryLine",
+    "MemorySearchRequest",
+    "MessageLine",
+    "Messages",
+    "MessagesRequest",
+    "Position",
+    "RepositoryLine",
+    "Spend",
+    "SpendBy",
+    "SpendLine",
+    "SpendOnMerged",
+    "SpendRequest",
+    "Spent",
+    "Status",
+    "StatusRequest",
+    "TimelineEntry",
+    "Verdict",
+    "Writing",
+    "WritingRequest",
+]
