@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from bridges.branches import pull_request_branch
 from bridges.local.changes import count
 from bridges.local.merging import (
     BaseMoved,
@@ -33,7 +34,6 @@ from bridges.local.repository import (
     inspect,
     is_pushed,
     move_branch,
-    pull_request_branch,
     said_by,
 )
 from bridges.local.reverts import Revert, find_reverts

@@ -6,8 +6,6 @@ base branch passes the repository's own hooks, as any push to it does. What the 
 bookkeeping and runs none; an agent's push to its work branch is the agent's, and runs them.
 """
 
-import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +17,6 @@ from machine.git import HELD, Git, GitError, branch_ref, sha
 from machine.process import Outcome
 from schemas import Invalid
 
-SLUG_LENGTH = 40
 _RECEIVE = (
     "git -c receive.denyCurrentBranch=updateInstead -c receive.denyDeletes=false"
     " -c gc.autoDetach=false -c receive.autogc=false"
@@ -152,13 +149,6 @@ async def is_pushed(path: Path, branch: str, commit: str) -> bool:
     head = await git.commit_id(branch_ref(branch))
     known = await git.commit_id(sha(commit))
     return head is not None and known is not None and await git.is_ancestor(known, head)
-
-
-def pull_request_branch(number: int, title: str) -> str:
-    """The name of an issue's pull request branch, `rig/7-fix-the-total`: a-z, 0-9 and dashes are left of the title."""
-    ascii_title = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
-    slug = re.sub(r"[^a-z0-9]+", "-", ascii_title)[:SLUG_LENGTH].strip("-")
-    return f"rig/{number}-{slug or 'work'}"
 
 
 async def move_branch(path: Path, branch: str, commit: str, expected: str | None) -> BranchMoved | PushRefused | None:

@@ -1,7 +1,7 @@
 """The terminal: what a person types, translated into events and questions, and answers put into words.
 
 reading, show      pure: what was typed → what is meant; answers → lines of text
-standing…, fleet   pure: where an issue stands and what holds of the rig as a whole, from the log alone
+fleet              pure: what holds of the rig as a whole, from the log alone
 chain, explain     pure: from an event back to what started it; what an issue waits for, in words
 sense              pure: whether what a person wishes would change anything
 lookup, spoken     what a command must know before it speaks; saying it, once

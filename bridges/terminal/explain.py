@@ -9,10 +9,10 @@ from typing import Final
 
 from msgspec import Struct
 
+from bridges.standing import WANTS_WORK, OpenGate, Standing, may_be_tried_again
 from bridges.terminal.chain import Missing
 from bridges.terminal.fleet import Fleet
 from bridges.terminal.show import clock, gate_name, gate_why, span
-from bridges.terminal.standing import WANTS_WORK, OpenGate, Standing, may_be_tried_again
 from schemas import (
     BudgetExceeded,
     DeadlineKind,

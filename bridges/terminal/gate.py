@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 from msgspec import Struct
 
+from bridges.standing import GATE_ANSWERS, GateAnswer, GateKey, OpenGate, Standing, opens
 from bridges.terminal import fleet, lookup, names, sense, show, spoken
 from bridges.terminal.errors import BadInput, Failed
 from bridges.terminal.output import say, say_json
 from bridges.terminal.session import person, reported, run
 from bridges.terminal.spoken import Spoken, wish
-from bridges.terminal.standing import GATE_ANSWERS, GateAnswer, GateKey, OpenGate, Standing, opens
 from bridges.terminal.views import Json
 from schemas import (
     GateApproved,

@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from bridges.standing import House, Standing
+from bridges.standing_fold import standing
 from bridges.terminal import fleet as fleet_
 from bridges.terminal.errors import BadInput, Failed
 from bridges.terminal.fleet import Fleet
-from bridges.terminal.standing import House, Standing
-from bridges.terminal.standing_fold import standing
 from schemas import (
     FLEET,
     Actor,

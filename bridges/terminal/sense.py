@@ -6,9 +6,9 @@ could change nothing is refused, with what to do instead.
 
 from typing import Final, NoReturn
 
+from bridges.standing import GATE_ANSWERS, GateAnswer, OpenGate, Standing, may_be_tried_again, rests
 from bridges.terminal import show
 from bridges.terminal.errors import Failed
-from bridges.terminal.standing import GATE_ANSWERS, GateAnswer, OpenGate, Standing, may_be_tried_again, rests
 from schemas import (
     AssignRequested,
     Event,

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 
 import typer
 
+from bridges.standing import GateKey, Standing
 from bridges.terminal.fleet import Fleet
-from bridges.terminal.standing import GateKey, Standing
 from schemas import (
     Agents,
     IssueDetail,

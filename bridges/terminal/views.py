@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 from msgspec import Struct
 
+from bridges.standing import Standing
 from bridges.terminal import lookup, names, show
 from bridges.terminal.errors import BadInput
 from bridges.terminal.fleet import Fleet
 from bridges.terminal.output import say, say_json
 from bridges.terminal.session import reported, run
-from bridges.terminal.standing import Standing
 from schemas import (
     PAGE_MAX,
     Agents,

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from bridges.standing import Standing
 from bridges.terminal import fleet, lookup, names, show
 from bridges.terminal.chain import Known, Missing, chain
 from bridges.terminal.explain import Facts, Why, explain
 from bridges.terminal.output import say, say_json
 from bridges.terminal.session import reported, run
-from bridges.terminal.standing import Standing
 from bridges.terminal.views import Json
 from schemas import (
     AgentRef,

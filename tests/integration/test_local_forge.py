@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from bridges.branches import pull_request_branch
 from bridges.local.merging import (
     BaseMoved,
     Conflict,
@@ -37,7 +38,6 @@ from bridges.local.repository import (
     inspect,
     is_pushed,
     move_branch,
-    pull_request_branch,
 )
 from bridges.local.scratch import Scratch
 from machine import sessions

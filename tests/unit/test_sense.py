@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from bridges.standing_fold import standing
 from bridges.terminal import Failed, gate, lookup, sense
-from bridges.terminal.standing_fold import standing
 from schemas import (
     AssignRequested,
     DeadlineKind,

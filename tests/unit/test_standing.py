@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from bridges.terminal.standing import House, Standing
-from bridges.terminal.standing_fold import standing
+from bridges.standing import House, Standing
+from bridges.standing_fold import standing
 from schemas import (
     AssignRequested,
     BudgetRaised,

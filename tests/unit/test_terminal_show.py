@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from msgspec.structs import replace
 
+from bridges.standing_fold import standing
 from bridges.terminal import show
 from bridges.terminal.fleet import fleet
-from bridges.terminal.standing_fold import standing
 from schemas import (
     Actor,
     AgentLine,

@@ -4,12 +4,12 @@ from datetime import timedelta
 
 import pytest
 
+from bridges.standing import House
+from bridges.standing_fold import standing
 from bridges.terminal import why
 from bridges.terminal.chain import Known, Missing, chain
 from bridges.terminal.explain import REASONS, Facts, Why, explain
 from bridges.terminal.fleet import fleet
-from bridges.terminal.standing import House
-from bridges.terminal.standing_fold import standing
 from schemas import (
     Actor,
     BudgetExceeded,

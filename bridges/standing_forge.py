@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from bridges.terminal.standing import CHECKS, Standing, enter, judge
+from bridges.standing import CHECKS, Standing, enter, judge
 from schemas import (
     ChecksFailed,
     ChecksPassed,

@@ -1,4 +1,4 @@
-"""Where one issue stands, as the log tells it: for commands that must work with the read side away. Plain data.
+"""Where one issue stands, as the log tells it: for who must say so with the read side away. Plain data.
 
 `standing_fold` folds it. It knows as much as a person needs to speak to the point, and decides nothing: that is the
 conductor's, with whose own fold it agrees (tests/simulation/test_standing_agrees.py).

@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec import UNSET
 
-from bridges.terminal.standing import (
+from bridges.standing import (
     CHECKS,
     GATE_ANSWERS,
     WANTS_WORK,
@@ -24,7 +24,7 @@ from bridges.terminal.standing import (
     opens,
     rests,
 )
-from bridges.terminal.standing_forge import delivery, forge
+from bridges.standing_forge import delivery, forge
 from schemas import (
     AssignRequested,
     BudgetRaised,
@@ -84,19 +84,23 @@ def standing(history: Iterable[Recorded], issue: IssueRef, house: House | None =
         if said.event.id in heard:
             continue  # said twice
         heard.add(said.event.id)
-        data = said.event.data
-        ours = said.event.about == issue
-        if found is None:
-            if ours and isinstance(data, IssueApproved):
-                found = _new(issue, house or House(), said, data)
-            continue
-        if not ours and not (isinstance(data, BudgetRaised) and data.scope == f"issue:{issue}"):
-            continue
-        if _apply(found, said, data):
-            found.last, found.anchor = said, said.event.id
-        if isinstance(data, _WISHES):
-            found.anchor = said.event.id
-            found.wishes[type(data)] = said
+        found = hear(found, said, issue, house)
+    return found
+
+
+def hear(found: Standing | None, said: Recorded, issue: IssueRef, house: House | None = None) -> Standing | None:
+    """Where it stands after one event more, which was not heard before; a Standing is changed and given back."""
+    data = said.event.data
+    ours = said.event.about == issue
+    if found is None:
+        return _new(issue, house or House(), said, data) if ours and isinstance(data, IssueApproved) else None
+    if not ours and not (isinstance(data, BudgetRaised) and data.scope == f"issue:{issue}"):
+        return found
+    if _apply(found, said, data):
+        found.last, found.anchor = said, said.event.id
+    if isinstance(data, _WISHES):
+        found.anchor = said.event.id
+        found.wishes[type(data)] = said
     return found
 
 
