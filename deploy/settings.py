@@ -11,8 +11,16 @@
     RIG_AGENT          the name of this replica of an agent (`rig run`)
     RIG_HEALTH         where this role answers /livez and /readyz, host:port (`rig run`)
 
-The URLs hold passwords: each may be the content of a file instead, RIG_NATS_URL_FILE, RIG_POSTGRES_URL_FILE. What the
-rig does is not configured here: that is policy, and policy is in the log (`rig policy`).
+    RIG_GITHUB_APP_ID, RIG_GITHUB_APP_KEY   who acts at GitHub: an App and its private key (PEM)
+    RIG_GITHUB_TOKEN            or, in a small set-up, a person's or machine account's token
+    RIG_GITHUB_WEBHOOK_SECRET   with which GitHub signs what it delivers; two with a comma while one replaces the other
+    RIG_GITHUB_API              its REST API, where that is not GitHub's own: https://HOST/api/v3
+    RIG_GITHUB_AUDIT_SECONDS    from one comparison with GitHub's log of deliveries to the next: 600
+    RIG_HTTP                    where webhooks come in, host:port: 127.0.0.1:8080
+
+The URLs hold passwords: each may be the content of a file instead, RIG_NATS_URL_FILE, RIG_POSTGRES_URL_FILE, and so may
+each secret of GitHub's, RIG_GITHUB_TOKEN_FILE. What the rig does is not configured here: that is policy, and policy is
+in the log (`rig policy`).
 """
 
 from collections.abc import Mapping
@@ -22,14 +30,19 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
+from bridges.github.config import API, AUDIT_SECONDS, HTTP, GitHubConfig, wrong_account, wrong_address, wrong_api
 from deploy.home import Home
 from deploy.keys import public_key
 from schemas import Invalid
 from schemas.refs import NAME
 
-__all__ = ["Settings", "nats_server"]
+__all__ = ["GITHUB", "Settings", "github_api", "github_variables", "nats_server"]
 
+GITHUB = "RIG_GITHUB"
+"""Of `needs`: every variable without which GitHub cannot be reached, and reach us."""
 MAX_SLOTS = 64
+MAX_AUDIT_SECONDS = 86_400
+"""GitHub keeps its log of deliveries for three days."""
 _NONE: Mapping[str, str | None] = MappingProxyType({})
 NATS = "nats://HOST:4222"
 POSTGRES = "postgresql://USER:PASSWORD@HOST:5432/DATABASE"
@@ -48,6 +61,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     capabilities: tuple[str, ...]
     agent: str
     health: str | None
+    github: GitHubConfig | None
+    """None: no account of GitHub's is configured."""
 
     @classmethod
     def read(
@@ -69,8 +84,9 @@ class Settings(Struct, frozen=True, kw_only=True):
             capabilities=reader.capabilities(),
             agent=reader.agent(),
             health=reader.health(),
+            github=reader.github(needed=GITHUB in needs),
         )
-        reader.check_set(needs)
+        reader.check_set(tuple(name for name in needs if name != GITHUB))
         if reader.problems:
             raise Invalid("settings", reader.problems)
         return settings
@@ -83,6 +99,28 @@ def nats_server(environ: Mapping[str, str]) -> tuple[str | None, Path | None]:
     if reader.problems:
         raise Invalid("settings", reader.problems)
     return found
+
+
+def github_api(environ: Mapping[str, str]) -> str:
+    """The base of GitHub's REST API, for whoever has no account there yet. Raises Invalid."""
+    api = (environ.get("RIG_GITHUB_API") or API).strip().rstrip("/")
+    if problem := wrong_api(api):
+        raise Invalid("settings", [f"RIG_GITHUB_API: {problem}"])
+    return api
+
+
+def github_variables(config: GitHubConfig) -> dict[str, str]:
+    """The environment that is read as this."""
+    variables = {
+        "RIG_HTTP": config.http,
+        "RIG_GITHUB_API": config.api,
+        "RIG_GITHUB_TOKEN": config.token,
+        "RIG_GITHUB_APP_ID": config.app_id,
+        "RIG_GITHUB_APP_KEY": config.app_key,
+        "RIG_GITHUB_WEBHOOK_SECRET": ",".join(config.secrets),
+        "RIG_GITHUB_AUDIT_SECONDS": str(config.audit_seconds),
+    }
+    return {name: value for name, value in variables.items() if value}
 
 
 class _Reader:
@@ -161,11 +199,42 @@ class _Reader:
 
     def health(self) -> str | None:
         address = self._get("RIG_HEALTH")
-        if address is not None:
-            host, _, port = address.rpartition(":")
-            if not (host and port.isdecimal() and int(port) < 1 << 16):
-                self.problems.append(f"RIG_HEALTH: {address!r} is not host:port, like 127.0.0.1:8080")
+        if address is not None and (problem := wrong_address(address)):
+            self.problems.append(f"RIG_HEALTH: {problem}")
         return address
+
+    def github(self, *, needed: bool) -> GitHubConfig | None:
+        """None where no account is configured."""
+        token, app_key = self._secret("RIG_GITHUB_TOKEN"), self._secret("RIG_GITHUB_APP_KEY")
+        secrets, app_id = self._secret("RIG_GITHUB_WEBHOOK_SECRET"), self._get("RIG_GITHUB_APP_ID")
+        unread = {problem.split()[0].rstrip(":").removesuffix("_FILE") for problem in self.problems} & _GITHUB_SECRETS
+        config = GitHubConfig(
+            http=self._get("RIG_HTTP") or HTTP,
+            api=(self._get("RIG_GITHUB_API") or API).rstrip("/"),
+            token=token,
+            app_id=app_id,
+            app_key=None if app_key is None else app_key.replace("\\n", "\n"),  # as it stands in a file of one line
+            secrets=tuple(part for text in (secrets or "").split(",") if (part := text.strip())),
+            audit_seconds=self._audit_seconds(),
+        )
+        if problem := wrong_address(config.http):
+            self.problems.append(f"RIG_HTTP: {problem}")
+        if problem := wrong_api(config.api):
+            self.problems.append(f"RIG_GITHUB_API: {problem}")
+        if not (needed or unread or any((token, app_key, secrets, app_id))):
+            return None
+        self.problems += wrong_account(config, unread)
+        return config
+
+    def _audit_seconds(self) -> int:
+        text = self._get("RIG_GITHUB_AUDIT_SECONDS")
+        if text is None:
+            return AUDIT_SECONDS
+        if not (text.isdecimal() and 1 <= int(text) <= MAX_AUDIT_SECONDS):
+            limit = MAX_AUDIT_SECONDS
+            self.problems.append(f"RIG_GITHUB_AUDIT_SECONDS: {text!r} is not a number from 1 to {limit}")
+            return AUDIT_SECONDS
+        return int(text)
 
     def _url(self, name: str, example: str, schemes: tuple[str, ...], *, many: bool = False) -> str | None:
         text = self._secret(name)
@@ -210,6 +279,7 @@ def _is_url(text: str, schemes: tuple[str, ...]) -> bool:
         return False
 
 
+_GITHUB_SECRETS = {"RIG_GITHUB_TOKEN", "RIG_GITHUB_APP_KEY", "RIG_GITHUB_WEBHOOK_SECRET"}
 _EXAMPLES = {
     "RIG_NATS_URL": f": where the NATS server is, {NATS} (or the name of a file with it in RIG_NATS_URL_FILE)",
     "RIG_POSTGRES_URL": f": where PostgreSQL is, {POSTGRES} (or the name of a file with it in RIG_POSTGRES_URL_FILE)",

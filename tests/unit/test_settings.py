@@ -4,10 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from bridges.github.config import GitHubConfig
+from deploy import redact
 from deploy.home import Home
-from deploy.redact import redacted
-from deploy.settings import Settings, nats_server
-from schemas import Invalid
+from deploy.redact import hide, redacted
+from deploy.settings import GITHUB, Settings, github_api, github_variables, nats_server
+from schemas import Invalid, RepoRef
+from tests.support.pem import EC_KEY, RSA_KEY
 
 NATS = "nats://rig:s3cret@127.0.0.1:4222"
 POSTGRES = "postgresql://rig:s3cret@127.0.0.1:5432/rig"
@@ -106,6 +109,115 @@ class TestSettings:
         assert problems({}, RIG_SLOTS="65") == ("--slots: '65' is not a number from 1 to 64",)
 
 
+class TestGitHub:
+    def test_no_account_need_be_configured_and_then_nothing_is_needed(self):
+        assert Settings.read({"RIG_HTTP": "0.0.0.0:80", "RIG_GITHUB_API": "https://ghe.example/api/v3"}).github is None
+
+    def test_with_a_token(self):
+        environ = {"RIG_GITHUB_TOKEN": "ghp_abcd", "RIG_GITHUB_WEBHOOK_SECRET": "one, two,"}
+        assert Settings.read(environ).github == GitHubConfig(token="ghp_abcd", secrets=("one", "two"))
+
+    def test_as_an_app_with_secrets_in_files(self, tmp_path: Path):
+        (tmp_path / "key").write_text(RSA_KEY)
+        (tmp_path / "secret").write_text("one\n")
+        environ = {
+            "RIG_GITHUB_APP_ID": "123",
+            "RIG_GITHUB_APP_KEY_FILE": str(tmp_path / "key"),
+            "RIG_GITHUB_WEBHOOK_SECRET_FILE": str(tmp_path / "secret"),
+            "RIG_GITHUB_API": "https://ghe.example/api/v3/",
+            "RIG_GITHUB_AUDIT_SECONDS": "30",
+            "RIG_HTTP": "[::]:8081",
+        }
+        config = Settings.read(environ, needs=(GITHUB,)).github
+        assert config is not None
+        assert config == GitHubConfig(
+            http="[::]:8081",
+            api="https://ghe.example/api/v3",
+            app_id="123",
+            app_key=RSA_KEY.strip(),
+            secrets=("one",),
+            audit_seconds=30,
+        )
+        assert config.address == ("::", 8081)
+        assert Settings.read(github_variables(config)).github == config
+
+    def test_a_key_may_stand_on_one_line(self):
+        environ = {"RIG_GITHUB_APP_ID": "123", "RIG_GITHUB_WEBHOOK_SECRET": "s"}
+        config = Settings.read({**environ, "RIG_GITHUB_APP_KEY": RSA_KEY.strip().replace("\n", "\\n")}).github
+        assert config is not None
+        assert config.app_key == RSA_KEY.strip()
+
+    def test_everything_that_is_wrong_is_said_at_once_and_no_secret(self):
+        found = problems(
+            {
+                "RIG_GITHUB_TOKEN": "ghp_s3cret",
+                "RIG_GITHUB_APP_KEY": "s3cret",
+                "RIG_GITHUB_API": "http://github.example",
+                "RIG_GITHUB_AUDIT_SECONDS": "0",
+                "RIG_HTTP": "8080",
+            }
+        )
+        assert [problem.split()[0].rstrip(":") for problem in found] == [
+            "RIG_GITHUB_AUDIT_SECONDS",
+            "RIG_HTTP",
+            "RIG_GITHUB_API",
+            "RIG_GITHUB_TOKEN",
+            "RIG_GITHUB_APP_ID",
+            "RIG_GITHUB_APP_KEY",
+            "RIG_GITHUB_WEBHOOK_SECRET",
+        ]
+        assert "s3cret" not in "".join(found)
+
+    @pytest.mark.parametrize(
+        ("environ", "named"),
+        [
+            ({}, ["RIG_GITHUB_APP_ID", "RIG_GITHUB_WEBHOOK_SECRET"]),
+            ({"RIG_GITHUB_APP_ID": "1"}, ["RIG_GITHUB_APP_KEY", "RIG_GITHUB_WEBHOOK_SECRET"]),
+            ({"RIG_GITHUB_TOKEN": "two words"}, ["RIG_GITHUB_TOKEN:", "RIG_GITHUB_WEBHOOK_SECRET"]),
+            ({"RIG_GITHUB_TOKEN_FILE": "/gone"}, ["RIG_GITHUB_TOKEN_FILE:", "RIG_GITHUB_WEBHOOK_SECRET"]),
+            ({"RIG_GITHUB_TOKEN": "t", "RIG_GITHUB_WEBHOOK_SECRET": " , "}, ["RIG_GITHUB_WEBHOOK_SECRET"]),
+            ({"RIG_GITHUB_TOKEN": "t", "RIG_GITHUB_WEBHOOK_SECRET_FILE": "/gone"}, ["RIG_GITHUB_WEBHOOK_SECRET_FILE:"]),
+            (
+                {"RIG_GITHUB_APP_ID": "1", "RIG_GITHUB_APP_KEY": EC_KEY, "RIG_GITHUB_WEBHOOK_SECRET": "s"},
+                ["RIG_GITHUB_APP_KEY:"],
+            ),
+        ],
+    )
+    def test_what_is_missing_or_no_key_is_named(self, environ: dict[str, str], named: list[str]):
+        assert [problem.split()[0] for problem in problems(environ, needs=(GITHUB,))] == named
+
+    @pytest.mark.parametrize(
+        ("url", "why"),
+        [
+            ("http://github.example", "write https"),
+            ("github.com", "not a URL"),
+            ("https://me:s3cret@github.example", "without login"),
+            ("https://github.example?a", "without login"),
+            ("https://github.example:no", "not a URL"),
+        ],
+    )
+    def test_an_api_is_a_url_that_keeps_secrets(self, url: str, why: str):
+        with pytest.raises(Invalid, match=why) as wrong:
+            github_api({"RIG_GITHUB_API": url})
+        assert "s3cret" not in str(wrong.value)
+
+    @pytest.mark.parametrize(
+        ("api", "clone_url"),
+        [
+            ("https://api.github.com", "https://github.com/acme/web.git"),
+            ("https://ghe.example/api/v3", "https://ghe.example/acme/web.git"),
+            ("https://api.acme.ghe.com", "https://acme.ghe.com/acme/web.git"),
+            ("http://127.0.0.1:4000", "http://127.0.0.1:4000/acme/web.git"),
+        ],
+    )
+    def test_where_git_finds_a_repository_follows_from_the_api(self, api: str, clone_url: str):
+        assert GitHubConfig(api=github_api({"RIG_GITHUB_API": api})).clone_url(RepoRef("acme", "web")) == clone_url
+
+    def test_how_a_configuration_prints_shows_no_secret(self):
+        assert "s3cret" not in repr(GitHubConfig(token="s3cret", secrets=("s3cret",)))
+        assert "s3cret" not in str(GitHubConfig(app_id="1", app_key="s3cret", secrets=("s3cret",)))
+
+
 class TestRedacted:
     @pytest.mark.parametrize(
         ("text", "shown"),
@@ -118,3 +230,23 @@ class TestRedacted:
     )
     def test_logins_are_taken_out_of_urls(self, text: str, shown: str):
         assert redacted(text) == shown
+
+    @pytest.mark.parametrize(
+        "secret",
+        [
+            "ghp_" + "a1B2" * 9,
+            "ghs_" + "a1B2" * 9,
+            "github_pat_" + "a1B2_" * 16,
+            "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiIxIn0.c2ln-_bmF0dXJl",
+            RSA_KEY.strip(),
+            RSA_KEY.strip().replace("\n", "\\n"),
+            RSA_KEY[:200],
+        ],
+    )
+    def test_tokens_and_keys_are_hidden_wherever_they_stand(self, secret: str):
+        assert redacted(f"the token ({secret}") == "the token (***"
+
+    def test_what_was_configured_is_hidden_as_it_is(self, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setattr(redact, "_hidden", set[str]())
+        hide(GitHubConfig(token="plain words", secrets=("plain", "x.*")).confidential)
+        assert redacted("plain words, plain, x.*, xyz") == "***, ***, ***, xyz"
