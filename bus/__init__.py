@@ -27,6 +27,7 @@ from bus.errors import (
     Unsuitable,
 )
 from bus.follow import Reader
+from bus.inbox import Arrived, Inbox
 from bus.leases import Held, Lease
 from bus.log import Log
 from bus.objects import Object
@@ -39,6 +40,7 @@ from bus.topology import WORK, Durable
 __all__ = [
     "MAX_BATCH",
     "WORK",
+    "Arrived",
     "Bus",
     "BusError",
     "Causes",
@@ -51,6 +53,7 @@ __all__ = [
     "Durable",
     "Expect",
     "Held",
+    "Inbox",
     "Lease",
     "LeaseHeld",
     "LeaseLost",

@@ -10,6 +10,7 @@ from bus.client import NatsConnection
 from bus.connection import Connection
 from bus.dead import DeadLetters
 from bus.ensure import ensure
+from bus.inbox import Inbox
 from bus.insist import insist
 from bus.leases import Leases
 from bus.log import Log
@@ -32,6 +33,7 @@ class Bus:
         self.timers = Timers(connection, actor)
         self.leases = Leases(connection, actor, source)
         self.objects = Objects(connection, actor)
+        self.inbox = Inbox(connection, actor, self.objects)
         self.presence = Presence(connection, actor)
         self.runs = Runs(connection, actor)
         self.services = Services(connection)
@@ -57,6 +59,7 @@ class Bus:
 
     async def close(self) -> None:
         """Flushes and closes, in order."""
+        await self.inbox.close()
         await self.log.close()
         await self.connection.close()
 

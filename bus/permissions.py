@@ -25,11 +25,13 @@ from bus.topology import (
     CONDUCTOR_TIMERS,
     DEAD,
     FIRED,
+    INBOX,
     LEASES,
     LOG,
     OBJECTS,
     PRESENCE,
     PROJECTED,
+    RECEIVED,
     RUNS,
     WORK,
     Durable,
@@ -48,7 +50,7 @@ ROLES: Final = (*(actor.value for actor in Actor), QUERY)
 KEEPERS: Final = (ADMIN, RESTORE)
 """Those of the streams' own account."""
 PRINCIPALS: Final = (*ROLES, *KEEPERS)
-INBOX: Final = "_INBOX.>"
+ANSWERS: Final = "_INBOX.>"
 """Of the principal's own account: nobody else can listen there."""
 ANSWER_SECONDS: Final = 120
 """How long a service may take to answer what it was asked: once, wherever the question says."""
@@ -75,7 +77,7 @@ class Permissions(Struct, frozen=True, kw_only=True):
     def may_subscribe(self) -> tuple[str, ...]:
         """Every subject, as the server is told."""
         own = (service(self.serves), "$SRV.>") if self.serves is not None else ()
-        return (INBOX, *self.subscribe, *own)
+        return (ANSWERS, *self.subscribe, *own)
 
 
 class _Needs(Struct, frozen=True):
@@ -93,13 +95,13 @@ _EVERYBODY_READS: Final = (LOG, PRESENCE, LEASES)
 _AGENT: Final = ("presence", "run", "lease", "object")
 
 
-def _agent(actor: Actor) -> _Needs:
-    return _Needs(tuple(f"{branch}.{actor.value}.>" for branch in _AGENT), (RUNS, OBJECTS), (WORK[actor],))
+def _agent(actor: Actor, *asks: str) -> _Needs:
+    return _Needs(tuple(f"{branch}.{actor.value}.>" for branch in _AGENT), (RUNS, OBJECTS), (WORK[actor],), asks)
 
 
 _NEEDS: Final = {
     Actor.CONDUCTOR.value: _Needs(("lease.conductor.>", "timer.conductor.set.>"), (CONDUCTOR_TIMERS,), (FIRED,)),
-    Actor.DEV_E.value: _agent(Actor.DEV_E),
+    Actor.DEV_E.value: _agent(Actor.DEV_E, "github"),
     Actor.REVIEW_E.value: _agent(Actor.REVIEW_E),
     # It looks from outside: at the log, at who gives signs of life, at what is dead, at how far the read side is.
     Actor.WATCH.value: _Needs(("lease.watch.>",), (DEAD,), asks=("local", "query")),
@@ -108,12 +110,17 @@ _NEEDS: Final = {
         (f"dead.letter.{PROJECTED.stream.name}.{PROJECTED.name}",), (DEAD,), serves="projector"
     ),
     Actor.LOCAL.value: _Needs(("lease.local.>",), serves="local"),
-    Actor.GITHUB.value: _Needs(("lease.github.>",)),
+    Actor.GITHUB.value: _Needs(
+        ("inbox.github.>", "object.github.>", "lease.github.>"),
+        (INBOX, OBJECTS),
+        (RECEIVED[Actor.GITHUB],),
+        serves="github",
+    ),
     Actor.DISCORD.value: _Needs(("lease.discord.>",), asks=("local", "query")),
     Actor.SLACK.value: _Needs(("lease.slack.>",), asks=("local", "query")),
     Actor.DASHBOARD.value: _Needs(reads=(RUNS,), asks=("query",)),
     # What is given up is a person's to look after: to send it again, or to let it be.
-    Actor.CLI.value: _Needs(("dead.retry.>", "dead.dropped.>"), (RUNS, DEAD), asks=("local", "query")),
+    Actor.CLI.value: _Needs(("dead.retry.>", "dead.dropped.>"), (RUNS, DEAD), asks=("local", "github", "query")),
     QUERY: _Needs(reads=(RUNS,), asks=("projector",), serves="query"),
 }
 

@@ -43,6 +43,8 @@ class Stream(Struct, frozen=True, kw_only=True):
     max_msgs: int = -1
     max_msg_size: int = -1
     max_msgs_per_subject: int = -1
+    discard_new_per_subject: bool = False
+    """With `discard` new: what is there stays, and what comes second on its subject is refused."""
     duplicate_window: int = 120 * SECOND
     allow_direct: bool = True
     allow_atomic: bool = False
@@ -67,6 +69,20 @@ LOG: Final = Stream(
     deny_delete=True,
     deny_purge=True,
     republish=Republish("rig.>", f"{STORED}.rig.>"),
+)
+INBOX: Final = Stream(
+    # One word on a subject, and the first one stays: what comes again within the seven days is refused by the server.
+    name="RIG_INBOX",
+    description="deliveries from outside, as they came, and what became of them",
+    subjects=("inbox.>",),
+    discard="new",
+    max_age=7 * DAY,
+    max_bytes=8 * 1024**3,
+    max_msgs_per_subject=1,
+    discard_new_per_subject=True,
+    allow_atomic=True,
+    deny_delete=True,
+    deny_purge=True,
 )
 RUNS: Final = Stream(
     name="RIG_RUNS",
@@ -138,7 +154,7 @@ DEAD: Final = Stream(
     deny_delete=True,
     deny_purge=True,
 )
-STREAMS: Final = (LOG, RUNS, BEATS, PRESENCE, CONDUCTOR_TIMERS, LEASES, OBJECTS, DEAD)
+STREAMS: Final = (LOG, INBOX, RUNS, BEATS, PRESENCE, CONDUCTOR_TIMERS, LEASES, OBJECTS, DEAD)
 CACHES: Final = frozenset({PRESENCE.name, CONDUCTOR_TIMERS.name})
 """What these hold is said or set again: where one cannot be changed into what it must be, it is deleted and made anew.
 
@@ -187,7 +203,13 @@ AGENTS: Final = (Actor.DEV_E, Actor.REVIEW_E)
 """The roles that take assignments."""
 FIRED: Final = Durable(stream=CONDUCTOR_TIMERS, name="conductor", filter="timer.conductor.fired.>", ack_wait_seconds=10)
 WORK: Final = {role: Durable(stream=LOG, name=role.value, filter=assignments_of(role)) for role in AGENTS}
+RECEIVED: Final = {
+    role: Durable(stream=INBOX, name=role.value, filter=f"inbox.{role.value}.delivery.>") for role in (Actor.GITHUB,)
+}
+"""Of each role that takes in deliveries from outside."""
 PROJECTED: Final = Durable(stream=LOG, name="projector", filter="rig.>")
 """What the projector reads. It keeps its position itself: no such durable is made, its dead letters bear the name."""
-DURABLES: Final = tuple(made for durable in (FIRED, *WORK.values()) for made in (durable, durable.retries))
+DURABLES: Final = tuple(
+    made for durable in (FIRED, *WORK.values(), *RECEIVED.values()) for made in (durable, durable.retries)
+)
 """Created by `ensure` alone: who may create a consumer may point it anywhere."""

@@ -35,7 +35,7 @@ STREAMED: Mapping[str, Mapping[str, str]] = {
 }
 """What the streams' account offers, and answers with any number of messages; and how."""
 OFFERED = (
-    *("rig.>", "run.>", "presence.>", "timer.>", "lease.>", "object.>", "dead.>"),
+    *("rig.>", "inbox.>", "run.>", "presence.>", "timer.>", "lease.>", "object.>", "dead.>"),
     *("$JS.API.INFO", "$JS.API.STREAM.INFO.*", "$JS.API.STREAM.MSG.GET.*", "$JS.API.CONSUMER.INFO.*.*", "$JS.ACK.>"),
 )
 """What it offers beside. Offered is not given: each role's account imports the subjects of its permissions, no more."""

@@ -33,11 +33,11 @@ def test_on_the_log_a_role_says_exactly_what_the_table_of_actors_lets_it(role: s
 @pytest.mark.parametrize("role", ROLES)
 def test_beside_the_log_a_wildcard_stands_behind_the_name_of_the_role(role: str) -> None:
     firsts = by_first(role)
-    for first in ("presence", "run", "lease", "object", "timer"):
+    for first in ("presence", "run", "lease", "object", "inbox", "timer"):
         assert all(subject.startswith(f"{first}.{role}.") for subject in firsts.get(first, []))
     verdicts = {"dead.retry.>", "dead.dropped.>"} if role == Actor.CLI else set[str]()
     assert {subject for subject in firsts.get("dead", []) if ">" in subject or "*" in subject} == verdicts
-    assert set(firsts) <= {"rig", "presence", "run", "lease", "object", "timer", "dead", "ask", "$JS", "$SYS"}
+    assert set(firsts) <= {"rig", "presence", "run", "lease", "object", "inbox", "timer", "dead", "ask", "$JS", "$SYS"}
     assert firsts["$SYS"] == ["$SYS.REQ.SERVER.PING.JSZ"]
 
 
