@@ -1,4 +1,4 @@
-"""What can be asked and what is answered, by request and reply: the query service's and the local forge's.
+"""What can be asked and what is answered, by request and reply: the query service's and the forges'.
 
 Answers of the query service are true for one position of the log, which they carry. People and screens ask; who
 works reads the log itself. Text in an answer is as it was said: whoever shows it makes it printable.
@@ -17,6 +17,7 @@ from schemas.queries.conversations import (
     MessagesRequest,
 )
 from schemas.queries.forge import AddIssue, IssueAdded
+from schemas.queries.github import Audited, AuditRequest, DeliveryLog, Looked, LookRequest, RepositoryAudit
 from schemas.queries.issues import (
     TIMELINE_MAX,
     Deadline,
@@ -55,6 +56,8 @@ __all__ = [
     "AgentLine",
     "Agents",
     "AgentsRequest",
+    "AuditRequest",
+    "Audited",
     "ConversationLine",
     "Conversations",
     "ConversationsRequest",
@@ -62,6 +65,7 @@ __all__ = [
     "DeadLetterPage",
     "DeadLettersRequest",
     "Deadline",
+    "DeliveryLog",
     "FoundMemories",
     "FoundMemory",
     "IssueAdded",
@@ -72,6 +76,8 @@ __all__ = [
     "IssuesRequest",
     "LeftOut",
     "LetterState",
+    "LookRequest",
+    "Looked",
     "Memories",
     "MemoriesRequest",
     "MemoryLine",
@@ -80,6 +86,7 @@ __all__ = [
     "Messages",
     "MessagesRequest",
     "Position",
+    "RepositoryAudit",
     "RepositoryLine",
     "Spend",
     "SpendBy",
