@@ -24,13 +24,9 @@ _FILES = ("package.json", "package-lock.json")
 
 def run(script: str, question: Mapping[str, object]) -> Any:
     """What a script of tests/peers/ answers to JSON on its standard input."""
-    node = shutil.which("node")
-    npm = shutil.which("npm")
-    if node is None or npm is None:
-        _without("there is no node with npm here")
-    environment = {**os.environ, "NODE_PATH": str(_installed(npm) / "node_modules")}
+    command, environment = ready(script)
     done = subprocess.run(
-        [node, str(PEERS / script)],
+        command,
         input=json.dumps(question).encode(),
         capture_output=True,
         env=environment,
@@ -39,6 +35,15 @@ def run(script: str, question: Mapping[str, object]) -> Any:
     )
     assert done.returncode == 0, done.stderr.decode()
     return json.loads(done.stdout)
+
+
+def ready(script: str) -> tuple[list[str], dict[str, str]]:
+    """The command that runs a script of tests/peers/ and its environment; the packages are installed."""
+    node = shutil.which("node")
+    npm = shutil.which("npm")
+    if node is None or npm is None:
+        _without("there is no node with npm here")
+    return [node, str(PEERS / script)], {**os.environ, "NODE_PATH": str(_installed(npm) / "node_modules")}
 
 
 def _installed(npm: str) -> Path:
