@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from bridges.github.account import Account, Asked, Page
 from bridges.github.calls import Calls
-from bridges.github.errors import NotFound, Unexpected
+from bridges.github.errors import NotFound, NotInstalled, Unexpected
 from bridges.github.limits import Priority
 from bridges.github.pace import Clock, Pace, WallClock
 from bridges.github.payloads import Installation, User
@@ -192,8 +192,10 @@ class GitHub:
         narrowed = Narrowed((repository.repo,), permissions)
         try:
             return await self._granted(await self._installation(repository), narrowed)
-        except NotFound:
-            self._where.pop(repository, None)
+        except NotInstalled:
+            if self._where.pop(repository, None) is None:
+                raise
+            # What was known by heart does not hold any more: it may have been installed anew.
             return await self._granted(await self._installation(repository), narrowed)
 
     async def _write(
@@ -217,7 +219,13 @@ class GitHub:
         """As whoever asks in a repository."""
         if repository is None or not self.app:
             return await self._calls.done(self._own, asked, priority, again=again)
-        return await self._calls.done(await self._at(repository), asked, priority, again=again)
+        try:
+            return await self._calls.done(await self._at(repository), asked, priority, again=again)
+        except NotInstalled:
+            if self._where.pop(repository, None) is None:
+                raise
+            # What was known by heart does not hold any more: it may have been installed anew.
+            return await self._calls.done(await self._at(repository), asked, priority, again=again)
 
     async def _at(self, repository: RepoRef) -> Account:
         installation = await self._installation(repository)
@@ -231,7 +239,10 @@ class GitHub:
         if (known := self._where.get(repository)) is not None:
             return known
         asked = Asked("GET", self._address("/repos/{owner}/{repo}/installation", repository, {}))
-        page = await self._calls.done(self._own, asked, Priority.HIGH)
+        try:
+            page = await self._calls.done(self._own, asked, Priority.HIGH)
+        except NotFound as error:
+            raise NotInstalled(str(asked), f"the App is not installed in {repository}", status=error.status) from None
         while len(self._where) >= _INSTALLATIONS:
             self._where.pop(next(iter(self._where)))
         found = self._where[repository] = _typed(asked, page.said, Installation).id
@@ -240,8 +251,11 @@ class GitHub:
     async def _granted(self, installation: int, narrowed: Narrowed) -> Grant:
         path = "/app/installations/{installation}/access_tokens"
         asked = Asked("POST", self._address(path, None, {"installation": installation}), narrowed)
-        # One token more does no harm, so this is asked again as a reading is.
-        return _typed(asked, (await self._calls.done(self._own, asked, Priority.HIGH)).said, Grant)
+        try:  # one token more does no harm, so this is asked again as a reading is
+            page = await self._calls.done(self._own, asked, Priority.HIGH)
+        except NotFound as error:
+            raise NotInstalled(str(asked), "that installation is gone", status=error.status) from None
+        return _typed(asked, page.said, Grant)
 
     def _account(self, identity: Plain | AsApp | AsInstallation) -> Account:
         return Account(identity, self._client, self._base, self._pace, self._clock)

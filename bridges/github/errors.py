@@ -2,6 +2,7 @@
 
 ApiError
 ├── NotFound        404, 410: not there, or not for us to see
+│   └── NotInstalled    the App, in that repository (any more)
 ├── Unauthorized    401: GitHub does not know these credentials (any more)
 ├── Forbidden       403: known, and not allowed
 ├── Conflict        405, 409, 412: the state of things does not allow it (a merge, an expected head)
@@ -55,6 +56,10 @@ class ApiError(Exception):
 
 class NotFound(ApiError):
     """Not there, or not for us to see."""
+
+
+class NotInstalled(NotFound):
+    """The App is not installed there (any more)."""
 
 
 class Unauthorized(ApiError):

@@ -13,6 +13,7 @@ import jwt
 from gidgethub.apps import get_jwt
 from msgspec import Struct
 
+from bridges.github.config import GitHubConfig
 from bridges.github.pace import Clock
 
 JWT_SECONDS: Final = 540
@@ -158,3 +159,12 @@ class AsInstallation:
 def left(grant: Grant, clock: Clock) -> float:
     """Seconds that a token still holds."""
     return (grant.expires_at - datetime.fromtimestamp(clock.now(), UTC)).total_seconds()
+
+
+def credential_of(config: GitHubConfig) -> Credential:
+    """Who acts, as it is configured. Raises BadCredential when nobody is."""
+    if config.app_id is not None and config.app_key is not None:
+        return App(config.app_id, config.app_key)
+    if config.token is not None:
+        return Token(config.token)
+    raise BadCredential("neither an App with its key nor a token is configured")
