@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from conductor.replay import history_of, replay
 from deploy.embedded.postgres import embedded_postgres
 from schemas import (
@@ -39,7 +41,8 @@ async def test_work_that_can_never_pass_ends_with_a_person_and_the_last_findings
     assert alarms(log) == []
 
 
-async def test_twenty_issues_with_dependencies_over_two_repositories_and_two_replicas(tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", [8, pytest.param(20, marks=pytest.mark.full)])
+async def test_issues_with_dependencies_over_two_repositories_and_two_replicas(tmp_path: Path, count: int) -> None:
     paths = {ref: new_repository(tmp_path / ref.repo, {"README": "x\n"}) for ref in (SHOP, STORE)}
     script = "".join(
         f"""
@@ -48,13 +51,13 @@ title = "Number {number}"
 [[issue.attempt]]
 step = [{{ do = "write", path = "done-{number}.txt", content = "yes\\n" }}]
 """
-        for number in range(20)
+        for number in range(count)
     )
     async with shop(tmp_path, script=script, agents=2) as running:
         for ref, path in paths.items():
             await running.serve(ref, path, "test -f README")
         issues: list[IssueRef] = []
-        for number in range(20):
+        for number in range(count):
             # Each second one waits for the one before it, each fifth one for the first of the other repository too.
             needs = [issues[number - 1]] if number % 2 else []
             needs += [issues[0]] if number % 5 == 4 else []
@@ -69,10 +72,10 @@ step = [{{ do = "write", path = "done-{number}.txt", content = "yes\\n" }}]
         if isinstance(item.event.data, IssueApproved):
             for dependency in item.event.data.depends_on:
                 assert ended[dependency] < begun[item.event.about], f"{item.event.about} began before {dependency}"
-    assert len(ended) == 20
+    assert len(ended) == count
     assert {item.event.source for item in log if item.event.actor == "dev-e"} == {"dev-e/dev-e-1", "dev-e/dev-e-2"}
-    assert sum(isinstance(item.event.data, Merged) for item in log) == 20
-    assert sum(len(list(path.glob("done-*.txt"))) for path in paths.values()) == 20
+    assert sum(isinstance(item.event.data, Merged) for item in log) == count
+    assert sum(len(list(path.glob("done-*.txt"))) for path in paths.values()) == count
     assert replay(history_of(log)).differences == ()
     assert alarms(log) == [], "the watch was content all the time"
 

@@ -28,7 +28,9 @@ def log_of(home: Path) -> list[dict[str, Any]]:
 class TestUp:
     def test_ready_stopped_and_started_again_it_goes_on_with_the_same_log_and_state(self, home: Path):
         path = new_repository(home.parent / "shop", {"total.txt": "1\n"})
-        with up(home) as first:
+        policy = home.parent / "policy.toml"
+        policy.write_text("attempts_max = 7\n")
+        with up(home, "--policy", str(policy)) as first:
             ready = first.until("ready")
             assert ready["nats_url"].startswith("nats://127.0.0.1:")
             assert (ready["data"], ready["logs"], ready["agents"]) == (str(home), str(home / "logs"), [])
@@ -41,22 +43,15 @@ class TestUp:
         assert not any(sessions.command_line(pid) for pid in first.processes())
         assert at_work_on(home) == []
 
-        with up(home) as second:
+        with up(home, "--policy", str(policy)) as second:
             second.until("ready")
             after = log_of(home)
             assert after[: len(before)] == before
-            assert sum(event["type"] == "rig.fleet.policy_adopted.v1" for event in after) == 1
+            adopted = [event["data"]["policy"] for event in after if event["type"] == "rig.fleet.policy_adopted.v1"]
+            assert [policy["attempts_max"] for policy in adopted] == [7], "where it differs, and only then"
             issue = json.loads(rig(home, "issue", "local/shop#1", "--json").stdout)
             assert (issue["state"], issue["title"]) == ("queued", "Count")
             assert second.stop(signal.SIGINT) == 0
-
-    def test_a_second_one_on_the_same_directory_is_told_which_process_has_it(self, home: Path):
-        with up(home) as first:
-            first.until("ready")
-            second = rig(home, "up")
-            assert second.returncode == 1
-            assert second.stderr.startswith(f"rig: {home} is in use by process {first.process.pid} (")
-            assert rig(home, "status").returncode == 0
 
     def test_for_people_it_says_in_one_line_that_it_is_ready_and_where_things_are(self, home: Path):
         with up(home, json=False) as running:
@@ -100,13 +95,6 @@ class TestUp:
         assert at_work_on(home) == []
         assert not any(sessions.command_line(pid) for pid in running.processes())
 
-    def test_with_the_end_of_its_terminal_it_stops(self, home: Path):
-        with up(home) as running:
-            running.until("ready")
-            assert running.stop(signal.SIGHUP) == 0
-        assert running.said[-1]["state"] == "stopped"
-        assert not (home / "rig.json").exists()
-
     def test_whoever_reads_what_it_says_may_leave(self, home: Path):
         path = new_repository(home.parent / "shop", {"total.txt": "1\n"})
         with up(home) as running:
@@ -119,31 +107,24 @@ class TestUp:
             running.process.terminate()
             assert running.process.wait() == 0
 
-    def test_a_server_that_dies_is_started_again_and_the_roles_go_on(self, home: Path):
+    def test_it_outlives_a_second_one_and_a_server_that_dies_and_ends_with_its_terminal(self, home: Path):
         with up(home) as running:
             running.until("ready")
             roles = running.processes()
+            second = rig(home, "up")
+            assert second.returncode == 1
+            assert second.stderr.startswith(f"rig: {home} is in use by process {running.process.pid} (")
             os.kill(int((home / "nats" / "nats.pid").read_text()), signal.SIGKILL)
             assert running.until("crashed", "nats-server")["code"] == -signal.SIGKILL
             running.until("ready", "nats-server")
             assert rig(home, "status").returncode == 0
-            assert running.stop() == 0
+            assert running.stop(signal.SIGHUP) == 0
         assert running.processes() == roles
+        assert running.said[-1]["state"] == "stopped"
+        assert not (home / "rig.json").exists()
 
 
 class TestWhatItIsGiven:
-    def test_a_policy_is_adopted_where_it_differs_and_only_then(self, home: Path):
-        policy = home.parent / "policy.toml"
-        policy.write_text("attempts_max = 7\n")
-        for _ in range(2):
-            with up(home, "--policy", str(policy)) as running:
-                running.until("ready")
-                adopted = [
-                    event["data"]["policy"]["attempts_max"] for event in log_of(home) if "policy" in event["type"]
-                ]
-                assert adopted == [7]
-                assert running.stop() == 0
-
     def test_what_is_wrong_is_said_at_once_and_nothing_is_started(self, home: Path):
         policy = home.parent / "policy.toml"
         policy.write_text("attempts_max = 0\npatience = 1\n")
