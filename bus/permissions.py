@@ -89,6 +89,8 @@ class _Needs(Struct, frozen=True):
     works_on: tuple[Durable, ...] = ()
     asks: tuple[str, ...] = ()
     serves: str | None = None
+    looks_at: tuple[Durable, ...] = ()
+    """How much waits there, and nothing of it is taken."""
 
 
 _EVERYBODY_READS: Final = (LOG, PRESENCE, LEASES)
@@ -103,8 +105,11 @@ _NEEDS: Final = {
     Actor.CONDUCTOR.value: _Needs(("lease.conductor.>", "timer.conductor.set.>"), (CONDUCTOR_TIMERS,), (FIRED,)),
     Actor.DEV_E.value: _agent(Actor.DEV_E, "github"),
     Actor.REVIEW_E.value: _agent(Actor.REVIEW_E),
-    # It looks from outside: at the log, at who gives signs of life, at what is dead, at how far the read side is.
-    Actor.WATCH.value: _Needs(("lease.watch.>",), (DEAD,), asks=("local", "query")),
+    # It looks from outside: at the log, at who gives signs of life, at what is dead, at what was delivered and waits,
+    # at how far the read side is.
+    Actor.WATCH.value: _Needs(
+        ("lease.watch.>",), (DEAD, INBOX), looks_at=tuple(RECEIVED.values()), asks=("local", "query")
+    ),
     # It buries what the read side cannot take, and shows all that is buried.
     Actor.PROJECTOR.value: _Needs(
         (f"dead.letter.{PROJECTED.stream.name}.{PROJECTED.name}",), (DEAD,), serves="projector"
@@ -146,6 +151,7 @@ def permissions(principal: str) -> Permissions:
         publish += [f"$JS.API.{call}.{stream.name}" for call in ("STREAM.INFO", "STREAM.MSG.GET", "DIRECT.GET")]
     for durable in needs.works_on:
         publish += _work(durable)
+    publish += [f"$JS.API.CONSUMER.INFO.{durable.stream.name}.{durable.name}" for durable in needs.looks_at]
     return Permissions(
         publish=tuple(publish),
         subscribe=tuple(stream.republish.dest for stream in reads if stream.republish is not None),

@@ -178,6 +178,8 @@ class Invariant(StrEnum):
     """A deadline is over, and nobody says so."""
     PROJECTION_BEHIND = "projection_behind"
     """The read side does not keep up with the log."""
+    DELIVERY_UNANSWERED = "delivery_unanswered"
+    """What was delivered from outside is neither translated nor is it said why not."""
     CANARY_LOST = "canary_lost"
     """An issue that only tries out the path did not come back."""
 

@@ -95,7 +95,7 @@ def _patience(invariant: Invariant, policy: Policy) -> float:
     match invariant:
         case Invariant.ISSUE_UNANSWERED:  # before waiting_seconds nobody says why an issue waits
             return max(watch.issue_seconds, policy.waiting_seconds + watch.decision_seconds)
-        case Invariant.FACT_WITHOUT_CONSEQUENCE | Invariant.DEADLINE_UNHEARD:
+        case Invariant.FACT_WITHOUT_CONSEQUENCE | Invariant.DEADLINE_UNHEARD | Invariant.DELIVERY_UNANSWERED:
             return watch.decision_seconds
         case Invariant.PROJECTION_BEHIND:
             return watch.projection_seconds
@@ -149,6 +149,11 @@ def _waits(fold: Fold, invariant: Invariant, policy: Policy, before: datetime) -
             since = side.since or before  # not asked yet: what was said of it still holds
             if not side.well and since <= before:
                 yield Wait(since, "the read side", "behind the log", side.detail)
+        case Invariant.DELIVERY_UNANSWERED:
+            for role, (since, count) in fold.undelivered.items():
+                if since <= before:
+                    lacks = f"{count} since {since:%FT%TZ} and nobody has translated the first of them"
+                    yield Wait(since, f"the inbox of {role}", "deliveries wait", lacks)
         case Invariant.CANARY_LOST:
             for ref, since in fold.canaries.items():
                 if since <= before:

@@ -145,6 +145,8 @@ class Fold(Struct):
     agents: dict[str, Replica] = field(default_factory=dict[str, Replica])
     presence: dict[str, Presence] = field(default_factory=dict[str, Presence])
     read_side: ReadSide = field(default_factory=ReadSide)
+    undelivered: dict[str, tuple[datetime, int]] = field(default_factory=dict[str, tuple[datetime, int]])
+    """By role that takes in deliveries from outside: since when one waits for its outcome, and how many do."""
 
     halts: dict[Invariant, Halt] = field(default_factory=dict[Invariant, Halt])
     canaries: dict[IssueRef, datetime] = field(default_factory=dict[IssueRef, datetime])
@@ -345,6 +347,13 @@ class Fold(Struct):
             side.well, side.detail = False, f"it is at position {position} of the log, not yet at {side.target}"
         else:
             self.read_side = ReadSide(self.position, now, well=True)
+
+    def waits_outside(self, role: str, since: datetime | None, count: int) -> None:
+        """What the role has taken in and not translated; None: nothing."""
+        if since is None:
+            self.undelivered.pop(role, None)
+        else:
+            self.undelivered[role] = since, count
 
     def not_read(self, why: str, now: datetime) -> None:
         """The read side does not answer, or cannot."""

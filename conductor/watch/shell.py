@@ -11,6 +11,8 @@ from contextlib import aclosing
 from typing import Final
 
 from bus import Bus, BusError, Conflict, Expect, NoService, Refused, Seen, Skipped
+from bus.backlog import backlog
+from bus.topology import RECEIVED, Durable
 from conductor.watch.check import CanaryDue, canary_due, check, pause
 from conductor.watch.fold import Fold
 from machine.lifecycle import Lifecycle
@@ -42,7 +44,7 @@ IDLE_SECONDS: Final = 1.0
 MOSTLY_READING: Final = 10
 """So many times longer than a look took the next one is away: when very much stands still, a look takes a second."""
 STATUS_SHARE: Final = 8
-"""How often the read side is asked in the time that it may be behind."""
+"""How often the read side, or the inbox, is looked at in the time that it may be behind."""
 STATUS_SECONDS: Final = 5.0
 """How long it may take to answer."""
 FORGE_SECONDS: Final = 15.0
@@ -52,7 +54,7 @@ async def run_watch(bus: Bus, lifecycle: Lifecycle) -> None:
     """Watches until stopped. Raises what makes going on impossible (a log that was recreated, say)."""
     async with asyncio.TaskGroup() as group:
         watch = Watch(bus, lifecycle)
-        work = (watch.read(), watch.see(), watch.ask(), watch.canaries(), watch.show())
+        work = (watch.read(), watch.see(), watch.ask(), watch.deliveries(), watch.canaries(), watch.show())
         tasks = [group.create_task(each) for each in work]
         await lifecycle.stop.wait()
         for task in tasks:
@@ -170,6 +172,23 @@ class Watch:
             log.warning("the read side cannot be asked: %s", error)
         else:
             self._fold.read_to(status.position, self._bus.connection.now())
+
+    async def deliveries(self) -> None:
+        """What was delivered from outside and waits to be translated."""
+        while True:
+            policy = self._fold.policy
+            if policy is not None:
+                for role, durable in RECEIVED.items():
+                    await self._deliveries(role, durable)
+            await asyncio.sleep(IDLE_SECONDS if policy is None else policy.watch.decision_seconds / STATUS_SHARE)
+
+    async def _deliveries(self, role: Actor, durable: Durable) -> None:
+        try:
+            waits = await backlog(self._bus.connection, durable)
+        except BusError as error:
+            log.warning("it cannot be seen what %s has taken in: %s", role.value, error)
+        else:
+            self._fold.waits_outside(role.value, waits and waits.oldest, waits.count if waits else 0)
 
     async def canaries(self) -> None:
         """Puts a canary in when it is time for one."""

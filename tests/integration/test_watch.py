@@ -87,8 +87,9 @@ async def until(bus: Bus, *wanted: object) -> list[Event]:
 
 
 async def test_with_its_key_it_can_see_ask_and_say_all_that_it_must(connect: Connect) -> None:
-    """No conductor decides, an agent shows life once, and nobody serves the read side."""
+    """No conductor decides, an agent shows life once, nobody serves the read side, nobody translates deliveries."""
     person, forge, agent = await connect(Actor.CLI), await connect(Actor.LOCAL), await connect(Actor.DEV_E)
+    await (await connect(Actor.GITHUB)).inbox.store("d-1", {}, b"{}")
 
     async def add(asked: AddIssue) -> IssueAdded:
         issue = IssueRef("demo", "shop", 1)
@@ -106,6 +107,7 @@ async def test_with_its_key_it_can_see_ask_and_say_all_that_it_must(connect: Con
             person,
             AgentSilent,
             CanaryIssued,
+            Invariant.DELIVERY_UNANSWERED,
             Invariant.FACT_WITHOUT_CONSEQUENCE,
             Invariant.ISSUE_UNANSWERED,
             Invariant.PROJECTION_BEHIND,

@@ -425,6 +425,25 @@ def test_a_read_side_that_does_not_answer_is_told_of():
     }
 
 
+# ── what is delivered ────────────────────────────────────────────────────────
+
+
+def test_a_delivery_that_nobody_translates_is_told_of_until_it_is_answered():
+    story, watch = alive()
+    since = story.now
+    watch.fold.waits_outside("github", since, 3)
+    assert watch.wait(DECISION - STEP) == []
+    assert halts(watch.wait(STEP)) == {
+        Invariant.DELIVERY_UNANSWERED: (
+            f"the inbox of github, deliveries wait: 3 since {since:%FT%TZ} and nobody has translated the first of them",
+        )
+    }
+    watch.fold.waits_outside("github", story.now, 2)
+    assert watch.wait(240) == [], "others wait still, in other words"
+    watch.fold.waits_outside("github", None, 0)
+    assert cleared(watch.look()) == {Invariant.DELIVERY_UNANSWERED}
+
+
 # ── agents ───────────────────────────────────────────────────────────────────
 
 
