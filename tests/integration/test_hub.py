@@ -14,6 +14,7 @@ import jwt
 import pytest
 
 from tests.support.hub import APP, INSTALLATION, Disorder, Hub, answer, hub
+from tests.support.hub.day import DELIVERIES, a_day
 
 pytestmark = pytest.mark.peer
 SHOP = "/repos/acme/shop"
@@ -217,6 +218,20 @@ def test_faults_are_played_once(github: Hub) -> None:
     assert happened.is_set()
     assert [each["title"] for each in maria.get(f"{SHOP}/issues")] == ["Two"], "it was done, and nobody was told"
     assert github.faults.calls.count(("POST", f"{SHOP}/issues")) == 2
+
+
+def test_a_day_can_be_lived_in_a_second(github: Hub, tmp_path: Path) -> None:
+    a_day(github, tmp_path / "scratch")
+    maria = github.person("maria")
+    assert len(github.log) == 1 + DELIVERIES
+    assert {each["number"] for each in maria.get(f"{SHOP}/issues?state=closed")} == {5, 6, 13}
+    assert {each["number"]: each["merged_at"] is not None for each in maria.get(f"{SHOP}/pulls?state=all")} == {
+        7: True,
+        9: False,
+    }
+    told = [delivery.parsed["issue"]["updated_at"] for delivery in github.log if delivery.event == "issues"]
+    assert told == sorted(told)
+    assert len(set(told)) > len(told) / 2, "minutes apart, but for some"
 
 
 def app(github: Hub) -> dict[str, str]:

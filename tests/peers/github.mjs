@@ -1,8 +1,9 @@
 // GitHub's REST API as `emulate` plays it, for one test. Standard input: {baseUrl, seed} on one line, as JSON; it serves
 // until standard input ends. Standard output: {port}, once it serves.
 //
-// One route is ours, for what GitHub does by itself and emulate does not: POST /_emulate/set {collection, where, set}
-// changes one row of its state (a pull request's head after a push, say).
+// Two routes are ours. POST /_emulate/set {collection, where, set} changes one row of its state, for what GitHub does by
+// itself and emulate does not (a pull request's head after a push, say). POST /_emulate/clock {seconds} sets its clock so
+// many seconds after the real one.
 import { readdirSync, readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { createInterface } from "node:readline";
@@ -10,6 +11,17 @@ import { pathToFileURL } from "node:url";
 
 const dist = process.env.NODE_PATH + "/emulate/dist/";
 const load = (file) => import(pathToFileURL(dist + file).href);
+
+const RealDate = Date;
+let ahead = 0;
+globalThis.Date = class extends RealDate {
+  constructor(...given) {
+    super(...(given.length ? given : [RealDate.now() + ahead * 1000]));
+  }
+  static now() {
+    return RealDate.now() + ahead * 1000;
+  }
+};
 
 async function plugin() {
   // Its bundler names the file of a service by its content; the lock file pins the content.
@@ -51,6 +63,10 @@ async function main(line) {
       const found = rows.all().filter((row) => Object.entries(where).every(([name, value]) => row[name] === value));
       for (const row of found) rows.update(row.id, set);
       return c.json({ changed: found.length });
+    });
+    app.post("/_emulate/clock", async (c) => {
+      ahead = (await c.req.json()).seconds;
+      return c.json({ now: new Date().toISOString() });
     });
   };
   const { createEmulator } = await load("api.js");

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Coroutine, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -104,13 +105,24 @@ class Hub:
         """Where webhooks go from now on."""
         self._edge.deliveries.receiver = url
 
-    def hold(self) -> None:
+    def hold(self, on: bool = True) -> None:
         """What happens from now on is logged, and not sent."""
-        self._edge.deliveries.holding = True
+        self._edge.deliveries.holding = on
 
     def release(self, disorder: Disorder | None = None) -> tuple[int, int, int]:
-        """Sends what was held, all in order or in this disorder: how many were held, dropped and doubled."""
+        """Sends what was held, all in order or in this disorder: how many were held, dropped and doubled.
+
+        It can be sent again, to somebody else.
+        """
         return self._run(self._edge.deliveries.release(disorder))
+
+    def hide_log(self, on: bool = True) -> None:
+        """The log of deliveries shows nothing."""
+        self._edge.deliveries.hidden = on
+
+    def set_clock(self, ahead: timedelta) -> None:
+        """Its clock is so far ahead of the real one, or behind. Tokens it gives then end by that clock."""
+        self._run(self._edge.set_clock(ahead))
 
     def wait_logged(self, count: int) -> None:
         """Until so many deliveries were made."""

@@ -1,12 +1,9 @@
 """Calls that GitHub answers and emulate does not, or not so: the delivery log, statuses, permissions, blockers."""
 
-import json
-from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
 
-from tests.support.hub.deliveries import whole_seconds
 from tests.support.hub.edge import Edge, refused
 
 __all__ = ["Additions"]
@@ -45,7 +42,8 @@ class Additions:
             return refused(401, "A JSON web token could not be decoded")
         size = min(int(request.query.get("per_page", "30")), 100)
         before = int(request.query.get("cursor") or len(self._edge.deliveries.log) + 1)
-        older = [each for each in reversed(self._edge.deliveries.log) if each.number < before]
+        known = [] if self._edge.deliveries.hidden else self._edge.deliveries.log
+        older = [each for each in reversed(known) if each.number < before]
         page = older[:size]
         headers: dict[str, str] = {}
         if len(older) > size:
@@ -115,15 +113,14 @@ class Additions:
         asked, sha, name = await request.json(), request.match_info["sha"], _name(request)
         if not (await self._edge.call("GET", f"/repos/{name}/git/commits/{sha}")).ok:
             return refused(422, f"No commit found for SHA: {sha}")
-        now = whole_seconds(json.dumps(datetime.now(UTC).isoformat().replace("+00:00", "Z")).encode())
         stated = {
             "id": sum(map(len, self._statuses.values())) + 1,
             "context": asked.get("context", "default"),
             "state": asked["state"],
             "target_url": asked.get("target_url"),
             "description": asked.get("description"),
-            "created_at": json.loads(now),
-            "updated_at": json.loads(now),
+            "created_at": self._edge.now(),
+            "updated_at": self._edge.now(),
         }
         self._statuses.setdefault(sha, []).append(stated)
         more = {name: value for name, value in stated.items() if name != "id"} | {"id": stated["id"], "sha": sha}

@@ -86,6 +86,8 @@ class Deliveries:
         self.receiver: str | None = None
         """Where they go. None: nobody listens."""
         self.holding = False
+        self.hidden = False
+        """Whether the log shows nothing."""
         self._secret = secret.encode()
         self._held: list[Delivery] = []
         self._queue: asyncio.Queue[Delivery] = asyncio.Queue()
@@ -162,8 +164,11 @@ class Deliveries:
         return "sha256=" + hmac.new(self._secret, body, hashlib.sha256).hexdigest()
 
     async def release(self, disorder: Disorder | None) -> tuple[int, int, int]:
-        """Lets go what was held, all of it or in this disorder: how many were held, dropped and doubled."""
-        held, self._held, self.holding = self._held, [], False
+        """Lets go what was held, all of it or in this disorder: how many were held, dropped and doubled.
+
+        They stay held, too, to be let go another time.
+        """
+        held = self._held
         if disorder is None:
             going, doubled = held, 0
         else:

@@ -8,6 +8,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import aiohttp
@@ -67,6 +68,8 @@ class Edge:
         self.repositories = tuple(repositories)
         self.emulate = ""
         self.url = ""
+        self.ahead = timedelta()
+        """How far its clock is from the real one."""
         self.root_token = root_token
         self.tokens = dict(tokens)
         """Token → login; an installation's: what it was asked for at."""
@@ -123,6 +126,15 @@ class Edge:
         """Changes what emulate remembers."""
         answer = await self.call("POST", "/_emulate/set", {"collection": collection, "where": where, "set": new})
         assert answer.ok, answer.body
+
+    async def set_clock(self, ahead: timedelta) -> None:
+        self.ahead = ahead
+        answer = await self.call("POST", "/_emulate/clock", {"seconds": ahead.total_seconds()})
+        assert answer.ok, answer.body
+
+    def now(self) -> str:
+        """As GitHub writes instants."""
+        return f"{datetime.now(UTC) + self.ahead:%Y-%m-%dT%H:%M:%SZ}"
 
     async def _send(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
         assert self._session is not None

@@ -117,6 +117,8 @@ class Mirror:
                 status = 405 if answer.status == 422 else answer.status
                 return refused(status, answer.json()["message"])
             await self._learn(name, request)
+            moved = {"ref": f"refs/heads/{pull['base']['ref']}", "before": base, "after": answer.json()["sha"]}
+            await self._edge.happened("push", name, await self._edge.sender(request), moved | {"commits": []})
             if pull["base"]["ref"] == pull["base"]["repo"]["default_branch"]:
                 await self._close(name, f"{pull['title']}\n{pull['body'] or ''}", request)
             return answer.response()
