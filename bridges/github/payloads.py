@@ -10,6 +10,7 @@ from typing import Annotated
 from msgspec import Meta, Struct, field
 
 Number = Annotated[int, Meta(ge=1, lt=1 << 53)]
+Instant = Annotated[datetime, Meta(tz=True)]
 
 
 class User(Struct, frozen=True):
@@ -27,6 +28,7 @@ class Milestone(Struct, frozen=True):
     title: str
     number: Number = 1
     state: str = "open"
+    updated_at: Instant | None = None
 
 
 class Repository(Struct, frozen=True):
@@ -34,10 +36,19 @@ class Repository(Struct, frozen=True):
     default_branch: str = ""
     clone_url: str = ""
     archived: bool = False
+    updated_at: Instant | None = None
 
 
 class Installation(Struct, frozen=True):
     id: Number
+    updated_at: Instant | None = None
+    suspended_at: Instant | None = None
+
+
+class Dependencies(Struct, frozen=True):
+    """How many issues block one, by GitHub's own links."""
+
+    total_blocked_by: int = 0
 
 
 class Issue(Struct, frozen=True, kw_only=True):
@@ -53,9 +64,10 @@ class Issue(Struct, frozen=True, kw_only=True):
     labels: list[Label] = field(default_factory=list[Label])
     milestone: Milestone | None = None
     assignees: list[User] = field(default_factory=list[User])
-    updated_at: datetime
-    closed_at: datetime | None = None
+    updated_at: Instant
+    closed_at: Instant | None = None
     pull_request: dict[str, object] | None = None
+    issue_dependencies_summary: Dependencies | None = None
 
 
 class Side(Struct, frozen=True):
@@ -74,7 +86,7 @@ class PullRequest(Struct, frozen=True, kw_only=True):
     state: str
     draft: bool = False
     merged: bool = False
-    merged_at: datetime | None = None
+    merged_at: Instant | None = None
     """A list of pull requests tells this and not `merged`."""
     merge_commit_sha: str | None = None
     merged_by: User | None = None
@@ -84,8 +96,8 @@ class PullRequest(Struct, frozen=True, kw_only=True):
     base: Side
     labels: list[Label] = field(default_factory=list[Label])
     requested_reviewers: list[User] = field(default_factory=list[User])
-    updated_at: datetime
-    closed_at: datetime | None = None
+    updated_at: Instant
+    closed_at: Instant | None = None
     mergeable: bool | None = None
     mergeable_state: str = "unknown"
     changed_files: int | None = None
@@ -104,7 +116,7 @@ class Review(Struct, frozen=True, kw_only=True):
     """approved, changes_requested, commented, dismissed; the REST API writes it in capitals."""
     body: str | None = None
     commit_id: str | None = None
-    submitted_at: datetime | None = None
+    submitted_at: Instant | None = None
     html_url: str = ""
 
 
@@ -112,8 +124,8 @@ class Comment(Struct, frozen=True, kw_only=True):
     id: Number
     user: User | None = None
     body: str | None = None
-    created_at: datetime
-    updated_at: datetime
+    created_at: Instant
+    updated_at: Instant
     html_url: str = ""
 
 
@@ -129,7 +141,7 @@ class CheckRun(Struct, frozen=True, kw_only=True):
     status: str
     conclusion: str | None = None
     html_url: str | None = None
-    completed_at: datetime | None = None
+    completed_at: Instant | None = None
     output: CheckOutput | None = None
 
 
@@ -148,7 +160,7 @@ class Status(Struct, frozen=True, kw_only=True):
     state: str
     target_url: str | None = None
     description: str | None = None
-    updated_at: datetime
+    updated_at: Instant
 
 
 class WorkflowRun(Struct, frozen=True, kw_only=True):
@@ -159,9 +171,11 @@ class WorkflowRun(Struct, frozen=True, kw_only=True):
     status: str
     conclusion: str | None = None
     event: str = ""
+    head_repository: Repository | None = None
+    """Where the branch is: a fork's has any name."""
     run_attempt: int = 1
     html_url: str = ""
-    updated_at: datetime
+    updated_at: Instant
 
 
 class Deployment(Struct, frozen=True, kw_only=True):
@@ -176,4 +190,4 @@ class DeploymentStatus(Struct, frozen=True, kw_only=True):
     environment_url: str | None = None
     target_url: str | None = None
     description: str | None = None
-    created_at: datetime
+    created_at: Instant

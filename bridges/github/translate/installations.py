@@ -1,0 +1,90 @@
+"""What the rig may no longer reach: the App was removed or suspended, or a repository deleted or archived.
+
+That a repository may be reached puts nothing under the rig: a person does that.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from msgspec import Struct, field
+
+from bridges.github import ids, payloads
+from bridges.github.heard import Heard
+from bridges.github.said import Said, Translation
+from bridges.github.translate.reading import decoded, line, once, person, skip, stamp, utc
+from schemas import RepositoryRemoved
+
+_REMOVED: Final = ("deleted", "suspend")
+_GONE: Final = ("deleted", "archived")
+
+
+class InstallationPayload(Struct, frozen=True):
+    """The event `installation`."""
+
+    action: str
+    installation: payloads.Installation
+    repositories: list[payloads.Repository] = field(default_factory=list[payloads.Repository])
+    sender: payloads.User | None = None
+
+
+class RepositoriesPayload(Struct, frozen=True):
+    """The event `installation_repositories`."""
+
+    action: str
+    installation: payloads.Installation
+    repositories_removed: list[payloads.Repository] = field(default_factory=list[payloads.Repository])
+    sender: payloads.User | None = None
+
+
+class RepositoryPayload(Struct, frozen=True):
+    """The event `repository`."""
+
+    action: str
+    repository: payloads.Repository
+    sender: payloads.User | None = None
+
+
+def translate_installation(body: bytes, heard: Heard) -> Translation:
+    """The event `installation`."""
+    payload = decoded(body, InstallationPayload)
+    if payload.action not in _REMOVED:
+        return skip(f"an installation that is {payload.action} changes nothing")
+    at = payload.installation.suspended_at or payload.installation.updated_at
+    which = (payload.installation.id, payload.action)
+    return _removed(payload.repositories, heard, person(payload.sender), at, which)
+
+
+def translate_repositories(body: bytes, heard: Heard) -> Translation:
+    """The event `installation_repositories`."""
+    payload = decoded(body, RepositoriesPayload)
+    if payload.action != "removed":
+        return skip("what the App may reach is under the rig once a person puts it there")
+    which = (payload.installation.id, payload.action)
+    return _removed(payload.repositories_removed, heard, person(payload.sender), payload.installation.updated_at, which)
+
+
+def translate_repository(body: bytes, heard: Heard) -> Translation:
+    """The event `repository`."""
+    payload = decoded(body, RepositoryPayload)
+    if payload.action not in _GONE:
+        return skip(f"a repository that is {payload.action} stays what it is to the rig")
+    which = (payload.action,)
+    return _removed([payload.repository], heard, person(payload.sender), payload.repository.updated_at, which)
+
+
+def _removed(
+    named: Sequence[payloads.Repository],
+    heard: Heard,
+    by: str,
+    at: datetime | None,
+    which: tuple[str | int, ...],
+) -> Translation:
+    when = None if at is None else utc(at)
+    told: list[Said] = []
+    for one in named:
+        home = heard.repository(one.full_name)
+        if home is not None:
+            id_ = ids.of_repository(home.ref, "removed", *which, "-" if when is None else stamp(when))
+            told += once(heard, home.ref, RepositoryRemoved(by=line(by, "GitHub")), id_, None)
+    return Translation(said=tuple(told), skipped=None if told else "none of these is under the rig")
