@@ -32,7 +32,7 @@ from multidict import CIMultiDictProxy
 from bus import BusError, Inbox
 from machine.lifecycle import Lifecycle, Misconfigured
 
-__all__ = ["DELIVERY", "EVENT", "PATH", "receiving", "serve"]
+__all__ = ["DELIVERY", "EVENT", "KEPT", "PATH", "receiving", "serve"]
 
 log = logging.getLogger(__name__)
 
