@@ -14,6 +14,7 @@ from schemas import (
     ChecksPassed,
     Event,
     FailedCheck,
+    Forge,
     IssueApproved,
     IssueRef,
     IssueRevised,
@@ -54,6 +55,7 @@ class Brief(Struct, frozen=True, kw_only=True):
     check: str
     clone_url: str
     base_branch: str
+    forge: Forge = Forge.LOCAL
     findings: tuple[Finding, ...] = ()
     """What was found wrong with the work so far, the last run's own report first."""
     earlier: tuple[str, ...] = ()
@@ -84,6 +86,7 @@ def brief(issue: IssueRef, events: Iterable[Recorded], repository: Iterable[Reco
         check=where.check,
         clone_url=where.clone_url,
         base_branch=base_branch,
+        forge=where.forge,
         findings=asked.findings(),
         earlier=tuple(reversed(asked.branches)),
         pushed_head=asked.pushed_head,
@@ -108,6 +111,7 @@ class _Where:
         self.check: str | None = None
         self.clone_url: str | None = None
         self.base_branch: str | None = None
+        self.forge = Forge.LOCAL
 
     def apply(self, event: Event) -> None:
         match event:
@@ -115,6 +119,7 @@ class _Where:
                 self.check, self.clone_url = event.check, event.clone_url
                 self.base_branch = event.base_branch or self.base_branch
                 before = self.capabilities if isinstance(event, RepositoryAdded) else frozenset[str]()
+                self.forge = event.forge if isinstance(event, RepositoryAdded) else self.forge
                 self.capabilities = before | frozenset(event.capabilities)
             case RepositoryRemoved():
                 self.check = self.clone_url = self.base_branch = None

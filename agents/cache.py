@@ -10,20 +10,20 @@ import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
+from agents.remote import Remote
 from machine.git import Git, branch_ref
 from machine.process import Outcome
 
-__all__ = ["AgentGit", "Cache", "WorkspaceFailed", "is_half_made", "kept_ref", "tracking_ref"]
+__all__ = ["AgentGit", "Cache", "is_half_made", "kept_ref", "tracking_ref"]
 
 log = logging.getLogger(__name__)
 
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+
 CONFIG = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n"
 """All that is configured in a cache: no `insteadOf`, filter, alias or include outlives the run that set it."""
-
-
-class WorkspaceFailed(Exception):
-    """A repository could not be read, checked out or written: the machine's failure, not the work's."""
 
 
 class AgentGit(Git):
@@ -41,13 +41,14 @@ class Cache:
         self._env = env
         self.git = AgentGit(directory, env=env)
 
-    async def fetch(self, clone_url: str) -> None:
+    async def fetch(self, remote: Remote) -> None:
         """Brings it up to date. It is made when missing; one whose making was cut off needs no mending."""
+        allowed = AgentGit(self.directory, env=self._env, settings=await remote.settings())
         self.directory.mkdir(parents=True, exist_ok=True)
         self._configure()
         await self.git.run("init", "--quiet", "--bare")
         refspec = f"+refs/heads/*:{tracking_ref('*')}"
-        await self.git.run("fetch", "--quiet", "--prune", "--no-tags", "--", clone_url, refspec)
+        await allowed.run("fetch", "--quiet", "--prune", "--no-tags", "--", remote.url, refspec)
 
     def admin(self, worktree: Path) -> Path | None:
         """Where the cache keeps what it knows of a worktree (HEAD, index); None when it knows of none there."""
@@ -57,9 +58,10 @@ class Cache:
         """What the cache keeps of worktrees that are not there (any more)."""
         return [admin for admin, known in self._worktrees() if known is None or not known.exists()]
 
-    def git_in(self, worktree: Path, admin: Path) -> Git:
+    def git_in(self, worktree: Path, admin: Path, settings: Mapping[str, str] = _NOTHING) -> Git:
         """Git for a worktree, whatever has become of its `.git` file."""
-        return AgentGit(worktree, env={**self._env, "GIT_DIR": str(admin), "GIT_WORK_TREE": str(worktree)})
+        here = {"GIT_DIR": str(admin), "GIT_WORK_TREE": str(worktree)}
+        return AgentGit(worktree, env={**self._env, **here}, settings=settings)
 
     def take_back(self, admin: Path, branch: str) -> None:
         """Once nobody else works in a worktree: puts the configuration back and breaks the locks left there."""

@@ -17,12 +17,13 @@ import msgspec
 from msgspec import Struct, structs
 
 from agents import runtime
+from agents.access import access
 from agents.brief import Brief, NotReady, brief, required
-from agents.cache import WorkspaceFailed
 from agents.coder import coder as coder_of
 from agents.driver import NOTHING, CoderUnavailable, Driver, Result, Task, Usage
 from agents.output import RunOutput
 from agents.prompt import prompt
+from agents.remote import WorkspaceFailed
 from agents.runtime import AgentConfig, Replica
 from agents.workspace import Workspace
 from agents.worktree import Worktree
@@ -201,7 +202,12 @@ class DevE:
         try:
             what = brief(run.issue, events, repository)
             checkout = self._workspace.checkout(
-                run.issue.repository, what.clone_url, base=what.base_branch, branch=run.branch, earlier=what.earlier
+                run.issue.repository,
+                what.clone_url,
+                base=what.base_branch,
+                branch=run.branch,
+                earlier=what.earlier,
+                access=access(self._bus, run.issue.repository, what.forge, what.clone_url),
             )
             with tracing.step("prepare"):
                 tree = await afterwards.enter_async_context(checkout)

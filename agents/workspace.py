@@ -20,7 +20,8 @@ from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from agents.cache import Cache, WorkspaceFailed, is_half_made, kept_ref, tracking_ref
+from agents.cache import Cache, is_half_made, kept_ref, tracking_ref
+from agents.remote import Access, Remote, WorkspaceFailed
 from agents.worktree import Worktree, commit_everything, unmerged
 from machine.git import GitError, Identity
 from machine.process import SpawnFailed
@@ -69,23 +70,31 @@ class Workspace:
 
     @asynccontextmanager
     async def checkout(
-        self, repo: RepoRef, clone_url: str, *, base: str, branch: str, earlier: Sequence[str] = ()
+        self,
+        repo: RepoRef,
+        clone_url: str,
+        *,
+        base: str,
+        branch: str,
+        earlier: Sequence[str] = (),
+        access: Access | None = None,
     ) -> AsyncGenerator[Worktree]:
         """A worktree on a new `branch`, gone afterwards.
 
         It starts at the first of the branches `earlier` that the repository has, or of which unpushed work is kept
         here, with the branch `base` merged in as far as that goes; else at `base`. Raises WorkspaceFailed when it
-        cannot be made, and then leaves nothing behind.
+        cannot be made, and then leaves nothing behind. `access` lets git in at the clone URL, to fetch and to push.
         """
+        remote = Remote(clone_url, access)
         home = self._root / escape(repo.owner) / escape(repo.repo)
         directory, path = home / "cache.git", home / "worktrees" / branch
         tree: Worktree | None = None
         self._users[directory] += 1
         try:
-            cache = await self._fetched(directory, clone_url)
+            cache = await self._fetched(directory, remote)
             try:
                 try:
-                    tree = await self._made(cache, path, clone_url, base=base, branch=branch, earlier=earlier)
+                    tree = await self._made(cache, path, remote, base=base, branch=branch, earlier=earlier)
                     await tree.merge_base_in()
                 except FAILURES as error:
                     raise WorkspaceFailed(f"cannot check out {branch} of {repo}: {error}") from error
@@ -97,11 +106,11 @@ class Workspace:
             self._users[directory] -= 1
 
     async def _made(
-        self, cache: Cache, path: Path, clone_url: str, *, base: str, branch: str, earlier: Sequence[str]
+        self, cache: Cache, path: Path, remote: Remote, *, base: str, branch: str, earlier: Sequence[str]
     ) -> Worktree:
         base_sha = await cache.git.commit_id(tracking_ref(base))
         if base_sha is None:
-            raise WorkspaceFailed(f"{clone_url} has no branch {base}")
+            raise WorkspaceFailed(remote.told(f"{remote.url} has no branch {base}"))
         # The tip before the rest: where both are kept, HEAD had left the branch for something older or half-done.
         starts = [ref for name in earlier for ref in (tracking_ref(name), kept_ref(name, "-tip"), kept_ref(name))]
         start = await cache.first(starts) or base_sha
@@ -110,29 +119,29 @@ class Workspace:
         admin = cache.admin(path)
         if admin is None:
             raise WorkspaceFailed(f"git has made {path} and does not know of it")
-        return Worktree(path, admin, cache, clone_url, branch=branch, base_sha=base_sha, start_sha=start)
+        return Worktree(path, admin, cache, remote, branch=branch, base_sha=base_sha, start_sha=start)
 
-    async def _fetched(self, directory: Path, clone_url: str) -> Cache:
+    async def _fetched(self, directory: Path, remote: Remote) -> Cache:
         """The cache, up to date; a new one when that is what helps."""
         async with self._locks[directory]:
             cache = Cache(directory, self._env)
             try:
-                await cache.fetch(clone_url)
+                await cache.fetch(remote)
             except FAILURES as error:
-                if not await self._replaced(directory, clone_url):
-                    raise WorkspaceFailed(f"cannot fetch {clone_url}: {error}") from error
-                log.warning("the cache in %s was broken: %s", directory, error)
+                if not await self._replaced(directory, remote):
+                    raise WorkspaceFailed(remote.told(f"cannot fetch {remote.url}: {error}")) from error
+                log.warning("the cache in %s was broken: %s", directory, remote.told(str(error)))
             return cache
 
-    async def _replaced(self, directory: Path, clone_url: str) -> bool:
+    async def _replaced(self, directory: Path, remote: Remote) -> bool:
         """Puts a new cache in the place of one that fails, unless the new one fails as well or another run needs it."""
         if self._users[directory] > 1:
             return False
         fresh = Cache(directory.with_name("fresh.git"), self._env)
         await asyncio.to_thread(_remove_for_good, fresh.directory)  # of a process that died here
         try:
-            await fresh.fetch(clone_url)
-        except FAILURES:  # so it is not the cache that is at fault, and the first error says what is
+            await fresh.fetch(remote)
+        except (*FAILURES, WorkspaceFailed):  # so the cache is not at fault, and the first error says what is
             await asyncio.to_thread(_remove_for_good, fresh.directory)
             return False
         aside = directory.with_name(f"broken-{secrets.token_hex(4)}.git")

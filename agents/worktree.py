@@ -8,7 +8,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from agents.cache import Cache, WorkspaceFailed, tracking_ref
+from agents.cache import Cache, tracking_ref
+from agents.remote import Remote, WorkspaceFailed
 from machine.git import Git, GitError, branch_ref
 
 __all__ = ["DiffSize", "Worktree", "commit_everything", "nested_repositories", "unmerged"]
@@ -28,7 +29,7 @@ class Worktree:
     """
 
     def __init__(
-        self, path: Path, admin: Path, cache: Cache, clone_url: str, *, branch: str, base_sha: str, start_sha: str
+        self, path: Path, admin: Path, cache: Cache, remote: Remote, *, branch: str, base_sha: str, start_sha: str
     ) -> None:
         self.path = path
         self.branch = branch
@@ -41,7 +42,7 @@ class Worktree:
         self._admin = admin
         self._git = cache.git_in(path, admin)
         self._cache = cache
-        self._clone_url = clone_url
+        self._remote = remote
         self._left_by_merge: dict[str, bytes | None] = {}
 
     async def merge_base_in(self) -> None:
@@ -95,10 +96,11 @@ class Worktree:
         self._take_back()
         head = await self.head()
         options = ("--quiet", "--no-verify", "--no-signed", "--no-follow-tags", "--no-recurse-submodules")
+        allowed = self._cache.git_in(self.path, self._admin, await self._remote.settings())
         try:
-            await self._git.run("push", *options, "--", self._clone_url, f"{head}:{branch_ref(self.branch)}")
+            await allowed.run("push", *options, "--", self._remote.url, f"{head}:{branch_ref(self.branch)}")
         except GitError as error:
-            raise WorkspaceFailed(f"cannot push to {self._clone_url}: {error}") from error
+            raise WorkspaceFailed(self._remote.told(f"cannot push to {self._remote.url}: {error}")) from error
         self.pushed = True
         await self._git.run("update-ref", tracking_ref(self.branch), head)
         return head

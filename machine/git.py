@@ -83,6 +83,7 @@ def branch_ref(branch: str) -> str:
 class Git:
     """Git in one directory: the top of a work tree, or a bare repository.
 
+    `settings` are configuration for these commands alone; a secret among them is in no file and on no command line.
     With `own_session` a command ends what it began even when this process is killed (see `process.run`).
     """
 
@@ -91,17 +92,19 @@ class Git:
         directory: Path,
         *,
         env: Mapping[str, str] = _NOTHING,
+        settings: Mapping[str, str] = _NOTHING,
         limits: Limits = LIMITS,
         own_session: bool = False,
     ) -> None:
         self.directory = directory
         self._own_session = own_session
         self._limits = limits
-        settings = {"GIT_CONFIG_COUNT": str(len(_SETTINGS))}
-        for index, (key, value) in enumerate(_SETTINGS):
-            settings |= {f"GIT_CONFIG_KEY_{index}": key, f"GIT_CONFIG_VALUE_{index}": value}
+        configured = (*_SETTINGS, *settings.items())
+        given = {"GIT_CONFIG_COUNT": str(len(configured))}
+        for index, (key, value) in enumerate(configured):
+            given |= {f"GIT_CONFIG_KEY_{index}": key, f"GIT_CONFIG_VALUE_{index}": value}
         ceiling = {"GIT_CEILING_DIRECTORIES": str(directory.resolve().parent)}
-        self._env = process.environment({**_HERMETIC, **ceiling, **settings, **env})
+        self._env = process.environment({**_HERMETIC, **ceiling, **given, **env})
 
     async def run(self, *args: str, stdin: bytes = b"") -> str:
         """Standard output without its last newline. Raises GitError unless it succeeds, SpawnFailed without git."""

@@ -16,6 +16,7 @@ from schemas.queries.conversations import (
     Messages,
     MessagesRequest,
 )
+from schemas.queries.credentials import GIT_CREDENTIAL, GitCredential, GitCredentialRequest
 from schemas.queries.forge import AddIssue, IssueAdded
 from schemas.queries.github import Audited, AuditRequest, DeliveryLog, Looked, LookRequest, RepositoryAudit
 from schemas.queries.issues import (
@@ -47,6 +48,7 @@ from schemas.queries.status import LeftOut, RepositoryLine, Status, StatusReques
 __all__ = [
     "AUTHORS_MAX",
     "CONVERSATIONS_MAX",
+    "GIT_CREDENTIAL",
     "MEMORIES_MAX",
     "MESSAGES_MAX",
     "PAGE_MAX",
@@ -68,6 +70,8 @@ __all__ = [
     "DeliveryLog",
     "FoundMemories",
     "FoundMemory",
+    "GitCredential",
+    "GitCredentialRequest",
     "IssueAdded",
     "IssueDetail",
     "IssueLine",

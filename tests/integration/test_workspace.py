@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.cache import WorkspaceFailed
+from agents.remote import WorkspaceFailed
 from agents.workspace import Workspace, WorkspaceInUse
 from agents.worktree import DiffSize
 from machine.git import Git, Identity
