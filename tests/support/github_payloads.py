@@ -85,7 +85,7 @@ def comment(
     }
 
 
-def pull(number: int = 12, *, head: str = "head", second: float = 120, **fields: Any) -> dict[str, Any]:
+def pull(number: int = 12, *, second: float = 120, **fields: Any) -> dict[str, Any]:
     return {
         "id": 7000 + number,
         "number": number,
@@ -99,7 +99,7 @@ def pull(number: int = 12, *, head: str = "head", second: float = 120, **fields:
         "merged_by": None,
         "html_url": f"https://github.com/acme/web/pull/{number}",
         "user": RIG_BOT,
-        "head": {"ref": "rig/7-the-total-is-wrong", "sha": sha(head), "repo": REPOSITORY},
+        "head": {"ref": "rig/7-the-total-is-wrong", "sha": sha("head"), "repo": REPOSITORY},
         "base": {"ref": "main", "sha": sha("base"), "repo": REPOSITORY},
         "labels": [],
         "requested_reviewers": [],
