@@ -16,6 +16,7 @@ from bridges.github.payloads import PullRequest
 from bridges.github.said import Seen
 from schemas import (
     Actor,
+    AssignRequested,
     Deployed,
     EffectRecorded,
     Envelope,
@@ -43,6 +44,7 @@ from schemas import (
     RepositoryAdded,
     RepositoryConfigured,
     RepositoryRemoved,
+    RetryRequested,
     Reverted,
     RunConclusion,
     Stopped,
@@ -90,6 +92,11 @@ class Issue(Struct):
     ref: IssueRef
     approval: str | None = None
     """Id of its first approval: what correlates all that follows."""
+    approved_at: datetime = LONG_AGO
+    """When that was."""
+    withdrawn_at: datetime = LONG_AGO
+    steered_at: datetime = LONG_AGO
+    """When somebody last said that it is to stop, or to go on."""
     wanted: bool = False
     """Whether it was approved and not withdrawn since, by anybody."""
     asked: bool = False
@@ -242,7 +249,9 @@ class Heard(Struct):
         by_github = event.actor == Actor.GITHUB
         match event.data:
             case IssueApproved() as approved:
-                issue.approval, issue.wanted = issue.approval or event.id, True
+                if issue.approval is None:
+                    issue.approval, issue.approved_at = event.id, event.time
+                issue.wanted = True
                 issue.base_branch = approved.base_branch
                 if by_github:
                     issue.asked, issue.told = True, _told(approved)
@@ -254,7 +263,7 @@ class Heard(Struct):
                 else:
                     self._see(issue.ref, ISSUE, event.time)
             case IssueWithdrawn():
-                issue.wanted = False
+                issue.wanted, issue.withdrawn_at = False, max(issue.withdrawn_at, event.time)
                 if by_github:
                     issue.asked = False
                     self._see(issue.ref, ISSUE, event.time)
@@ -315,7 +324,9 @@ def _shown(
 
 
 def _worked(repository: Repository, issue: Issue, event: Envelope) -> None:
-    """What tells of runs, and of what people are asked."""
+    """What tells of runs, and of what people are asked and say."""
+    if isinstance(event.data, Stopped | RetryRequested | AssignRequested):
+        issue.steered_at = max(issue.steered_at, event.time)
     match event.data:
         case IssueAssigned():
             issue.question, issue.done = None, False

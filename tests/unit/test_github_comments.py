@@ -104,7 +104,6 @@ def test_who_may_not_write_commands_nothing(permission: str) -> None:
         {"action": "deleted"},
         {"user": {"login": "helper[bot]", "type": "Bot"}},
         {"user": None},
-        {"number": 99},
     ],
 )
 def test_of_others_nobody_asks_what_they_may(fields: dict[str, Any]) -> None:

@@ -27,6 +27,7 @@ from bridges.github.translate.commands import (
     Stop,
     Unreadable,
 )
+from bridges.github.translate.issues import of_comment, wants
 from bridges.github.translate.reading import (
     NOT_SERVED,
     decoded,
@@ -77,6 +78,8 @@ class _Spoken(Struct, frozen=True):
     issue: Issue
     comment: payloads.Comment
     commands: list[Command]
+    approved: Translation | None = None
+    """That the issue was wanted, where nobody has heard of it yet."""
 
 
 def asks(body: bytes, heard: Heard) -> tuple[Question, ...]:
@@ -94,7 +97,8 @@ def translate(body: bytes, heard: Heard, answers: Mapping[Question, Answer]) -> 
         return skip(spoken)
     login = _login(spoken.comment)
     permission = answers.get(Permission(spoken.home.ref, login))
-    told: list[Said] = []
+    first = spoken.approved or Translation()
+    told: list[Said] = list(first.said)
     reasons: list[str] = []
     for index, command in enumerate(spoken.commands):
         if not isinstance(command, Help | Unreadable) and permission not in _MAY:
@@ -109,7 +113,8 @@ def translate(body: bytes, heard: Heard, answers: Mapping[Question, Answer]) -> 
             told += _said(spoken, heard, data, index)
     if not told and not reasons:
         reasons.append("said before")
-    return Translation(said=tuple(told), skipped=line("; ".join(reasons), "nothing") if reasons else None)
+    skipped = line("; ".join(reasons), "nothing") if reasons else None
+    return Translation(said=tuple(told), looks=first.looks, skipped=skipped, seen=first.seen)
 
 
 def _spoken(payload: Payload, heard: Heard) -> _Spoken | str:
@@ -128,10 +133,20 @@ def _spoken(payload: Payload, heard: Heard) -> _Spoken | str:
         return "a comment without a command"
     number = payload.issue.number
     ref = home.pulls.get(number) if payload.issue.pull_request is not None else numbered(home.ref, number)
-    issue = heard.issue(ref) if ref is not None else None
-    if issue is None or issue.approval is None:
-        return f"#{number} is no issue of the rig's"
-    return _Spoken(home, issue, comment, found)
+    if ref is None:
+        return f"#{number} is no pull request of the rig's"
+    approved = of_comment(ref, payload.issue, heard)
+    issue = heard.issue(ref) or Issue(ref)
+    if approved is None and (issue.approval is None or _before_it_was_wanted(payload, issue)):
+        return f"#{number} is no issue of the rig's" + ("" if issue.approval is None else " yet")
+    return _Spoken(home, issue, comment, found, approved)
+
+
+def _before_it_was_wanted(payload: Payload, issue: Issue) -> bool:
+    """Deliveries come in any order; a comment on what was not wanted then commanded nothing."""
+    if payload.issue.pull_request is not None or wants(payload.issue):
+        return False
+    return utc(payload.comment.created_at) + _WHOLE_SECONDS < issue.approved_at
 
 
 def _login(comment: payloads.Comment) -> str:
@@ -151,6 +166,8 @@ def _event(spoken: _Spoken, command: Command) -> Event | str:
     """What to say for one command, or why it comes to nothing."""
     issue, by, at = spoken.issue, person(spoken.comment.user), utc(spoken.comment.created_at)
     match command:
+        case Stop() | Retry() | Assign() if issue.steered_at > at:
+            return f"{type(command).__name__.lower()}: somebody said otherwise later"
         case Stop(note=note):
             return Stopped(by=by, note=text(note))
         case Retry(note=note):

@@ -69,7 +69,7 @@ def asks(body: bytes, heard: Heard) -> tuple[Question, ...]:
         return ()
     ref = numbered(home.ref, issue.number)
     known = heard.issue(ref)
-    return () if not _wants(issue) or (known is not None and known.asked) else (BlockedBy(ref),)
+    return () if not wants(issue) or (known is not None and known.asked) else (BlockedBy(ref),)
 
 
 def translate(body: bytes, heard: Heard, answers: Mapping[Question, Answer]) -> Translation:
@@ -83,6 +83,9 @@ def translate(body: bytes, heard: Heard, answers: Mapping[Question, Answer]) -> 
         return skip("a pull request, told of by its own event")
     at, newest = utc(issue.updated_at), heard.newest(ref, ISSUE)
     seen = (Seen(ref, ISSUE, at),)
+    late = wanted_then(ref, issue, heard, _linked(ref, answers))
+    if late is not None:
+        return late
     if newest is not None and at < newest:
         return Translation(skipped=f"the issue was heard of as it was later, at {newest.isoformat()}")
     by, known = person(payload.sender), heard.issue(ref)
@@ -91,9 +94,7 @@ def translate(body: bytes, heard: Heard, answers: Mapping[Question, Answer]) -> 
         if known is None or not _may_withdraw(known):
             return Translation(skipped=f"{payload.action}, and nobody wanted it", seen=(gone,))
         return Translation(said=(_withdrawn(ref, issue, heard, Withdrawal.CANCELLED, by),), seen=(gone,))
-    linked = answers.get(BlockedBy(ref), ())
-    links = tuple(one for word in linked for one in words.references(word, ref.repository)) if linked else ()
-    news = _news(ref, issue, heard, by, links)
+    news = _news(ref, issue, heard, by, _linked(ref, answers))
     if issue.state == "closed" and news and known is not None and known.open and issue.state_reason != "not_planned":
         # Perhaps by the merge of its pull request, of which nobody has heard yet.
         return Translation(looks=(Look(ref),), seen=seen)
@@ -101,6 +102,39 @@ def translate(body: bytes, heard: Heard, answers: Mapping[Question, Answer]) -> 
     unclear = (Look(ref),) if told != news or (told and at == newest) else ()
     nothing = None if told or unclear else f"{payload.action}: nothing that the rig has not heard"
     return Translation(said=told, looks=unclear, skipped=nothing, seen=seen)
+
+
+def wanted_then(
+    ref: IssueRef, issue: payloads.Issue, heard: Heard, links: tuple[IssueRef, ...] = ()
+) -> Translation | None:
+    """What there is to say of an issue that was wanted, as this tells, and of which only something later was heard.
+
+    It was approved, so it is told so: what depends on it waits for its end. How it stands now the API tells.
+    """
+    known, newest = heard.issue(ref), heard.newest(ref, ISSUE)
+    if newest is None or utc(issue.updated_at) >= newest or not wants(issue):
+        return None
+    if known is not None and known.approval is not None:
+        return None
+    approved = _say(heard, ref, _approved(ref, issue, known, links), issue, "approved")
+    return Translation(said=(approved,), looks=(Look(ref),))
+
+
+def _linked(ref: IssueRef, answers: Mapping[Question, Answer]) -> tuple[IssueRef, ...]:
+    linked = answers.get(BlockedBy(ref), ())
+    return tuple(one for word in linked for one in words.references(word, ref.repository))
+
+
+def of_comment(ref: IssueRef, issue: payloads.Issue, heard: Heard) -> Translation | None:
+    """What there is to say of an issue that was wanted when it was commented on, of which nobody has heard yet."""
+    known = heard.issue(ref)
+    if not wants(issue) or (known is not None and known.approval is not None):
+        return None
+    late = wanted_then(ref, issue, heard)
+    if late is not None:
+        return late
+    seen = (Seen(ref, ISSUE, utc(issue.updated_at)),)
+    return Translation(said=(_say(heard, ref, _approved(ref, issue, known, ()), issue, "approved"),), seen=seen)
 
 
 def of_issue(repository: RepoRef, issue: payloads.Issue, heard: Heard) -> tuple[Said, ...]:
@@ -119,7 +153,8 @@ def of_issue(repository: RepoRef, issue: payloads.Issue, heard: Heard) -> tuple[
 # ── what is new ──────────────────────────────────────────────────────────────
 
 
-def _wants(issue: payloads.Issue) -> bool:
+def wants(issue: payloads.Issue) -> bool:
+    """Whether it is open and bears the label."""
     labelled = any(words.is_label(label.name, words.READY) for label in issue.labels)
     return issue.pull_request is None and issue.state == "open" and labelled
 
@@ -132,7 +167,7 @@ def _news(ref: IssueRef, issue: payloads.Issue, heard: Heard, by: str, links: tu
     known = heard.issue(ref)
     if issue.state == "closed":
         return (_withdrawn(ref, issue, heard, Withdrawal.CLOSED, by),) if known and _may_withdraw(known) else ()
-    if not _wants(issue):
+    if not wants(issue):
         if known is None or not known.asked or known.merged or known.done:
             return ()
         return (_withdrawn(ref, issue, heard, Withdrawal.UNLABELLED, by),)

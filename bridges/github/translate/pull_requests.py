@@ -118,9 +118,15 @@ def _closes(home: Repository, pull: payloads.PullRequest, heard: Heard) -> list[
     found: list[Issue] = []
     for ref in words.closes(text(pull.body), home.ref) if pull.base.ref == home.base_branch else ():
         issue = heard.issue(ref)
-        if issue is not None and issue.wanted and heard.repository(str(ref.repository)) is not None:
+        if issue is not None and _was_wanted(issue, pull) and heard.repository(str(ref.repository)) is not None:
             found.append(issue)
     return found
+
+
+def _was_wanted(issue: Issue, pull: payloads.PullRequest) -> bool:
+    """When it was merged: that GitHub has closed the issue then may have been heard before."""
+    at = utc(pull.merged_at or pull.closed_at or pull.updated_at)
+    return issue.wanted or (issue.approval is not None and issue.withdrawn_at >= at)
 
 
 def _closed(home: Repository, pull: payloads.PullRequest, owner: Issue, heard: Heard) -> tuple[Said, ...]:
