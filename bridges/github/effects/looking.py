@@ -1,0 +1,104 @@
+"""Looking at an issue again: at itself, at its pull request, and at the checks of its head.
+
+Deliveries tell of one check each, and of an issue that its merge has closed in any order; the API tells how all stands.
+"""
+
+import asyncio
+import logging
+from collections import OrderedDict
+from typing import Final
+
+from bridges.github.api import GitHub, Priority
+from bridges.github.effects.branches import head_of
+from bridges.github.effects.pull_requests import fetch
+from bridges.github.effects.result import NotYet, Outcome, Result
+from bridges.github.errors import Forbidden, NotFound
+from bridges.github.judge import Failed, Incomplete, Passed, judge
+from bridges.github.payloads import CheckRun, Issue, PullRequest, Status
+from bridges.github.plan import Look
+from schemas import ChecksFailed, ChecksPassed, IssueRef
+
+log = logging.getLogger(__name__)
+
+_ISSUE: Final = "/repos/{owner}/{repo}/issues/{number}"
+_RUNS: Final = "/repos/{owner}/{repo}/commits/{head}/check-runs"
+_STATUSES: Final = "/repos/{owner}/{repo}/commits/{head}/statuses"
+_HEADS: Final = 1_000
+
+
+class Looking:
+    """Of one process: it remembers since when it has known a head without any check."""
+
+    def __init__(self, github: GitHub, *, grace_seconds: float) -> None:
+        """A head that nobody checks, and that none must check, has passed after so long: checks begin a while late."""
+        self._github = github
+        self._grace_seconds = grace_seconds
+        self._bare: OrderedDict[tuple[IssueRef, str], float] = OrderedDict()
+
+    async def look(self, action: Look) -> Outcome:
+        """How it all stands; the pull request before the issue, for what a merge closed is not withdrawn."""
+        results: list[Result] = []
+        pull: PullRequest | None = None
+        repository, number = action.about.repository, action.about.number
+        issue = await self._github.get(_ISSUE, Issue, repository=repository, number=number)
+        if action.pull_request is not None:
+            pull = await fetch(self._github, repository, action.pull_request)
+            results.append(pull)
+        results.append(issue)
+        if pull is None or action.head is None or pull.state == "closed":
+            return Outcome(tuple(results))
+        verdict, again = await self._verdict(action, action.head)
+        if verdict is not None and (action.known is None or not _same(verdict, action.known.said)):
+            results.append(verdict)
+        return Outcome(tuple(results), again)
+
+    async def _verdict(self, action: Look, head: str) -> tuple[ChecksPassed | ChecksFailed | None, float | None]:
+        """What there is to say of the checks; or nothing yet, and then perhaps when to look again."""
+        runs, statuses = await self._runs(action, head), await self._statuses(action, head)
+        found = judge(runs, statuses, action.required)
+        if isinstance(found, Incomplete):
+            log.info("%s: %s waits for %s", action.about, head[:9], ", ".join(found.waits_for))
+            return None, None
+        if isinstance(found, Passed) and not found.checks and (left := self._left(action.about, head)) > 0:
+            return None, left
+        base = await head_of(self._github, action.about.repository, action.base_branch, priority=Priority.NORMAL)
+        if base is None:
+            raise NotYet(f"{action.about.repository} has no branch {action.base_branch} any more")
+        if isinstance(found, Failed):
+            return ChecksFailed(head_sha=head, base_sha=base, failed=found.failed), None
+        return ChecksPassed(head_sha=head, base_sha=base, checks=found.checks), None
+
+    def _left(self, about: IssueRef, head: str) -> float:
+        """Seconds in which a check may still begin."""
+        now = asyncio.get_running_loop().time()
+        since = self._bare.setdefault((about, head), now)
+        if len(self._bare) > _HEADS:
+            self._bare.popitem(last=False)
+        return since + self._grace_seconds - now
+
+    async def _runs(self, action: Look, head: str) -> list[CheckRun]:
+        runs = self._github.pages(_RUNS, CheckRun, repository=action.about.repository, items="check_runs", head=head)
+        try:
+            return [run async for run in runs]
+        except (NotFound, Forbidden) as error:  # a token that may not see check runs: then statuses alone count
+            log.warning("%s: check runs cannot be seen: %s", action.about, error)
+            return []
+
+    async def _statuses(self, action: Look, head: str) -> list[Status]:
+        statuses = self._github.pages(_STATUSES, Status, repository=action.about.repository, head=head)
+        try:
+            return [status async for status in statuses]
+        except (NotFound, Forbidden) as error:
+            log.warning("%s: commit statuses cannot be seen: %s", action.about, error)
+            return []
+
+
+def _same(one: ChecksPassed | ChecksFailed, other: ChecksPassed | ChecksFailed) -> bool:
+    """Whether they say the same of the head, wherever the base is by now."""
+    match one, other:
+        case ChecksPassed(), ChecksPassed():
+            return True
+        case ChecksFailed(failed=failed), ChecksFailed(failed=known):
+            return failed == known
+        case _:
+            return False
