@@ -6,11 +6,10 @@ is raised, whatever the bytes are, and whatever is said can be read again.
 """
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Final
 
 from bridges.github.heard import Heard
-from bridges.github.said import Answer, Question, Said, Translation, Untranslatable
+from bridges.github.said import Answer, Question, Translation
 from bridges.github.translate import (
     checks,
     comments,
@@ -28,7 +27,6 @@ from bridges.github.translate.issues import of_issue
 from bridges.github.translate.pull_requests import of_pull_request
 from bridges.github.translate.reading import skip
 from bridges.github.translate.reviews import of_review
-from schemas import Actor, SchemaError, encode, envelope
 
 REVISION: Final = 1
 """Of these rules: what they made of a delivery is noted beside it under this number."""
@@ -75,25 +73,10 @@ def translate(event: str, body: bytes, heard: Heard, answers: Mapping[Question, 
     """
     with_answers, alone = _WITH_ANSWERS.get(event), _ALONE.get(event)
     if with_answers is not None:
-        found = with_answers(body, heard, answers)
-    elif alone is not None:
-        found = alone(body, heard)
-    else:
-        return skip("the event means nothing here" if event != "ping" else "GitHub only says that the hook is there")
-    for one in found.said:
-        _check(one)
-    return found
+        return with_answers(body, heard, answers)
+    if alone is not None:
+        return alone(body, heard)
+    return skip("the event means nothing here" if event != "ping" else "GitHub only says that the hook is there")
 
-
-def _check(one: Said) -> None:
-    """Raises Untranslatable for what nobody could read again."""
-    draft = one.draft
-    try:
-        encode(envelope(draft, id=one.id, actor=Actor.GITHUB, source="github", time=draft.time or _SOME_TIME))
-    except SchemaError as error:
-        raise Untranslatable(f"it cannot be said: {error}"[:300]) from None
-
-
-_SOME_TIME: Final = datetime(2026, 1, 1, tzinfo=UTC)
 
 __all__ = ["EVENTS", "REVISION", "asks", "of_issue", "of_pull_request", "of_review", "translate"]

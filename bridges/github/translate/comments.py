@@ -30,6 +30,7 @@ from bridges.github.translate.commands import (
 from bridges.github.translate.issues import of_comment, wants
 from bridges.github.translate.reading import (
     NOT_SERVED,
+    checked,
     decoded,
     is_person,
     line,
@@ -158,7 +159,7 @@ def _said(spoken: _Spoken, heard: Heard, data: Event, index: int) -> tuple[Said,
     id_ = ids.of_issue(home.ref, issue.ref.number, "comment", spoken.comment.id, index)
     if isinstance(data, BudgetRaised):
         draft = Draft(about=FLEET, data=data, correlation=issue.approval, time=at)
-        return () if id_ in heard.said else (Said(draft, id_),)
+        return () if id_ in heard.said else (checked(Said(draft, id_)),)
     return once(heard, issue.ref, data, id_, at)
 
 

@@ -17,10 +17,11 @@ from bridges.github.heard import Heard, Repository
 from bridges.github.payloads import Repository as Named
 from bridges.github.payloads import User
 from bridges.github.said import Said, Translation, Untranslatable
-from schemas import MALFORMED, Draft, Event, IssueRef, RepoRef, one_line
+from schemas import MALFORMED, Actor, Draft, Event, IssueRef, RepoRef, SchemaError, encode, envelope, one_line
 from schemas.refs import NAME
 
 TEXT_MAX: Final = 65_536
+_SOME_TIME: Final = datetime(2026, 1, 1, tzinfo=UTC)
 NUMBER_MAX: Final = 999_999_999
 """The highest number that a subject has room for."""
 _LINE_MAX: Final = 300
@@ -126,7 +127,17 @@ def once(heard: Heard, about: IssueRef | RepoRef, data: Event, id_: str, at: dat
 
 
 def said(heard: Heard, about: IssueRef | RepoRef, data: Event, id_: str, at: datetime | None) -> Said:
-    """An event to say, in the issue's own story where it has one."""
+    """An event to say, in the issue's own story where it has one. Raises Untranslatable for what cannot be said."""
     known = heard.issue(about) if isinstance(about, IssueRef) else None
     story = None if known is None else known.approval
-    return Said(Draft(about=about, data=data, correlation=story, time=at), id_)
+    return checked(Said(Draft(about=about, data=data, correlation=story, time=at), id_))
+
+
+def checked(one: Said) -> Said:
+    """The same. Raises Untranslatable for what nobody could read again."""
+    draft = one.draft
+    try:
+        encode(envelope(draft, id=one.id, actor=Actor.GITHUB, source=Actor.GITHUB, time=draft.time or _SOME_TIME))
+    except SchemaError as error:
+        raise Untranslatable(f"it cannot be said: {error}"[:300]) from None
+    return one
