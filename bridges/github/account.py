@@ -11,10 +11,10 @@ from typing import Final
 
 import httpx
 import msgspec
-from gidgethub import abc, sansio
+from gidgethub import HTTPException, abc, sansio
 from msgspec import Struct
 
-from bridges.github.answers import Answers
+from bridges.github.answers import Answers, Kept
 from bridges.github.errors import ApiError, Away, RateLimited, Unexpected, refusal, words
 from bridges.github.limits import Limits
 from bridges.github.pace import Clock, Pace
@@ -36,8 +36,6 @@ class Asked(Struct, frozen=True):
     url: str
     body: object = b""
     """b"": none."""
-    conditional: bool = True
-    """An answer that was kept will do, when GitHub says that it still holds."""
 
     def __str__(self) -> str:
         return f"{self.method} {self.url}"
@@ -53,15 +51,16 @@ class Page(Struct, frozen=True):
 class Account(abc.GitHubAPI):
     """One identity's exchanges with GitHub."""
 
-    def __init__(self, identity: Identity, client: httpx.AsyncClient, base: Base, pace: Pace, clock: Clock) -> None:
+    def __init__(
+        self, identity: Identity, client: httpx.AsyncClient, base: Base, *, kept: Kept, pace: Pace, clock: Clock
+    ) -> None:
         self.identity = identity
         self.limits = Limits()
         self._client = client
         self._base = base
         self._pace = pace
         self._clock = clock
-        cache = Answers(entries=pace.cached_answers, size=pace.cached_bytes)
-        super().__init__(AGENT, cache=cache, base_url=base.url)
+        super().__init__(AGENT, cache=Answers(kept, identity), base_url=base.url)
 
     async def send(self, asked: Asked, secret: str) -> Page:
         """One exchange. Raises ApiError."""
@@ -78,6 +77,8 @@ class Account(abc.GitHubAPI):
             )
         except (ValueError, LookupError, RecursionError):  # a proxy's page, half an answer, a charset of no kind
             raise Away(str(asked), "GitHub's answer is no JSON", sure=False) from None
+        except HTTPException as error:
+            raise Unexpected(str(asked), "an answer of no kind", status=int(error.status_code)) from None
         return Page(said, more)
 
     async def _request(
@@ -91,10 +92,12 @@ class Account(abc.GitHubAPI):
             now = self._clock.now()
             self.limits.heard(answered, now)
             if status in (301, 302, 307, 308) and "location" in answered:
-                url = str(httpx.URL(url).join(answered["location"]))
+                url = _joined(url, answered["location"])
                 continue
             if status < 300 or status == 304:
                 self.limits.fine()
+                if "json" in answered.get("content-type", "") and said:
+                    msgspec.json.decode(said)  # half a character, NaN: gidgethub takes it, and nobody could pass it on
                 return status, answered, said
             raise self._error(asked, status, answered, said)
         raise Unexpected(f"{method} {url}", f"moved more than {_MOVES} times")
@@ -143,6 +146,14 @@ def _known(headers: httpx.Headers) -> dict[str, str]:
     if not all(known.get(name, "0").isdecimal() for name in _LIMIT_HEADERS[:3]):
         known = {name: value for name, value in known.items() if name not in _LIMIT_HEADERS}
     return known
+
+
+def _joined(url: str, location: str) -> str:
+    """Where a move leads; a place that is none is none of ours."""
+    try:
+        return str(httpx.URL(url).join(location))
+    except (httpx.InvalidURL, ValueError):
+        return ""
 
 
 def _pause(headers: Mapping[str, str]) -> float | None:

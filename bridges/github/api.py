@@ -20,6 +20,7 @@ import msgspec
 from msgspec import Struct
 
 from bridges.github.account import Account, Asked, Page
+from bridges.github.answers import Kept
 from bridges.github.calls import Calls
 from bridges.github.errors import NotFound, NotInstalled, Unexpected
 from bridges.github.limits import Priority
@@ -59,6 +60,7 @@ class GitHub:
         self._credential = credential
         self._pace = pace
         self._clock = clock
+        self._kept = Kept(entries=pace.cached_answers, size=pace.cached_bytes)
         self._calls = Calls(pace, clock)
         identity = Plain(credential) if isinstance(credential, Token) else AsApp(credential, clock)
         self._own = self._account(identity)
@@ -258,7 +260,7 @@ class GitHub:
         return _typed(asked, page.said, Grant)
 
     def _account(self, identity: Plain | AsApp | AsInstallation) -> Account:
-        return Account(identity, self._client, self._base, self._pace, self._clock)
+        return Account(identity, self._client, self._base, kept=self._kept, pace=self._pace, clock=self._clock)
 
     def _address(self, path: str, repository: RepoRef | None, values: dict[str, Value]) -> str:
         where = {} if repository is None else {"owner": repository.owner, "repo": repository.repo}

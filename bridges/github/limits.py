@@ -18,7 +18,7 @@ _SECONDARY_SECONDS: Final = 60.0
 """The least to wait at a secondary limit that does not say how long; twice as long each time."""
 _LONGEST_SECONDS: Final = 3_600.0
 """No limit of GitHub's lasts longer; whoever says so is asked again after that."""
-_WORDS: Final = ("rate limit", "abuse")
+_WORDS: Final = ("secondary rate limit", "rate limit exceeded", "abuse detection")
 """In the message of a 403 that is a limit and not a prohibition."""
 
 

@@ -340,6 +340,9 @@ class TestAnswers:
             (405, Conflict),
             (409, Conflict),
             (410, NotFound),
+            (203, Unexpected),
+            (304, Unexpected),
+            (305, Unexpected),
             (418, Unexpected),
             (422, Unprocessable),
             (499, Unexpected),
@@ -349,7 +352,7 @@ class TestAnswers:
         self, server: Scripted, opened: Opening, status: int, error: type[ApiError]
     ) -> None:
         server.on("POST", LABELS, Says(status, {"message": "No."}))
-        with pytest.raises(error, match=f"POST .*{LABELS}: {status} No.") as refused:
+        with pytest.raises(error, match=f"POST .*{LABELS}: {status} ") as refused:
             await made(await opened())
         assert refused.value.status == status
         assert server.times(LABELS) == 1
@@ -376,7 +379,7 @@ class TestAnswers:
 
     @pytest.mark.parametrize(
         "body",
-        [b"", b"{", b"\xff", b"<html>", b"[" * 100_000, b'{"name": "' + b"x" * 50],
+        [b"", b"{", b"\xff", b"<html>", b"[" * 100_000, b'{"name": "\\ud800"}', b'{"name": "' + b"x" * 50],
     )
     async def test_no_json_is_as_good_as_no_answer(self, server: Scripted, opened: Opening, body: bytes) -> None:
         server.on("GET", LABEL, Says(200, body), BUG)
@@ -451,6 +454,12 @@ class TestPlaces:
             with pytest.raises(Unexpected, match="our credentials stay here"):
                 [label async for label in github.pages(LABELS, Label)]
             assert other.asked == []
+
+    @pytest.mark.parametrize("place", ["http://[", "ftp://x/", "//evil.example/", "/\u0000", ""])
+    async def test_a_place_that_is_none(self, server: Scripted, opened: Opening, place: str) -> None:
+        server.on("GET", LABEL, Says(301, {}, {"Location": place.replace("\0", "%00")}))
+        with pytest.raises(ApiError):
+            await bug(await opened())
 
     async def test_round_and_round(self, server: Scripted, opened: Opening) -> None:
         server.on("GET", LABEL, Says(302, {}, {"Location": LABEL}))
