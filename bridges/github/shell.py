@@ -13,6 +13,7 @@ from bridges.github import receive, telling
 from bridges.github.api import GitHub
 from bridges.github.audit import Auditor
 from bridges.github.config import GitHubConfig
+from bridges.github.courtesy import Courtesy, courtesy
 from bridges.github.credentials import serve_credentials
 from bridges.github.doing import Doing
 from bridges.github.effects import Effects, NotYet, Outcome
@@ -79,6 +80,9 @@ class Bridge:
         self._journal = Journal(bus)
         self._effects = Effects(github, grace_seconds=grace_seconds)
         self._work: Doing[Action] = Doing(group, self._due, self._do, self._told)
+        self._courtesies: Doing[Courtesy] = Doing(
+            group, lambda about: courtesy(self._journal.known, about), self._please, self._told
+        )
         self._looks: Counter[IssueRef | RepoRef] = Counter()
         self._looked: Counter[IssueRef | RepoRef] = Counter()
         self._lease: Lease | None = None
@@ -110,6 +114,7 @@ class Bridge:
         for task in self._serving:
             task.cancel()
         self._work.rest()
+        self._courtesies.rest()
 
     # ── serving ──────────────────────────────────────────────────────────────
 
@@ -146,10 +151,12 @@ class Bridge:
             finally:
                 self._lease = None
                 self._work.rest()
+                self._courtesies.rest()
 
     def _take_up(self) -> None:
         """What may have changed at GitHub while nobody looked is looked at once."""
         self._work.begin()
+        self._courtesies.begin()
         known = self._journal.known
         for ref, repository in known.repositories.items():
             if repository.configured is not None:
@@ -177,6 +184,7 @@ class Bridge:
 
     def _consider(self, about: IssueRef | RepoRef) -> None:
         self._work.consider(about)
+        self._courtesies.consider(about)
 
     def _due(self, about: IssueRef | RepoRef) -> Action | None:
         number = self._looks[about]
@@ -198,11 +206,21 @@ class Bridge:
         if self._due(action.about) == action:
             raise NotYet("GitHub says nothing new of it")
 
-    async def _tell(self, action: Action, outcome: Outcome) -> None:
+    async def _please(self, action: Courtesy) -> None:
+        """One thing that people look at."""
+        login = self._journal.heard.self_login
+        if login is None:
+            raise NotYet("GitHub has not said yet as whom we write")
+        with tracing.answering(self._journal.causes.find(action.about, action.cause), type(action).__name__.lower()):
+            if self._lease is not None:
+                self._lease.check()
+            await self._tell(action, await self._effects.please(action, login))
+
+    async def _tell(self, action: Action | Courtesy, outcome: Outcome) -> None:
         for result in outcome.results:
             await telling.tell(self._journal, action, result)
 
-    async def _told(self, action: Action, error: Exception | None) -> None:
+    async def _told(self, action: Action | Courtesy, error: Exception | None) -> None:
         """A person must mend something: said once in the log, and by the lifecycle for as long as it lasts."""
         about = action.about
         repository = about.repository if isinstance(about, IssueRef) else about

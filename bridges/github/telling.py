@@ -10,6 +10,7 @@ from hashlib import sha256
 import msgspec
 
 from bridges.github import ids
+from bridges.github.courtesy import Courtesy
 from bridges.github.effects import Result, Told
 from bridges.github.journal import Journal
 from bridges.github.payloads import Issue, PullRequest
@@ -31,7 +32,7 @@ from schemas import (
 log = logging.getLogger(__name__)
 
 
-async def tell(journal: Journal, action: Action, result: Result) -> None:
+async def tell(journal: Journal, action: Action | Courtesy, result: Result) -> None:
     """Says what there is to say, each fact once, and returns when it was read."""
     about = action.about
     repository = about.repository if isinstance(about, IssueRef) else about
@@ -57,7 +58,7 @@ def _translated(journal: Journal, repository: RepoRef, result: PullRequest | Iss
     return Translation(said=of_issue(repository, result, journal.heard))
 
 
-async def say(journal: Journal, action: Action, data: Event, at: datetime | None = None) -> None:
+async def say(journal: Journal, action: Action | Courtesy, data: Event, at: datetime | None = None) -> None:
     """Says one event because of what led to a step."""
     issue = journal.known.issues.get(action.about) if isinstance(action.about, IssueRef) else None
     correlation = issue.approval if issue is not None else None
@@ -65,7 +66,7 @@ async def say(journal: Journal, action: Action, data: Event, at: datetime | None
     await journal.say(draft, _id(journal, action, data))
 
 
-def _id(journal: Journal, action: Action, data: Event) -> str:
+def _id(journal: Journal, action: Action | Courtesy, data: Event) -> str:
     """What is said of one thing one after another names what was said before it."""
     about = action.about
     if isinstance(about, RepoRef):

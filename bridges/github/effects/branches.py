@@ -6,6 +6,8 @@ from typing import Final
 from msgspec import Struct
 
 from bridges.github.api import GitHub, Priority
+from bridges.github.courtesy import BRANCHES, DeleteBranches
+from bridges.github.effects.result import Result, done
 from bridges.github.errors import NotFound, Unprocessable
 from schemas import RepoRef
 
@@ -115,3 +117,11 @@ async def delete(github: GitHub, repository: RepoRef, branch: str, ours: frozens
         if await head_of(github, repository, branch, priority=Priority.LOW) is not None:
             raise
     return True
+
+
+async def tidy(github: GitHub, action: DeleteBranches) -> Result:
+    """Looks where each is, deletes those that nobody has moved, and records it."""
+    deleted = [
+        branch for branch in action.branches if await delete(github, action.about.repository, branch, action.heads)
+    ]
+    return done(BRANCHES, action.key, f"deleted: {', '.join(deleted) or 'none were there'}")

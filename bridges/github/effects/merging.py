@@ -4,8 +4,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from bridges.github import texts
 from bridges.github.api import GitHub, Priority
-from bridges.github.effects import texts
 from bridges.github.effects.pull_requests import fetch
 from bridges.github.effects.result import NotYet, Result
 from bridges.github.errors import ApiError, Conflict, Forbidden, Unprocessable

@@ -1,9 +1,25 @@
 """Which file does what."""
 
+from typing import Final
+
+from bridges.github import courtesy
 from bridges.github.api import GitHub
-from bridges.github.effects import closing, configure, merging, pull_requests, reviews
+from bridges.github.courtesy import Assign, Comment, Courtesy, DeleteBranches, SetLabel, SetStatus
+from bridges.github.effects import (
+    assignees,
+    branches,
+    closing,
+    comments,
+    configure,
+    labels,
+    merging,
+    pull_requests,
+    reviews,
+    statuses,
+)
 from bridges.github.effects.looking import Looking
-from bridges.github.effects.result import Outcome, Result
+from bridges.github.effects.result import Outcome, Result, refused
+from bridges.github.errors import Forbidden, NotFound, Unprocessable
 from bridges.github.plan import (
     Action,
     Close,
@@ -16,6 +32,15 @@ from bridges.github.plan import (
     ShowPush,
 )
 from schemas import MergeRefused
+
+_EFFECTS: Final[dict[type[Courtesy], str]] = {
+    Comment: courtesy.COMMENT,
+    SetLabel: courtesy.LABEL,
+    Assign: courtesy.ASSIGNEE,
+    SetStatus: courtesy.STATUS,
+    DeleteBranches: courtesy.BRANCHES,
+}
+"""What each is called in its record."""
 
 
 class Effects:
@@ -31,6 +56,26 @@ class Effects:
         if isinstance(action, Look):
             return await self._looking.look(action)
         return Outcome((await self._result(action),))
+
+    async def please(self, action: Courtesy, self_login: str) -> Outcome:
+        """Does what people look at. What GitHub refuses there is recorded as refused, and not tried again."""
+        try:
+            return Outcome((await self._courtesy(action, self_login),))
+        except (Forbidden, NotFound, Unprocessable) as error:
+            return Outcome((refused(_EFFECTS[type(action)], action.key, error),))
+
+    async def _courtesy(self, action: Courtesy, self_login: str) -> Result:
+        match action:
+            case Comment():
+                return await comments.write(self._github, action, self_login)
+            case SetLabel():
+                return await labels.label(self._github, action)
+            case Assign():
+                return await assignees.assign(self._github, action)
+            case SetStatus():
+                return await statuses.report(self._github, action)
+            case DeleteBranches():
+                return await branches.tidy(self._github, action)
 
     async def _result(self, action: Action) -> Result:
         match action:

@@ -6,8 +6,9 @@ from itertools import islice
 from typing import Final
 
 from bridges.branches import pull_request_branch
+from bridges.github import texts
 from bridges.github.api import GitHub, Priority
-from bridges.github.effects import branches, texts
+from bridges.github.effects import branches
 from bridges.github.effects.branches import Comparison
 from bridges.github.effects.result import Result, Told
 from bridges.github.errors import Unprocessable

@@ -7,6 +7,8 @@ fences, so there an invisible sign stands where GitHub would begin to read.
 import re
 from typing import Final
 
+from schemas import one_line, printable
+
 _BREAK: Final = "\u200b"
 _READ_INTO: Final = re.compile(r"(?i)[@#\[]|GH(?=-)|:(?=//)|<(?=!--)|/(?=issues/|pull/)")
 """Where mentions, issue numbers, `GH-7`, links, comments of HTML and `[skip ci]` begin."""
@@ -15,21 +17,17 @@ _FENCE: Final = re.compile(r"`+|~+")
 
 def line(text: str, most: int = 200) -> str:
     """One line: for titles and the first line of a commit's message."""
-    clean = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
-    clean = clean if len(clean) <= most else f"{clean[: most - 1]}…"
-    return _READ_INTO.sub(lambda found: found[0] + _BREAK, clean)
+    return _READ_INTO.sub(lambda found: found[0] + _BREAK, one_line(text, most))
 
 
 def code(text: str, most: int = 200) -> str:
     """A name or a few words within a sentence, as code."""
-    clean = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split()).replace("`", "'")
-    clean = clean if len(clean) <= most else f"{clean[: most - 1]}…"
-    return f"`{clean}`" if clean else "``"
+    return f"`{one_line(text, most).replace('`', chr(39)) or '-'}`"
 
 
 def fenced(text: str, most: int = 4_000) -> str:
     """A whole text, fenced: with a fence longer than any in it."""
-    clean = "".join(sign if sign.isprintable() or sign in "\n\t" else " " for sign in text.replace("\r\n", "\n"))
+    clean = printable(text).strip()
     clean = clean if len(clean) <= most else f"{clean[: most - 1]}…"
     longest = max((len(found) for found in _FENCE.findall(clean)), default=0)
     fence = "`" * max(3, longest + 1)
