@@ -93,10 +93,11 @@ def up(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Run the whole rig on this machine, until Ctrl-C."""
+    """Run the whole rig on this machine, until Ctrl-C; with RIG_GITHUB_… set, the bridge to GitHub too."""
     with reported(DeployFailed):
         from bridges.terminal.policy import read
         from deploy.interrupt import run_interruptible
+        from deploy.redact import hide
         from deploy.screen import Screen
         from deploy.settings import Settings
         from deploy.up import running_rig
@@ -105,6 +106,8 @@ def up(
         settings = Settings.read(os.environ, options)
         wanted = None if policy is None else read(policy)
         provider = None if settings.coder is None else _provider(settings.coder)
+        if settings.github is not None:
+            hide(settings.github.confidential)
         screen = Screen(as_json=json)
 
         async def run() -> None:
@@ -118,6 +121,7 @@ def up(
                 nats_url=settings.nats_url,
                 nats_replicas=settings.nats_replicas,
                 postgres_url=settings.postgres_url,
+                github=settings.github,
                 report=screen.news,
             ) as rig:
                 screen.ready(rig, provider)
@@ -145,12 +149,15 @@ def cluster(json: Json = False) -> None:
 
 @app.command("run")
 def run_role(
-    role: Annotated[str, typer.Argument(metavar="ROLE", help="conductor, projector, query, local, watch or dev-e.")],
+    role: Annotated[
+        str, typer.Argument(metavar="ROLE", help="conductor, projector, query, local, github, watch or dev-e.")
+    ],
 ) -> None:
     """Run one role by itself, until Ctrl-C.
 
     The servers are those that RIG_NATS_URL and (projector, query) RIG_POSTGRES_URL name; dev-e needs RIG_CODER too,
-    and each of its replicas a name of its own in RIG_AGENT. RIG_HEALTH=HOST:PORT serves /livez and /readyz.
+    and each of its replicas a name of its own in RIG_AGENT; github needs RIG_GITHUB_TOKEN, or RIG_GITHUB_APP_ID and
+    RIG_GITHUB_APP_KEY, and RIG_GITHUB_WEBHOOK_SECRET. RIG_HEALTH=HOST:PORT serves /livez and /readyz.
     """
     from deploy import roles
 

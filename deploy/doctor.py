@@ -6,6 +6,7 @@ directory of its own, because that is what shows whether they start here.
 
 import asyncio
 import os
+import socket
 import tempfile
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -101,7 +102,7 @@ async def examine(environ: Mapping[str, str]) -> Report:
             Finding("settings", Verdict.PROBLEM, problem, "mend it, and look again") for problem in wrong.problems
         ]
     else:
-        findings += [await _coder(settings), *await _servers(settings)]
+        findings += [await _coder(settings), *_github(settings), *await _servers(settings)]
     findings.append(_boundary())
     return Report(all(finding.verdict is not Verdict.PROBLEM for finding in findings), tuple(findings))
 
@@ -189,6 +190,23 @@ async def _coder(settings: Settings) -> Finding:
     except CoderUnavailable as error:
         return Finding("coder", Verdict.PROBLEM, str(error), "install it, or mend RIG_CODER")
     return Finding("coder", Verdict.OK, f"{driver.provider} {version}".strip())
+
+
+def _github(settings: Settings) -> Iterator[Finding]:
+    """Whether its settings will do, and webhooks can come in; what GitHub says to them, `rig github check` asks."""
+    if (config := settings.github) is None:
+        return
+    who = "with a token" if config.app_id is None else f"as the App {config.app_id}"
+    yield Finding("GitHub", Verdict.OK, f"{config.site} {who}: `rig github check` asks it what it thinks of that")
+    if settings.home.running() is None:  # else the bridge itself listens there
+        try:
+            with socket.create_server(config.address, reuse_port=False):
+                pass
+        except OSError as error:
+            seen = f"{config.http} cannot be listened at: {error.strerror or error}"
+            yield Finding("webhooks", Verdict.PROBLEM, seen, "end who listens there, or set RIG_HTTP to another")
+        else:
+            yield Finding("webhooks", Verdict.OK, f"{config.http} is free for them")
 
 
 def _boundary() -> Finding:

@@ -14,8 +14,8 @@ from typing import cast
 
 from bus import Bus, BusError, LogChanged, Unavailable
 from deploy.failures import NoGit
-from deploy.redact import redacted
-from deploy.settings import Settings
+from deploy.redact import hide, redacted
+from deploy.settings import GITHUB, Settings
 from deploy.telemetry import telemetry
 from deploy.tools import GET_GIT, git_version
 from machine import lifecycle
@@ -40,6 +40,7 @@ class Role(StrEnum):
     PROJECTOR = "projector"
     QUERY = "query"
     LOCAL = "local"
+    GITHUB = "github"
     WATCH = "watch"
     DEV_E = "dev-e"
 
@@ -51,6 +52,8 @@ def needs(role: Role) -> tuple[str, ...]:
             return ("RIG_NATS_URL", "RIG_POSTGRES_URL")
         case Role.DEV_E:
             return ("RIG_NATS_URL", "RIG_CODER")
+        case Role.GITHUB:
+            return ("RIG_NATS_URL", GITHUB)
         case Role.CONDUCTOR | Role.LOCAL | Role.WATCH:
             return ("RIG_NATS_URL",)
 
@@ -64,6 +67,8 @@ def run(role: Role, environ: Mapping[str, str]) -> int:
         for problem in wrong.problems:
             log.error("%s", problem)
         return WRONG_USAGE
+    if settings.github is not None:
+        hide(settings.github.confidential)
     failures: list[str] = []
 
     async def work(life: Lifecycle) -> None:
@@ -136,6 +141,8 @@ def _start(role: Role, settings: Settings) -> Callable[[Bus, Lifecycle], Awaitab
             from bridges.local import shell
 
             return lambda bus, life: shell.run(bus, life, scratch=settings.home.forge)
+        case Role.GITHUB:
+            return lambda bus, life: _github(bus, life, settings)
         case Role.WATCH:
             from conductor.watch import run_watch
 
@@ -163,10 +170,20 @@ async def _dev_e(bus: Bus, life: Lifecycle, settings: Settings) -> None:
         raise Misconfigured(str(error)) from None
 
 
+async def _github(bus: Bus, life: Lifecycle, settings: Settings) -> None:
+    from bridges.github import shell
+
+    if settings.github is None:
+        raise Misconfigured("no account at GitHub is configured")
+    await shell.run(bus, life, settings.github)
+
+
 async def _connected(role: Role, settings: Settings) -> Bus:
     match role:
         case Role.LOCAL:
             actor, source = Actor.LOCAL, "local"
+        case Role.GITHUB:
+            actor, source = Actor.GITHUB, "github"
         case Role.WATCH:
             actor, source = Actor.WATCH, "watch"
         case Role.PROJECTOR:

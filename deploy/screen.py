@@ -62,6 +62,7 @@ class Screen:
                     "logs": str(rig.home.logs),
                     "agents": list(rig.agents),
                     "coder": provider,
+                    "github": None if rig.github is None else {"api": rig.github.api, "http": rig.github.http},
                     "policy": rig.policy.hash,
                     "lossy": rig.lossy,
                 }
@@ -71,7 +72,7 @@ class Screen:
         tell(
             sys.stdout,
             f"ready after {rig.seconds:.1f} s · nats {nats} · postgres {postgres} · data {rig.home.path}"
-            f" · logs {rig.home.logs} · agents {agents} · policy {rig.policy.hash}",
+            f" · logs {rig.home.logs} · agents {agents}{_github(rig)} · policy {rig.policy.hash}",
         )
         tell(sys.stderr, _policy(rig.policy))
         if rig.lossy is not None:
@@ -106,6 +107,10 @@ class Screen:
             _object({"state": "stopped"})
         else:
             tell(sys.stderr, "stopped")
+
+
+def _github(rig: Rig) -> str:
+    return "" if rig.github is None else f" · github {rig.github.site}, webhooks at {rig.github.http}"
 
 
 def _policy(adoption: Adoption) -> str:

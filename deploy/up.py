@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeAlias, TypeVar
 
+from bridges.github.config import GitHubConfig
 from bridges.terminal.policy import Adoption, in_force
 from bridges.terminal.policy import adopt as adopt_policy
 from bus import Bus, make_streams
@@ -23,6 +24,7 @@ from deploy.guard import ServerReport, guard
 from deploy.home import Home, Running
 from deploy.logs import keep_bounded
 from deploy.restoring import check_log
+from deploy.settings import github_variables
 from deploy.supervisor import Report, RoleSpec, Supervisor
 from machine import process
 from schemas import Actor, Policy
@@ -67,6 +69,7 @@ class Rig:
     servers: Servers
     supervisor: Supervisor
     agents: tuple[str, ...]
+    github: GitHubConfig | None
     policy: Adoption
     """The one in force, and whether it is so from now on."""
     seconds: float
@@ -103,13 +106,15 @@ async def running_rig(
     nats_url: str | None = None,
     nats_replicas: int | None = None,
     postgres_url: str | None = None,
+    github: GitHubConfig | None = None,
     report: Callable[[News], None] = lambda _: None,
 ) -> AsyncGenerator[Rig]:
     """Everything that makes a rig, ready, on `home`; in the end all of it is stopped and no process is left.
 
     Servers that are not given by their URL are started; for `nats_replicas` see `bus.ensure`. Without a `coder` (see
-    agents.coder) no agent runs. `policy` is adopted where it differs from the one in force; None keeps that, or is the
-    default on a new log. `report` must be quick. Raises HomeInUse, ServerFailed, LogRefused, RoleFailed, BusError.
+    agents.coder) no agent runs, without `github` no bridge to it. `policy` is adopted where it differs from the one in
+    force; None keeps that, or is the default on a new log. `report` must be quick. Raises HomeInUse, ServerFailed,
+    LogRefused, RoleFailed, BusError.
     """
     began = time.monotonic()
     async with home.lock() as lock:
@@ -144,6 +149,7 @@ async def running_rig(
                     "RIG_SLOTS": str(slots),
                     "RIG_CAPABILITIES": ",".join(capabilities),
                 },
+                github,
             )
             guards = [
                 asyncio.create_task(guard(name, server, report))
@@ -158,7 +164,9 @@ async def running_rig(
                 async with Supervisor(roles, home.logs, report=report, keep_open=[lock]) as supervisor:
                     await supervisor.wait_ready(READY_SECONDS)
                     home.announce(Running(both.nats_url, both.postgres_url, os.getpid(), datetime.now(UTC)))
-                    yield Rig(home, both, supervisor, names, adopted, time.monotonic() - began, lossy, tuple(guards))
+                    yield Rig(
+                        home, both, supervisor, names, github, adopted, time.monotonic() - began, lossy, tuple(guards)
+                    )
             finally:
                 home.withdraw()
                 for task in guards:
@@ -172,7 +180,9 @@ async def adopt(bus: Bus, policy: Policy | None) -> Adoption:
     return await adopt_policy(bus, policy or (Policy() if before is None else before.policy))
 
 
-def _roles(home: Home, both: Servers, agents: Sequence[str], of_agents: dict[str, str]) -> list[RoleSpec]:
+def _roles(
+    home: Home, both: Servers, agents: Sequence[str], of_agents: dict[str, str], github: GitHubConfig | None
+) -> list[RoleSpec]:
     """Each with what it needs to know and no more: its own key, and only who reads PostgreSQL holds its password."""
 
     def nats(role: str) -> dict[str, str]:
@@ -184,6 +194,7 @@ def _roles(home: Home, both: Servers, agents: Sequence[str], of_agents: dict[str
     return [
         _role("conductor", "conductor", nats("conductor")),
         _role("local", "local", nats("local") | place),
+        *([_role("github", "github", nats("github") | github_variables(github))] if github is not None else []),
         *(_role(name, "dev-e", nats("dev-e") | place | of_agents | {"RIG_AGENT": name}) for name in agents),
         _role("projector", "projector", nats("projector") | postgres),
         _role("query", "query", nats("query") | postgres),

@@ -11,6 +11,7 @@ from typing import Final
 
 from bridges.github import receive, telling
 from bridges.github.api import GitHub
+from bridges.github.asking import answers
 from bridges.github.audit import Auditor
 from bridges.github.config import GitHubConfig
 from bridges.github.courtesy import Courtesy, courtesy
@@ -21,6 +22,7 @@ from bridges.github.errors import ApiError
 from bridges.github.interpreting import Interpreter
 from bridges.github.journal import FILTERS, Journal
 from bridges.github.plan import Action, Configure, Look, ShowPush, due
+from bridges.github.reconcile import Reconciler
 from bridges.github.tokens import credential_of
 from bus import Bus, LeaseHeld, Unavailable
 from bus.leases import Lease
@@ -86,6 +88,15 @@ class Bridge:
         self._looks: Counter[IssueRef | RepoRef] = Counter()
         self._looked: Counter[IssueRef | RepoRef] = Counter()
         self._lease: Lease | None = None
+        self._introduced = asyncio.Event()
+        """GitHub has said as whom we write there."""
+        self._reconciler = Reconciler(
+            github,
+            self._journal.heard,
+            answers=lambda questions: answers(github, questions),
+            tell=self._journal.tell,
+            look=self.look,
+        )
         self._auditor = Auditor(
             bus,
             github,
@@ -133,6 +144,7 @@ class Bridge:
             except ApiError as error:
                 self._lifecycle.check(API, ok=False, detail=str(error))
                 await asyncio.sleep(API_PAUSE_SECONDS)
+        self._introduced.set()
         await Interpreter(self._bus, self._github, self._journal, self.look).work(self._lifecycle.stop)
 
     async def _act(self) -> None:
@@ -168,12 +180,8 @@ class Bridge:
             self._consider(about)
 
     async def _reconcile(self, repository: RepoRef) -> int:
-        """Has all looked at that may have changed."""
-        for ref, issue in self._journal.known.issues.items():
-            if ref.repository == repository and issue.approval is not None and issue.done is None:
-                self.look(ref)
-        self.look(repository)
-        return 0
+        await self._introduced.wait()
+        return await self._reconciler.reconcile(repository)
 
     # ── doing ────────────────────────────────────────────────────────────────
 

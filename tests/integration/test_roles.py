@@ -89,7 +89,7 @@ class TestConfiguration:
         self, arguments: list[str], capsys: pytest.CaptureFixture[str]
     ):
         assert roles.main(arguments) == 2
-        assert "conductor|projector|query|local|watch|dev-e" in capsys.readouterr().err
+        assert "conductor|projector|query|local|github|watch|dev-e" in capsys.readouterr().err
 
     @pytest.mark.parametrize("name", ["local", "dev-e"])
     def test_without_a_git_that_will_do_it_says_so_and_is_not_ready(self, name: str, tmp_path: Path):
