@@ -68,6 +68,7 @@ def test_what_a_persons_merge_closed_is_merged_also_where_its_end_was_heard_firs
     it = desk()
     it.deliver("issues", OPENED)
     assert it.deliver("issues", CLOSED) == [IssueWithdrawn(reason=Withdrawal.CLOSED, by="ada")]
+    assert it.last.looks == (Look(ISSUE),), "perhaps by a merge that was delivered, and meant nothing, before this"
     pull = merged(second=300, head={"ref": "bobs", "sha": sha("bobs"), "repo": None})
     told = it.deliver("pull_request", pull_request("closed", pull))
     assert told == [Merged(head_sha=sha("bobs"), base_sha=sha("base"), merge_sha=sha("merge"))]

@@ -6,6 +6,7 @@ Deliveries tell of one check each, and of an issue that its merge has closed in 
 import asyncio
 import logging
 from collections import OrderedDict
+from datetime import timedelta
 from typing import Final
 
 from bridges.github.api import GitHub, Priority
@@ -16,14 +17,19 @@ from bridges.github.errors import Forbidden, NotFound
 from bridges.github.judge import Failed, Incomplete, Passed, judge
 from bridges.github.payloads import CheckRun, Issue, PullRequest, Status
 from bridges.github.plan import Look
+from bridges.github.translate.words import closes
 from schemas import ChecksFailed, ChecksPassed, IssueRef
 
 log = logging.getLogger(__name__)
 
 _ISSUE: Final = "/repos/{owner}/{repo}/issues/{number}"
+_CLOSED: Final = "/repos/{owner}/{repo}/pulls{?state,sort,direction}"
 _RUNS: Final = "/repos/{owner}/{repo}/commits/{head}/check-runs"
 _STATUSES: Final = "/repos/{owner}/{repo}/commits/{head}/statuses"
 _HEADS: Final = 1_000
+_SECOND: Final = timedelta(seconds=1)
+_CLOSED_MAX: Final = 200
+"""Of the pull requests that were closed or changed since an issue was, how many are looked at."""
 
 
 class Looking:
@@ -44,6 +50,8 @@ class Looking:
         if action.pull_request is not None:
             pull = await fetch(self._github, repository, action.pull_request)
             results.append(pull)
+        elif issue.state == "closed" and issue.state_reason != "not_planned":
+            results += await self._closed_by(action.about, issue)
         results.append(issue)
         if pull is None or action.head is None or pull.state == "closed":
             return Outcome(tuple(results))
@@ -51,6 +59,21 @@ class Looking:
         if verdict is not None and (action.known is None or not _same(verdict, action.known.said)):
             results.append(verdict)
         return Outcome(tuple(results), again)
+
+    async def _closed_by(self, about: IssueRef, issue: Issue) -> list[PullRequest]:
+        """People's pull requests whose merge has closed it: of them an issue does not tell."""
+        found: list[PullRequest] = []
+        seen = 0
+        newest_first = self._github.pages(
+            _CLOSED, PullRequest, repository=about.repository, state="closed", sort="updated", direction="desc"
+        )
+        async for pull in newest_first:
+            seen += 1
+            if seen > _CLOSED_MAX or (issue.closed_at is not None and pull.updated_at + _SECOND < issue.closed_at):
+                break
+            if pull.is_merged and about in closes(pull.body or "", about.repository):
+                found.append(pull)
+        return found
 
     async def _verdict(self, action: Look, head: str) -> tuple[ChecksPassed | ChecksFailed | None, float | None]:
         """What there is to say of the checks; or nothing yet, and then perhaps when to look again."""

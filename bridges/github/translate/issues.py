@@ -95,11 +95,12 @@ def translate(body: bytes, heard: Heard, answers: Mapping[Question, Answer]) -> 
             return Translation(skipped=f"{payload.action}, and nobody wanted it", seen=(gone,))
         return Translation(said=(_withdrawn(ref, issue, heard, Withdrawal.CANCELLED, by),), seen=(gone,))
     news = _news(ref, issue, heard, by, _linked(ref, answers))
-    if issue.state == "closed" and news and known is not None and known.open and issue.state_reason != "not_planned":
-        # Perhaps by the merge of its pull request, of which nobody has heard yet.
-        return Translation(looks=(Look(ref),), seen=seen)
+    by_a_merge = (Look(ref),) if issue.state == "closed" and news and issue.state_reason != "not_planned" else ()
+    # Perhaps: one of which nobody has heard yet.
+    if by_a_merge and known is not None and known.open:
+        return Translation(looks=by_a_merge, seen=seen)
     told = news if newest is None or at != newest else _of_this(news, ref, issue, heard, payload)
-    unclear = (Look(ref),) if told != news or (told and at == newest) else ()
+    unclear = (Look(ref),) if told != news or (told and at == newest) else by_a_merge
     nothing = None if told or unclear else f"{payload.action}: nothing that the rig has not heard"
     return Translation(said=told, looks=unclear, skipped=nothing, seen=seen)
 
