@@ -116,8 +116,8 @@ class Hub:
         """
         return self._run(self._edge.deliveries.release(disorder))
 
-    def hide_log(self, on: bool = True) -> None:
-        """The log of deliveries shows nothing."""
+    def hide(self, on: bool = True) -> None:
+        """It is morning still: lists of issues, pull requests and deliveries show nothing of what has happened."""
         self._edge.deliveries.hidden = on
 
     def set_clock(self, ahead: timedelta) -> None:

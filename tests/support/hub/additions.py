@@ -30,6 +30,8 @@ class Additions:
             web.get("/installation/repositories", self._repositories),
             web.get(repo + "/collaborators/{login}/permission", self._permission),
             web.get(repo + "/issues/{number}/dependencies/blocked_by", self._blockers),
+            web.get(repo + "/issues", self._none_yet),
+            web.get(repo + "/pulls", self._none_yet),
             web.post(repo + "/statuses/{sha}", self._set_status),
             web.get(repo + "/commits/{sha:.+}/status", self._combined),
             web.get(repo + "/commits/{sha:.+}/statuses", self._listed),
@@ -106,6 +108,11 @@ class Additions:
             for each in self.blocked_by.get((name, number), ())
         ]
         return web.json_response(found)
+
+    async def _none_yet(self, request: web.Request) -> web.Response:
+        if self._edge.deliveries.hidden and request.query.get("state", "open") == "open":
+            return web.json_response([])
+        return (await self._edge.perform(request)).response()
 
     # ── commit statuses ──────────────────────────────────────────────────────
 

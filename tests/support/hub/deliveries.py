@@ -87,7 +87,7 @@ class Deliveries:
         """Where they go. None: nobody listens."""
         self.holding = False
         self.hidden = False
-        """Whether the log shows nothing."""
+        """Whether lists show nothing."""
         self._secret = secret.encode()
         self._held: list[Delivery] = []
         self._queue: asyncio.Queue[Delivery] = asyncio.Queue()
