@@ -23,6 +23,7 @@ from bridges.github.interpreting import Interpreter
 from bridges.github.journal import FILTERS, Journal
 from bridges.github.plan import Action, Configure, Look, ShowPush, due
 from bridges.github.reconcile import Reconciler
+from bridges.github.showing import serve_looks
 from bridges.github.tokens import credential_of
 from bus import Bus, LeaseHeld, Unavailable
 from bus.leases import Lease
@@ -131,6 +132,7 @@ class Bridge:
 
     async def _begin(self) -> None:
         await serve_credentials(self._bus, self._github, self._config)
+        await serve_looks(self._bus, self._github, self._config)
         works = (self._interpret(), self._act(), self._auditor.run(self._lifecycle.stop))
         self._serving = [self._group.create_task(work) for work in works]
         self._lifecycle.ready()

@@ -66,7 +66,7 @@ async def configure(github: GitHub, action: Configure) -> Result:
     base_sha = await head_of(github, about, base_branch, priority=Priority.NORMAL)
     if base_sha is None:
         raise BadRepository(f"{about} has no branch {base_branch} with a commit on it: push one there first")
-    says = await _says(github, about, base_sha)
+    says = await agent_file_at(github, about, base_sha)
     configured = RepositoryConfigured(
         base_branch=base_branch,
         base_sha=base_sha,
@@ -86,7 +86,7 @@ async def configure(github: GitHub, action: Configure) -> Result:
     return configured
 
 
-async def _says(github: GitHub, about: RepoRef, commit: str) -> AgentFile:
+async def agent_file_at(github: GitHub, about: RepoRef, commit: str) -> AgentFile:
     """What the `.rig-agent.yaml` of a commit says; nothing where there is none. Raises BadRepository."""
     where = f"{agent_file.NAME} at {commit[:12]} of {about}"
     try:
