@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -13,15 +13,17 @@ from bridges.github.config import GitHubConfig
 from bridges.github.heard import Heard, Told
 from bus import Bus
 from conductor.evolve import evolve
-from conductor.state import State
+from conductor.state import State as Fold
 from deploy.embedded.nats import NatsServer
 from schemas import Actor, Draft, Forge, IssueState, Recorded, RepoRef, RepositoryAdded, RepositoryConfigured, event_id
 from tests.support.forge import Life, until
-from tests.support.hub import APP, Hub
+from tests.support.hub import APP, Delivery, Hub
 from tests.support.servers import connected
 
-__all__ = ["SHOP", "Bridge", "bridge", "config"]
+__all__ = ["SHOP", "Bridge", "State", "bridge", "config"]
 
+State = dict[str, dict[str, object]]
+"""Of each issue, what was told of it: what is empty, or not so, stands not here."""
 SHOP = RepoRef("acme", "shop")
 
 
@@ -57,34 +59,45 @@ class Bridge:
                 if isinstance(item, Recorded) and isinstance(item.event.data, RepositoryConfigured):
                     return
 
-    async def translated(self, deliveries: int) -> None:
-        """Waits until so many deliveries have come to something, or to nothing with a reason."""
+    async def translated(self, deliveries: Collection[Delivery]) -> None:
+        """Waits until these deliveries have come to something, or to nothing with a reason."""
+        wanted = {delivery.guid for delivery in deliveries}
 
         async def done() -> bool:
-            asked = {"subjects_filter": "inbox.github.outcome.>"}
-            said = json.decode(await self._root.connection.api("$JS.API.STREAM.INFO.RIG_INBOX", asked))
-            ids = {subject.rpartition(".")[0] for subject in said["state"].get("subjects") or ()}
-            return len(ids) >= deliveries
+            return wanted <= await self._outcomes()
 
         await until(done)
 
-    async def state(self) -> dict[str, dict[str, object]]:
+    async def arrived(self, deliveries: int) -> None:
+        """Waits until so many have come to something."""
+
+        async def done() -> bool:
+            return len(await self._outcomes()) >= deliveries
+
+        await until(done)
+
+    async def _outcomes(self) -> set[str]:
+        asked = {"subjects_filter": "inbox.github.outcome.>"}
+        said = json.decode(await self._root.connection.api("$JS.API.STREAM.INFO.RIG_INBOX", asked))
+        return {subject.split(".")[3] for subject in said["state"].get("subjects") or ()}
+
+    async def state(self) -> State:
         """What the log says of each issue, as the conductor and the bridge itself read it.
 
         What nobody wants any more is that and no more: how it read in the end was not told, since nobody works on it.
         """
-        state, heard = State(), Heard()
+        state, heard = Fold(), Heard()
         for item in await self.cli.log.history(["rig.>"]):
             evolve(state, item.event, item.position)
             heard.apply(item)
-        told: dict[str, dict[str, object]] = {}
+        told: State = {}
         for ref, issue in state.issues.items():
             if issue.state is IssueState.WITHDRAWN:
                 told[str(ref)] = {"state": "withdrawn"}
                 continue
             known = heard.issue(ref)
             words = known.told if known is not None and known.told is not None else Told(title="")
-            told[str(ref)] = {
+            facts: dict[str, object] = {
                 "title": words.title,
                 "body": words.body,
                 "state": str(issue.state),
@@ -94,13 +107,13 @@ class Bridge:
                 "requires": list(issue.requires),
                 "milestone": issue.milestone,
                 "pull_request": issue.pull_request,
-                "closed": issue.pull_request_closed,
-                "merge": issue.merge_sha,
-                "reviews": {
-                    head: {name: verdict.passed for name, verdict in review.verdicts.items()}
-                    for head, review in issue.reviews.items()
-                },
+                "merged": issue.merge_sha is not None,
+                "reviews": [
+                    {name: verdict.passed for name, verdict in review.verdicts.items()}
+                    for review in issue.reviews.values()
+                ],
             }
+            told[str(ref)] = {name: fact for name, fact in facts.items() if fact}
         return told
 
 

@@ -3,6 +3,7 @@
 Every step is a minute after the one before it, by GitHub's clock, except where several things happen in one second.
 """
 
+import os
 import subprocess
 from collections.abc import Iterator
 from datetime import timedelta
@@ -149,11 +150,12 @@ def _steps(github: Hub, scratch: Path) -> Iterator[None]:
 
 def _push(github: Hub, scratch: Path, branch: str, path: str) -> str:
     """A commit with a new file, on top of the branch or of main; its id."""
+    env = {**os.environ, "GIT_AUTHOR_DATE": "1700000000 +0000", "GIT_COMMITTER_DATE": "1700000000 +0000"}
     where, place = github.path("acme/shop"), scratch / "clone"
 
     def git(*arguments: str, cwd: Path = place) -> str:
         who = ("-c", "user.name=Maria", "-c", "user.email=maria@example.invalid")
-        done = subprocess.run(["git", *who, *arguments], cwd=cwd, capture_output=True, text=True, check=True)
+        done = subprocess.run(["git", *who, *arguments], cwd=cwd, env=env, capture_output=True, text=True, check=True)
         return done.stdout.strip()
 
     if not place.exists():
