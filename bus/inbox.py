@@ -22,7 +22,7 @@ from msgspec import Struct
 from bus.connection import MAX_PAYLOAD, Connection, frame_size
 from bus.consume import consume
 from bus.delivery import Delivery
-from bus.errors import NoStream, ObjectCorrupt, ObjectMissing
+from bus.errors import NoStream, ObjectCorrupt, ObjectMissing, ObjectTooLarge
 from bus.intake import Intake
 from bus.objects import Objects
 from bus.outcomes import Drop, Key, Outcome
@@ -94,7 +94,10 @@ class Inbox:
     async def note(self, delivery: str, revision: int, note: Struct) -> None:
         """What a revision of the translator made of a delivery; the first word stays. Raises as `store`."""
         subject = f"inbox.{self._actor.value}.outcome.{escape(delivery)}.{revision}"
-        await self._intake.store(subject, msgspec.json.encode(note), {}, timeout_seconds=PATIENCE_SECONDS)
+        body = msgspec.json.encode(note)
+        if len(body) > ROOM:
+            raise ObjectTooLarge(f"a note about {delivery} has {len(body)} bytes, {ROOM} fit")
+        await self._intake.store(subject, body, {}, timeout_seconds=PATIENCE_SECONDS)
 
     async def known(self, deliveries: Collection[str]) -> set[str]:
         """Which of these ids are there. Raises BadSubject, Unavailable or ServerRefused."""

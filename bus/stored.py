@@ -4,8 +4,8 @@ direct.py reads events of the log this way, and replay.py whole ranges of any st
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import Final
 
@@ -95,10 +95,7 @@ async def messages(
 
     Close it when you stop early (`contextlib.aclosing`). Raises Unavailable or ServerRefused, in the middle too.
     """
-    inbox = connection.inbox()
-    heard: asyncio.Queue[Message] = asyncio.Queue()
-    subscription = await connection.subscribe(inbox, heard.put_nowait)
-    try:
+    async with _asking(connection) as (inbox, heard):
         pending = 1
         while pending:
             request = msgspec.json.encode({"seq": first, "next_by_subj": subject, "batch": batch})
@@ -106,18 +103,48 @@ async def messages(
             while (stored := Stored.of(message := await _next(heard, stream))) is not None:
                 first = stored.position + 1
                 yield stored
-            match header(message, "Status"):
-                case "204":
-                    pending = int(header(message, "Nats-Num-Pending") or 0)
-                case "404":
-                    pending = 0
-                case "503":
-                    raise Unavailable(f"{stream.name}: nobody answers")
-                case _:
-                    raise refusal(message)
+            pending = _pending(message, stream)
+
+
+async def newest(connection: Connection, stream: Stream, subjects: Sequence[str]) -> list[Stored]:
+    """The newest message on each subject that has one, 1 024 at most; where they are large, some of those.
+
+    Raises Unavailable or ServerRefused.
+    """
+    async with _asking(connection) as (inbox, heard):
+        request = msgspec.json.encode({"multi_last": subjects})
+        await connection.publish(f"$JS.API.DIRECT.GET.{stream.name}", request, reply=inbox)
+        found: list[Stored] = []
+        while (stored := Stored.of(message := await _next(heard, stream))) is not None:
+            found.append(stored)
+        _pending(message, stream)
+        return found
+
+
+@asynccontextmanager
+async def _asking(connection: Connection) -> AsyncGenerator[tuple[str, asyncio.Queue[Message]]]:
+    """Where many answers to one question go, and where they are heard."""
+    inbox = connection.inbox()
+    heard: asyncio.Queue[Message] = asyncio.Queue()
+    subscription = await connection.subscribe(inbox, heard.put_nowait)
+    try:
+        yield inbox, heard
     finally:
         with suppress(Unavailable):
             await subscription.unsubscribe()
+
+
+def _pending(end: Message, stream: Stream) -> int:
+    """How many more there are behind what was answered. Raises Unavailable or ServerRefused."""
+    match header(end, "Status"):
+        case "204":
+            return int(header(end, "Nats-Num-Pending") or 0)
+        case "404":
+            return 0
+        case "503":
+            raise Unavailable(f"{stream.name}: nobody answers")
+        case _:
+            raise refusal(end)
 
 
 async def _next(heard: asyncio.Queue[Message], stream: Stream) -> Message:
