@@ -13,6 +13,7 @@ import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
 from contextlib import aclosing
 from datetime import datetime
+from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 
@@ -38,7 +39,6 @@ OBJECT: Final = "Rig-Object"
 ROOM: Final = MAX_PAYLOAD - 1_024
 """Bytes of a delivery with its headers that are one message; the rest is for the headers of its batch."""
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
-_VALUE: Final = re.compile(r"[ -~]*")
 _OURS: Final = ("nats-", "rig-")
 
 
@@ -86,9 +86,11 @@ class Inbox:
         if self._intake.knows(subject):
             return False
         if frame_size(body, kept) > ROOM:
+            clock = asyncio.get_running_loop().time
+            until = clock() + timeout_seconds
             name = f"delivery-{sha256(body).hexdigest()}"
             await self._objects.put(name, body, timeout_seconds=timeout_seconds)
-            kept[OBJECT], body = name, b""
+            kept[OBJECT], body, timeout_seconds = name, b"", until - clock()
         return await self._intake.store(subject, body, kept, timeout_seconds=timeout_seconds)
 
     async def note(self, delivery: str, revision: int, note: Struct) -> None:
@@ -168,8 +170,14 @@ class Inbox:
             raise NoStream(f"{self._actor.value} takes in no deliveries: see RECEIVED in bus.topology") from None
 
 
+@lru_cache(maxsize=256)
+def _is_theirs(name: str) -> bool:
+    """Whether it is a name, and none that the server or this file would act on."""
+    return _NAME.fullmatch(name) is not None and not name.lower().startswith(_OURS)
+
+
 def _checked(name: str, value: str) -> str:
-    """Nobody from outside says what the server or this file would act on, or ends a header early."""
-    if name.lower().startswith(_OURS) or not (_NAME.fullmatch(name) and _VALUE.fullmatch(value)):
+    """One line of plain text, as it is; else ValueError."""
+    if not _is_theirs(name) or not (value.isascii() and value.isprintable()):
         raise ValueError(f"no header of a delivery: {name[:100]!r}")
     return value

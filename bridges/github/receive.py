@@ -67,7 +67,6 @@ LARGE: Final = 256 * 1024
 _SIGNATURE: Final = re.compile(r"sha256=([0-9a-f]{64})")
 _EVENT: Final = re.compile(r"[a-z][a-z0-9_]{0,99}")
 _DELIVERY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,99}")
-_PLAIN: Final = re.compile(r"[ -~]+")
 _OBJECT: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 """Is it an object, and JSON all through? Nothing is built of what it holds."""
 _HTTP_LOG: Final = logging.getLogger(f"{__name__}.http")
@@ -102,7 +101,12 @@ async def serve(
 
 @asynccontextmanager
 async def receiving(
-    inbox: Inbox, *, address: str, secrets: Sequence[bytes], body_seconds: float = BODY_SECONDS
+    inbox: Inbox,
+    *,
+    address: str,
+    secrets: Sequence[bytes],
+    body_seconds: float = BODY_SECONDS,
+    store_seconds: float = STORE_SECONDS,
 ) -> AsyncGenerator[str]:
     """Takes deliveries in at `address` ("host:port", port 0 for any); yields the URL for the webhook.
 
@@ -114,7 +118,7 @@ async def receiving(
     host, _, port = address.rpartition(":")
     _HTTP_LOG.setLevel(logging.CRITICAL)
     server = web.Server(
-        _Receiver(inbox, secrets, body_seconds).handle,
+        _Receiver(inbox, secrets, body_seconds, store_seconds).handle,
         access_log=None,
         logger=_HTTP_LOG,
         auto_decompress=False,
@@ -139,10 +143,11 @@ async def receiving(
 class _Receiver:
     """Answers one request at a time, many side by side."""
 
-    def __init__(self, inbox: Inbox, secrets: Sequence[bytes], body_seconds: float) -> None:
+    def __init__(self, inbox: Inbox, secrets: Sequence[bytes], body_seconds: float, store_seconds: float) -> None:
         self._inbox = inbox
         self._secrets = tuple(secrets)
         self._body_seconds = body_seconds
+        self._store_seconds = store_seconds
         self._held = 0
         """Bytes of bodies that are here."""
 
@@ -172,7 +177,7 @@ class _Receiver:
         body = _Body(self)
         try:
             try:
-                async with asyncio.timeout(self._body_seconds):
+                async with asyncio.timeout(None if request.content.is_eof() else self._body_seconds):
                     await body.read(request)
             except TimeoutError:
                 raise _Refused(HTTPStatus.REQUEST_TIMEOUT, f"no body in {self._body_seconds:g} s") from None
@@ -202,7 +207,7 @@ class _Receiver:
 
     async def _store(self, delivery: str, headers: dict[str, str], content: bytes) -> web.StreamResponse:
         try:
-            new = await self._inbox.store(delivery, headers, content, timeout_seconds=STORE_SECONDS)
+            new = await self._inbox.store(delivery, headers, content, timeout_seconds=self._store_seconds)
         except BusError as error:
             log.warning("the delivery %s is not known to be stored: %s", delivery, error)
             raise _Refused(HTTPStatus.SERVICE_UNAVAILABLE, "it cannot be stored now") from None
@@ -274,7 +279,9 @@ def _check_json(content: bytes) -> None:
 
 def _kept(headers: CIMultiDictProxy[str]) -> dict[str, str]:
     found = ((name, headers.get(name)) for name in KEPT)
-    return {name: text for name, text in found if text and len(text) <= HEADER_MAX and _PLAIN.fullmatch(text)}
+    return {
+        name: text for name, text in found if text and len(text) <= HEADER_MAX and text.isascii() and text.isprintable()
+    }
 
 
 def _refusal(status: HTTPStatus, reason: str, request: web.BaseRequest) -> web.StreamResponse:

@@ -78,16 +78,24 @@ class Load:
         self.free: deque[Connection] = deque()
         self.due: deque[float] = deque()
         self.paced = False
+        self._wanted = 0
+        self._all_free = asyncio.Event()
 
     def request(self) -> tuple[bytes, bytes]:
         """The next, and its id."""
         dice = self._dice
-        again = len(self._sent) > 100 and dice.random() < AGAIN  # noqa: PLR2004
+        again = len(self._sent) > 100 and dice.random() < AGAIN
         delivery = (
             self._sent[dice.randrange(len(self._sent))] if again else str(uuid.UUID(int=dice.getrandbits(128))).encode()
         )
         head, rest = self._requests[dice.randrange(BODIES)]
         return head + delivery + rest, delivery
+
+    async def all_free(self, count: int) -> None:
+        """Until every connection has its last answer."""
+        self._wanted = count
+        if len(self.free) < count:
+            await self._all_free.wait()
 
     def answered(self, connection: "Connection", data: bytes, delivery: bytes, began: float) -> None:
         now = time.perf_counter()
@@ -105,6 +113,8 @@ class Load:
             connection.send(self.due.popleft())
         else:
             self.free.append(connection)
+            if len(self.free) == self._wanted:
+                self._all_free.set()
 
 
 class Connection(asyncio.Protocol):
@@ -142,7 +152,7 @@ async def run(url: str, mode: str, seconds: float, connections: int, per_second:
     load = Load(parts.netloc)
     loop = asyncio.get_running_loop()
     made = [
-        (await loop.create_connection(lambda: Connection(load), parts.hostname, parts.port))[1]
+        (await loop.create_connection(lambda: Connection(load), parts.hostname or "", parts.port or 0))[1]
         for _ in range(connections)
     ]
     cpu, began = time.process_time(), time.perf_counter()
@@ -162,8 +172,7 @@ async def run(url: str, mode: str, seconds: float, connections: int, per_second:
                 load.free.popleft().send(due)
             else:
                 load.due.append(due)
-        while len(load.free) < connections:
-            await asyncio.sleep(0.01)
+        await load.all_free(connections)
     took = time.perf_counter() - began
     latencies = sorted(load.latencies) if load.paced else []
     return Told(took, load.accepted, load.new, load.refused, latencies, time.process_time() - cpu)

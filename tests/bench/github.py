@@ -31,7 +31,7 @@ from tests.bench._report import Row, report  # noqa: E402
 from tests.support.servers import connected, reaching  # noqa: E402
 
 HERE = Path(__file__).parent
-CONNECTIONS = 64
+CONNECTIONS = 256
 ROUNDS = 3
 SECONDS = 8.0
 PACED_PER_SECOND = 500

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bus.testing import batches
-from bus.topology import BEATS, CONDUCTOR_TIMERS, LEASES, LOG, PRESENCE, SECOND
+from bus.topology import BEATS, CONDUCTOR_TIMERS, INBOX, LEASES, LOG, PRESENCE, SECOND
 from deploy.embedded import nats
 from tests.contract.transcript import Compare, Wire
 
@@ -28,7 +28,7 @@ async def test_streams(compare: Compare) -> None:
         await wire.ask(f"{api}.CREATE.B", {"name": "C", "subjects": ["c"]})
         await wire.ask(f"{api}.CREATE.B", b"{nonsense")
         await wire.ask(f"{api}.CREATE.B", {"name": "B", "subjects": ["b"], "num_replicas": 3})
-        for stream in (LOG, BEATS, PRESENCE, CONDUCTOR_TIMERS, LEASES):
+        for stream in (LOG, INBOX, BEATS, PRESENCE, CONDUCTOR_TIMERS, LEASES):
             await wire.create(stream)
             await wire.ask(f"{api}.INFO.{stream.name}")
         forced = {"name": "F", "subjects": ["f.>"], "allow_msg_schedules": True, "allow_msg_ttl": True}

@@ -223,6 +223,26 @@ async def test_who_stops_answers_what_is_on_its_way_and_takes_no_more(edge: Edge
     assert len(await edge.new()) == 1
 
 
+async def test_while_the_bus_is_away_nothing_is_accepted_and_then_all_is_well(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    async with nats_with_root(tmp_path_factory.mktemp("nats")) as server:
+        bus = await connected(server, Actor.GITHUB)
+        receives = receiving(bus.inbox, address="127.0.0.1:0", secrets=[SECRET], store_seconds=0.2)
+        async with bus, receives as url:
+            edge, headers = Edge(bus, url), headers_of(BODY, delivery_id())
+            await server.kill()
+            assert (await post(url, BODY, headers)).status == 503
+            large = b'{"a":"' + b"x" * 2_000_000 + b'"}'
+            assert (await post(url, large, headers_of(large, delivery_id()))).status == 503
+            await server.start()
+            while (answer := await post(url, BODY, headers)).status == 503:
+                pass  # the bus is coming back
+            assert answer.status == 202
+            assert [each.body for each in await edge.new()] == [BODY]
+        await server.kill()
+
+
 async def test_without_a_secret_or_a_place_nothing_starts(edge: Edge) -> None:
     for secrets in ([], [b""], [SECRET, b""]):
         with pytest.raises(Misconfigured, match="no secret for webhooks"):

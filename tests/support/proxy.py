@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from random import Random
 from urllib.parse import urlsplit, urlunsplit
 
-ACKNOWLEDGEMENT = re.compile(rb'\{"stream":"RIG", ?"seq":')
+ACKNOWLEDGEMENT = re.compile(rb'\{"stream":"RIG(?:_INBOX)?", ?"seq":')
 
 
 class Proxy:
