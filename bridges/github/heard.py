@@ -12,6 +12,7 @@ from typing import Final
 from msgspec import UNSET, Struct, field
 from msgspec.structs import replace
 
+from bridges.github.ids import tells_of_a_part
 from bridges.github.payloads import PullRequest
 from bridges.github.said import Seen
 from schemas import (
@@ -55,8 +56,12 @@ from schemas import (
 
 ISSUE: Final = "issue"
 PULL: Final = "pull"
+MILESTONE: Final = "milestone"
+BY_THE_API: Final = "api"
+"""In place of a delivery's digest: the API told so, and it tells all there is."""
 LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _GATES_KEPT: Final = 20
+_DELIVERIES_KEPT: Final = 50
 
 
 class Told(Struct, frozen=True):
@@ -174,6 +179,13 @@ class Repository(Struct):
         return None if ref is None else self.issues.get(ref.number)
 
 
+class LookedAt(Struct, frozen=True):
+    """How new a thing was when it was looked at last, and the deliveries of that second, in their order."""
+
+    at: datetime
+    digests: tuple[str, ...] = ()
+
+
 class Heard(Struct):
     """The whole fold."""
 
@@ -183,7 +195,7 @@ class Heard(Struct):
     """By lower-case name, as GitHub tells them apart."""
     said: set[str] = field(default_factory=set[str])
     """Ids of what GitHub's bridge said, but for its records of effects."""
-    looked_at: dict[tuple[IssueRef, str], datetime] = field(default_factory=dict[tuple[IssueRef, str], datetime])
+    looked_at: dict[tuple[IssueRef, str], LookedAt] = field(default_factory=dict[tuple[IssueRef, str], LookedAt])
 
     def apply(self, recorded: Recorded) -> None:
         """Folds one event."""
@@ -204,11 +216,17 @@ class Heard(Struct):
     def see(self, seen: Iterable[Seen]) -> None:
         """Keeps how new things were when they were translated."""
         for one in seen:
-            self._see(one.about, one.what, one.at)
+            self._see(one.about, one.what, one.at, one.digest)
 
     def newest(self, about: IssueRef, what: str) -> datetime | None:
         """How new the newest was that was heard of this; None: nothing was."""
-        return self.looked_at.get((about, what))
+        known = self.looked_at.get((about, what))
+        return None if known is None else known.at
+
+    def newest_deliveries(self, about: IssueRef, what: str) -> tuple[str, ...]:
+        """Digests of those that told of that; none where only the log is known."""
+        known = self.looked_at.get((about, what))
+        return () if known is None else known.digests
 
     def repository(self, full_name: str) -> Repository | None:
         """The repository of this name, if it is served."""
@@ -219,8 +237,13 @@ class Heard(Struct):
         repository = self.repositories.get(str(ref.repository).lower())
         return None if repository is None else repository.issues.get(ref.number)
 
-    def _see(self, about: IssueRef, what: str, at: datetime) -> None:
-        self.looked_at[about, what] = max(at, self.looked_at.get((about, what), at))
+    def _see(self, about: IssueRef, what: str, at: datetime, digest: str = "") -> None:
+        known = self.looked_at.get((about, what))
+        if known is None or known.at < at:
+            self.looked_at[about, what] = LookedAt(at, (digest,) if digest else ())
+        elif known.at == at and digest and (digest not in known.digests or digest == BY_THE_API):
+            others = [one for one in known.digests if one != digest]
+            self.looked_at[about, what] = LookedAt(at, (*others, digest)[-_DELIVERIES_KEPT:])
 
     def _repository(self, ref: RepoRef, event: Envelope) -> None:
         known = self.repositories.get(str(ref).lower())
@@ -258,10 +281,10 @@ class Heard(Struct):
                     self._see(issue.ref, ISSUE, event.time)
             case IssueRevised() as revised if by_github and issue.told is not None:
                 issue.told = _revised(issue.told, revised)
-                if revised == IssueRevised(milestone=revised.milestone):
-                    issue.milestone_at = max(issue.milestone_at, event.time)
-                else:
+                if not tells_of_a_part(event.id):
                     self._see(issue.ref, ISSUE, event.time)
+                elif revised.milestone is not UNSET:
+                    issue.milestone_at = max(issue.milestone_at, event.time)
             case IssueWithdrawn():
                 issue.wanted, issue.withdrawn_at = False, max(issue.withdrawn_at, event.time)
                 if by_github:

@@ -20,3 +20,8 @@ def of_issue(repository: RepoRef, number: int, what: str, *which: str | int) -> 
 def of_repository(repository: RepoRef, what: str, *which: str | int) -> str:
     """Of a repository: a run of a workflow, a deployment."""
     return event_id(Actor.GITHUB, str(repository), what, *which)
+
+
+def tells_of_a_part(id_: str) -> bool:
+    """Whether a revision tells of a milestone's name or a link alone, and not of the issue as it stood."""
+    return ":milestone:" in id_ or ":link:" in id_

@@ -32,8 +32,11 @@ class Seen(Struct, frozen=True):
     """How new a thing was when it was looked at, also where that led to no event: what is older changes nothing."""
 
     about: IssueRef
+    """A pull request or a milestone goes under its own number."""
     what: str
     at: datetime
+    digest: str = ""
+    """Of the delivery that told so: it may come again, and others may bear the same second."""
 
 
 class Translation(Struct, frozen=True):

@@ -37,7 +37,7 @@ class Desk:
         self.heard = Heard(self_login="rig[bot]")
         self.said: list[Event] = []
         self.last = Translation()
-        self._position = 0
+        self._log: list[Recorded] = []
 
     def deliver(self, event: str, body: bytes, answers: Mapping[Question, Answer] | None = None) -> list[Event]:
         """Translates one delivery and says what comes of it."""
@@ -58,13 +58,24 @@ class Desk:
     def say(self, about: Ref, data: Event, actor: Actor, second: float = 0) -> None:
         """What somebody else says."""
         draft = Draft(about=about, data=data, time=START + timedelta(seconds=second))
-        self._record(draft, f"{actor}:{self._position}", actor)
+        self._record(draft, f"{actor}:{len(self._log)}", actor)
 
     def _record(self, draft: Draft, id_: str, actor: Actor) -> None:
-        self._position += 1
         at: datetime = draft.time or START
         document = encode(envelope(draft, id=id_, actor=actor, source=str(actor), time=at))
-        self.heard.apply(Recorded(self._position, at, decode(document)))
+        self._log.append(Recorded(len(self._log) + 1, at, decode(document)))
+        self.heard.apply(self._log[-1])
+
+    def of(self, kind: type[Event]) -> set[str]:
+        """Ids of the events of a kind."""
+        return {recorded.event.id for recorded in self._log if isinstance(recorded.event.data, kind)}
+
+    def refolded(self) -> Heard:
+        """What a bridge knows that starts anew."""
+        heard = Heard(self_login=self.heard.self_login)
+        for recorded in self._log:
+            heard.apply(recorded)
+        return heard
 
 
 def desk(*, reviewers: tuple[str, ...] = (), reviews: ReviewScope = ReviewScope.RIG, configured: bool = True) -> Desk:

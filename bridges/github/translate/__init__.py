@@ -23,7 +23,7 @@ from bridges.github.translate import (
     reviews,
     workflows,
 )
-from bridges.github.translate.issues import of_issue
+from bridges.github.translate.issues import look_at_issue, of_issue
 from bridges.github.translate.pull_requests import of_pull_request
 from bridges.github.translate.reading import skip
 from bridges.github.translate.reviews import of_review
@@ -79,4 +79,4 @@ def translate(event: str, body: bytes, heard: Heard, answers: Mapping[Question, 
     return skip("the event means nothing here" if event != "ping" else "GitHub only says that the hook is there")
 
 
-__all__ = ["EVENTS", "REVISION", "asks", "of_issue", "of_pull_request", "of_review", "translate"]
+__all__ = ["EVENTS", "REVISION", "asks", "look_at_issue", "of_issue", "of_pull_request", "of_review", "translate"]

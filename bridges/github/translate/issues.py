@@ -12,7 +12,7 @@ from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import asdict, replace
 
 from bridges.github import ids, payloads
-from bridges.github.heard import ISSUE, Heard, Told
+from bridges.github.heard import BY_THE_API, ISSUE, MILESTONE, Heard, Told
 from bridges.github.heard import Issue as Known
 from bridges.github.said import Answer, BlockedBy, Look, Question, Said, Seen, Translation
 from bridges.github.translate import words
@@ -20,6 +20,7 @@ from bridges.github.translate.reading import (
     NOT_SERVED,
     decoded,
     digest,
+    digest_of,
     line,
     numbered,
     person,
@@ -44,7 +45,9 @@ _ABOUT: Final[dict[str, tuple[str, ...]]] = {
     "demilestoned": ("milestone",),
 }
 """What of an issue an action is about."""
-_GONE: Final = ("deleted", "transferred")
+_ENDS: Final = ("deleted", "transferred")
+GONE: Final = 2900
+"""The year in which one was heard of last that is no more: nothing is newer."""
 
 
 class Payload(Struct, frozen=True):
@@ -81,16 +84,16 @@ def translate(body: bytes, heard: Heard, answers: Mapping[Question, Answer]) -> 
     issue, ref = payload.issue, numbered(home.ref, payload.issue.number)
     if issue.pull_request is not None:
         return skip("a pull request, told of by its own event")
-    at, newest = utc(issue.updated_at), heard.newest(ref, ISSUE)
-    seen = (Seen(ref, ISSUE, at),)
+    at, newest, delivery = utc(issue.updated_at), heard.newest(ref, ISSUE), digest_of(body)
+    seen = (Seen(ref, ISSUE, at, delivery),)
     late = wanted_then(ref, issue, heard, _linked(ref, answers))
     if late is not None:
         return late
     if newest is not None and at < newest:
         return Translation(skipped=f"the issue was heard of as it was later, at {newest.isoformat()}")
     by, known = person(payload.sender), heard.issue(ref)
-    if payload.action in _GONE:
-        gone = Seen(ref, ISSUE, at.replace(year=2900, month=1, day=1))
+    if payload.action in _ENDS:
+        gone = Seen(ref, ISSUE, at.replace(year=GONE, month=1, day=1))
         if known is None or not _may_withdraw(known):
             return Translation(skipped=f"{payload.action}, and nobody wanted it", seen=(gone,))
         return Translation(said=(_withdrawn(ref, issue, heard, Withdrawal.CANCELLED, by),), seen=(gone,))
@@ -99,8 +102,14 @@ def translate(body: bytes, heard: Heard, answers: Mapping[Question, Answer]) -> 
     # Perhaps: one of which nobody has heard yet.
     if by_a_merge and known is not None and known.open:
         return Translation(looks=by_a_merge, seen=seen)
-    told = news if newest is None or at != newest else _of_this(news, ref, issue, heard, payload)
-    unclear = (Look(ref),) if told != news or (told and at == newest) else by_a_merge
+    of_that_second = heard.newest_deliveries(ref, ISSUE) if at == newest else ()
+    if delivery in of_that_second[:-1]:
+        return Translation(skipped="heard of before another of the same second")
+    alone = not of_that_second or of_that_second[-1] == delivery
+    told = news if alone else _of_this(news, ref, issue, heard, payload)
+    unclear = (Look(ref),) if told != news or (told and not alone) else by_a_merge
+    if news and _renamed(ref, issue, heard):
+        told, unclear = _without_milestone(told, heard, ref, issue), (Look(ref),)
     nothing = None if told or unclear else f"{payload.action}: nothing that the rig has not heard"
     return Translation(said=told, looks=unclear, skipped=nothing, seen=seen)
 
@@ -113,7 +122,7 @@ def wanted_then(
     It was approved, so it is told so: what depends on it waits for its end. How it stands now the API tells.
     """
     known, newest = heard.issue(ref), heard.newest(ref, ISSUE)
-    if newest is None or utc(issue.updated_at) >= newest or not wants(issue):
+    if newest is None or utc(issue.updated_at) >= newest or newest.year >= GONE or not wants(issue):
         return None
     if known is not None and known.approval is not None:
         return None
@@ -138,6 +147,23 @@ def of_comment(ref: IssueRef, issue: payloads.Issue, heard: Heard) -> Translatio
     return Translation(said=(_say(heard, ref, _approved(ref, issue, known, ()), issue, "approved"),), seen=seen)
 
 
+def _renamed(ref: IssueRef, issue: payloads.Issue, heard: Heard) -> bool:
+    """Whether its milestone may be called otherwise by now: GitHub says nothing of its issues then."""
+    if issue.milestone is None:
+        return False
+    changed = heard.newest(numbered(ref.repository, issue.milestone.number), MILESTONE)
+    return changed is not None and utc(issue.updated_at) < changed
+
+
+def _without_milestone(told: tuple[Said, ...], heard: Heard, ref: IssueRef, issue: payloads.Issue) -> tuple[Said, ...]:
+    """The milestone as it was told, where that is known: the API has its name."""
+    data = told[0].draft.data if told else None
+    if not isinstance(data, IssueRevised):
+        return told
+    rest = replace(data, milestone=UNSET)
+    return (_say(heard, ref, rest, issue, "revised"),) if rest != IssueRevised() else ()
+
+
 def of_issue(repository: RepoRef, issue: payloads.Issue, heard: Heard) -> tuple[Said, ...]:
     """What is to be said of an issue that the API tells of.
 
@@ -149,6 +175,12 @@ def of_issue(repository: RepoRef, issue: payloads.Issue, heard: Heard) -> tuple[
     if issue.pull_request is not None or (newest is not None and utc(issue.updated_at) < newest):
         return ()
     return _news(ref, issue, heard, "somebody on GitHub", ())
+
+
+def look_at_issue(repository: RepoRef, issue: payloads.Issue, heard: Heard) -> Translation:
+    """The same, and that it was looked at: what was delivered before and comes late changes nothing then."""
+    seen = Seen(numbered(repository, issue.number), ISSUE, utc(issue.updated_at), BY_THE_API)
+    return Translation(said=of_issue(repository, issue, heard), seen=() if issue.pull_request is not None else (seen,))
 
 
 # ── what is new ──────────────────────────────────────────────────────────────
@@ -180,8 +212,8 @@ def _news(ref: IssueRef, issue: payloads.Issue, heard: Heard, by: str, links: tu
 def _revisions(heard: Heard, ref: IssueRef, told: Told, now: Told, issue: payloads.Issue) -> tuple[Said, ...]:
     before, known = asdict(told), heard.issue(ref)
     changed: dict[str, object] = {name: value for name, value in asdict(now).items() if value != before[name]}
-    if known is not None and utc(issue.updated_at) < known.milestone_at:
-        changed.pop("milestone", None)
+    if known is not None and now.milestone is not None and utc(issue.updated_at) < known.milestone_at:
+        changed.pop("milestone", None)  # it is called otherwise since, or is no more
     return (_say(heard, ref, revised(changed), issue, "revised"),) if changed else ()
 
 

@@ -3,9 +3,9 @@
 from msgspec import Struct
 
 from bridges.github import ids, payloads
-from bridges.github.heard import ISSUE, Heard
-from bridges.github.said import Said, Translation
-from bridges.github.translate.reading import NOT_SERVED, decoded, digest, line, once, served, skip, stamp, utc
+from bridges.github.heard import ISSUE, MILESTONE, Heard
+from bridges.github.said import Look, Said, Seen, Translation
+from bridges.github.translate.reading import NOT_SERVED, decoded, digest, line, numbered, once, served, skip, stamp, utc
 from schemas import IssueRevised
 
 
@@ -43,12 +43,19 @@ def translate(body: bytes, heard: Heard) -> Translation:
     if milestone.updated_at is None:
         return skip("a milestone without a time")
     at, data = utc(milestone.updated_at), IssueRevised(milestone=after)
-    told: list[Said] = []
+    number = numbered(home.ref, milestone.number)
+    changed = heard.newest(number, MILESTONE)
+    seen, told, looks = (Seen(number, MILESTONE, at),), list[Said](), list[Look]()
     for issue in home.issues.values():
-        newest = heard.newest(issue.ref, ISSUE)
-        if not issue.asked or issue.told is None or issue.told.milestone != before or at < issue.milestone_at:
+        if not issue.asked or issue.told is None or issue.told.milestone != before:
             continue
-        if newest is None or at >= newest:
+        newest = heard.newest(issue.ref, ISSUE)
+        if at < issue.milestone_at or (newest is not None and at < newest):
+            continue
+        if changed is not None and at < changed:
+            looks.append(Look(issue.ref))  # it is called otherwise by now
+        else:
             id_ = ids.of_issue(home.ref, issue.ref.number, "milestone", stamp(at), digest(data))
             told += once(heard, issue.ref, data, id_, at)
-    return Translation(said=tuple(told), skipped=None if told else "no issue of the rig's is in it")
+    nothing = None if told or looks else "no issue of the rig's is in it"
+    return Translation(said=tuple(told), looks=tuple(looks), skipped=nothing, seen=seen)

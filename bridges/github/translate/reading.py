@@ -116,6 +116,11 @@ def digest(data: Event) -> str:
     return sha256(msgspec.json.encode(data)).hexdigest()[:16]
 
 
+def digest_of(body: bytes) -> str:
+    """Of a delivery: that it comes again is seen by it."""
+    return sha256(body).hexdigest()[:16]
+
+
 def stamp(at: datetime) -> str:
     """An instant in an id."""
     return at.strftime("%Y%m%dT%H%M%SZ")
