@@ -16,7 +16,7 @@ from bridges.github.journal import Journal
 from bridges.github.payloads import Issue, PullRequest
 from bridges.github.plan import Action, Configure, Look
 from bridges.github.said import Translation, Untranslatable
-from bridges.github.translate import of_issue, of_pull_request
+from bridges.github.translate import look_at_issue, of_pull_request
 from schemas import (
     ChecksFailed,
     ChecksPassed,
@@ -55,7 +55,7 @@ async def tell(journal: Journal, action: Action | Courtesy, result: Result) -> N
 def _translated(journal: Journal, repository: RepoRef, result: PullRequest | Issue) -> Translation:
     if isinstance(result, PullRequest):
         return of_pull_request(repository, result, journal.heard)
-    return Translation(said=of_issue(repository, result, journal.heard))
+    return look_at_issue(repository, result, journal.heard)
 
 
 async def say(journal: Journal, action: Action | Courtesy, data: Event, at: datetime | None = None) -> None:
