@@ -218,9 +218,8 @@ class Bridge:
 
     async def _please(self, action: Courtesy) -> None:
         """One thing that people look at."""
-        login = self._journal.heard.self_login
-        if login is None:
-            raise NotYet("GitHub has not said yet as whom we write")
+        await self._introduced.wait()
+        login = self._journal.heard.self_login or ""
         with tracing.answering(self._journal.causes.find(action.about, action.cause), type(action).__name__.lower()):
             if self._lease is not None:
                 self._lease.check()

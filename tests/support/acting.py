@@ -12,6 +12,7 @@ from schemas import (
     Actor,
     ChecksPassed,
     Draft,
+    EffectRecorded,
     Event,
     Forge,
     IssueApproved,
@@ -78,6 +79,17 @@ class Voices:
     async def everything(self, kind: type[SaidT]) -> list[SaidT]:
         history = await self._buses[Actor.CLI].log.history(["rig.>"])
         return [item.event.data for item in history if isinstance(item.event.data, kind)]
+
+    async def recorded(self, effect: str, key: str | None = None, *, after: int = 0) -> EffectRecorded:
+        """The first record of an effect, of this issue's, waited for."""
+        about = self.issue
+
+        async with self._buses[Actor.CLI].log.follow(after=after) as reader:
+            async for item in reader:
+                data = item.event.data if isinstance(item, Recorded) and item.event.about == about else None
+                if isinstance(data, EffectRecorded) and data.effect == effect and key in (None, data.key):
+                    return data
+        raise AssertionError("unreachable: a reader does not end")
 
     # ── what the others do ───────────────────────────────────────────────────
 
