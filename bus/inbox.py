@@ -15,7 +15,7 @@ from contextlib import aclosing
 from datetime import datetime
 from functools import lru_cache
 from hashlib import sha256
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -30,7 +30,9 @@ from bus.outcomes import Drop, Key, Outcome
 from bus.replay import replay
 from bus.stored import Stored
 from bus.topology import INBOX, RECEIVED, Durable
-from schemas import Actor, escape, unescape
+from schemas import MALFORMED, Actor, escape, unescape
+
+N = TypeVar("N", bound=Struct)
 
 PATIENCE_SECONDS: Final = 8.0
 """Who delivers waits for the answer: GitHub for ten seconds."""
@@ -149,6 +151,21 @@ class Inbox:
             async for batch in batches:
                 for message in batch:
                     yield await self._arrived(message)
+
+    async def noted(self, kind: type[N]) -> AsyncGenerator[N]:
+        """What was noted of the deliveries that are stored by now, in that order; what is no such note is left out.
+
+        Close it when you stop early (`contextlib.aclosing`). Raises as `replay` of the log.
+        """
+        found = replay(self._connection, (f"inbox.{self._actor.value}.outcome.>",), stream=INBOX)
+        async with aclosing(found) as batches:
+            async for batch in batches:
+                for message in batch:
+                    try:
+                        note = msgspec.json.decode(message.body, type=kind)
+                    except MALFORMED:
+                        continue
+                    yield note
 
     async def close(self) -> None:
         """Takes nothing more. Who still waits for the server's word gets Unavailable."""

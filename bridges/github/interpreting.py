@@ -6,6 +6,7 @@ Deliveries of one issue are taken in their order, one at a time; the next is com
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Final
 
@@ -18,7 +19,7 @@ from bridges.github.errors import ApiError, RateLimited
 from bridges.github.journal import Journal
 from bridges.github.said import Seen, Translation, Untranslatable
 from bridges.github.translate import REVISION, asks, translate
-from bus import Arrived, Bus, Delivery, Done, Drop, Outcome, Retry
+from bus import Arrived, Bus, Delivery, Done, Drop, Outcome, Retry, Unavailable
 from schemas import MALFORMED, IssueRef, RepoRef
 
 log = logging.getLogger(__name__)
@@ -66,7 +67,21 @@ class Interpreter:
 
     async def work(self, stop: asyncio.Event) -> None:
         """Until `stop`. The fold must have caught up. Raises what ends the work for good."""
+        await self._remember()
         await self._bus.inbox.work(self._handle, slots=SLOTS, stop=stop, key=self._lane)
+
+    async def _remember(self) -> None:
+        """How new what was delivered before was: the log does not tell of what led to nothing."""
+        while True:
+            try:
+                async with aclosing(self._bus.inbox.noted(Note)) as notes:
+                    async for note in notes:
+                        self._journal.heard.see(note.seen)
+            except Unavailable as error:
+                log.warning("what was made of earlier deliveries cannot be read, and nothing is translated: %s", error)
+                await asyncio.sleep(_AGAIN_SECONDS)
+            else:
+                return
 
     async def _handle(self, arrived: Arrived) -> Outcome:
         headers = {name.lower(): value for name, value in arrived.headers.items()}

@@ -15,7 +15,8 @@ from schemas import Draft, IssueRef, RepoRef
 
 log = logging.getLogger(__name__)
 
-FILTERS: Final = ("rig.issue.>", "rig.repo.>", "rig.fleet.*.policy_adopted")
+FILTERS: Final = ("rig.issue.>", "rig.repo.>", "rig.fleet.*.policy_adopted", "rig.fleet.github.budget_raised")
+"""The last is what people allow in comments: the bridge waits until it has read what it says."""
 
 
 class Journal:

@@ -104,5 +104,9 @@ async def test_every_delivery_is_worked_on_and_what_became_of_it_is_noted_once(m
     await bus.inbox.work(handle, slots=1, stop=stop)
     assert seen == bodies
     assert [each.delivery for each in await all_of(bus)] == ["1", "2", "3"], "notes are no deliveries"
+    async with aclosing(bus.inbox.noted(Note)) as notes:
+        assert [note.text async for note in notes] == ["said", "said", "said"]
+    async with aclosing(bus.inbox.noted(Arrived)) as notes:
+        assert [note async for note in notes] == [], "what is none is left out"
     asked = {"last_by_subj": "inbox.github.outcome.2.1"}
     assert b'"data":"eyJ0ZXh0Ijoic2FpZCJ9"' in await bus.connection.api("$JS.API.STREAM.MSG.GET.RIG_INBOX", asked)
