@@ -195,6 +195,8 @@ class Bridge:
     def _consider(self, about: IssueRef | RepoRef) -> None:
         self._work.consider(about)
         self._courtesies.consider(about)
+        if (name := _check_of(about)) in self._lifecycle.checks and self._due(about) is None:
+            self._lifecycle.check(name, ok=True)
 
     def _due(self, about: IssueRef | RepoRef) -> Action | None:
         number = self._looks[about]
@@ -231,11 +233,9 @@ class Bridge:
 
     async def _told(self, action: Action | Courtesy, error: Exception | None) -> None:
         """A person must mend something: said once in the log, and by the lifecycle for as long as it lasts."""
-        about = action.about
-        repository = about.repository if isinstance(about, IssueRef) else about
-        name = f"github {repository}"
+        about, name = action.about, _check_of(action.about)
         if error is None:
-            if name in self._lifecycle.checks:
+            if name in self._lifecycle.checks and isinstance(action, Action):
                 self._lifecycle.check(name, ok=True)
             return
         self._lifecycle.check(name, ok=False, detail=str(error))
@@ -246,3 +246,8 @@ class Bridge:
                 return
             data = EffectRecorded(effect=effect, key=action.cause, outcome=f"refused: {words}"[:300])
             await telling.say(self._journal, action, data)
+
+
+def _check_of(about: IssueRef | RepoRef) -> str:
+    """The name of the check that fails while a person must mend something about it."""
+    return f"github {about}"
