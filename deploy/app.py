@@ -16,6 +16,7 @@ from bridges.terminal import BadInput, Found, NoRig, add_commands
 from bridges.terminal.output import say, say_json
 from bridges.terminal.session import reported
 from deploy.failures import DeployFailed
+from deploy.github import add_account
 from deploy.history import add_history
 from schemas import Actor, Invalid, IssueState
 
@@ -245,8 +246,7 @@ def find_server() -> Found:
 
 
 add_commands(app, find_server)
-
-
+add_account(app, find_server)
 add_history(app, find_server)
 
 

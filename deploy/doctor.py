@@ -10,17 +10,14 @@ import socket
 import tempfile
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import asynccontextmanager
-from enum import StrEnum
 from importlib.metadata import packages_distributions
 from importlib.util import find_spec
 from pathlib import Path
 from shutil import disk_usage
 
-import typer
-from msgspec import Struct
-
 from agents.coder import coder
 from agents.driver import CoderUnavailable
+from bridges.findings import Finding, Report, Verdict
 from bridges.terminal.session import person
 from bus import Bus, BusError, NoStream, TopologyDrift, Unavailable, make_streams
 from bus.permissions import ADMIN
@@ -37,7 +34,7 @@ from deploy.redact import redacted
 from deploy.settings import Settings
 from deploy.tools import GET_GIT, git_version
 from machine.lifecycle import Misconfigured
-from schemas import FLEET, Actor, Invalid, Status, StatusRequest, branch, printable
+from schemas import FLEET, Actor, Invalid, Status, StatusRequest, branch
 
 __all__ = ["Finding", "Report", "Verdict", "examine"]
 
@@ -47,48 +44,6 @@ FREE_BYTES = 1024**3
 ANSWER_SECONDS = 3.0
 SHOWN = 5
 """Pieces of a halt's evidence."""
-
-
-class Verdict(StrEnum):
-    """What a finding means."""
-
-    OK = "ok"
-    NOTE = "note"
-    """Nothing is wrong, and it is good to know."""
-    PROBLEM = "problem"
-
-
-class Finding(Struct, frozen=True):
-    """One thing that was looked at."""
-
-    what: str
-    verdict: Verdict
-    seen: str
-    mend: str = ""
-    """What to do about it."""
-
-
-class Report(Struct, frozen=True):
-    """All that was looked at."""
-
-    well: bool
-    findings: tuple[Finding, ...]
-
-    def lines(self) -> Iterator[str]:
-        """For people."""
-        width = max(len(finding.what) for finding in self.findings)
-        for finding in self.findings:
-            mark = typer.style(f"{finding.verdict:<7}", fg=_COLOURS[finding.verdict])
-            first, *more = printable(finding.seen).splitlines() or [""]
-            yield f"{mark}  {finding.what:<{width}}  {first}"
-            yield from (f"{'':{width + 11}}{line}" for line in more)
-            if finding.mend:
-                yield f"{'':{width + 11}}→ {finding.mend}"
-        problems = sum(finding.verdict is Verdict.PROBLEM for finding in self.findings)
-        yield "all is well" if self.well else f"{problems} problem{'' if problems == 1 else 's'}"
-
-
-_COLOURS = {Verdict.OK: typer.colors.GREEN, Verdict.NOTE: typer.colors.YELLOW, Verdict.PROBLEM: typer.colors.RED}
 
 
 async def examine(environ: Mapping[str, str]) -> Report:

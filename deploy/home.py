@@ -4,6 +4,7 @@
     cluster/    what `rig cluster` runs, with a lock of its own
     rig.json    where the running rig's servers are; only there while it runs
     keys/       who may speak to the NATS server, as whom: see `keys`
+    github/     the keys of an App, where `rig github init` made one
     nats/ postgres/ logs/ agents/ forge/    each the business of its owner
 
 One directory is one rig. Not configuration: what the rig does is policy, and policy is in the log.
@@ -89,6 +90,11 @@ class Home:
     def forge(self) -> Path:
         """Scratch of the local forge: worktrees in which it runs checks and merges."""
         return self.path / "forge"
+
+    @property
+    def github(self) -> Path:
+        """Key and secret of an App that `rig github init` made."""
+        return self.path / "github"
 
     def create(self) -> None:
         """Make the directories, closed to other users. One that is there already keeps its mode."""

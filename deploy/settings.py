@@ -28,7 +28,7 @@ from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from bridges.github.config import API, AUDIT_SECONDS, HTTP, GitHubConfig, wrong_account, wrong_address, wrong_api
 from deploy.home import Home
@@ -36,7 +36,7 @@ from deploy.keys import public_key
 from schemas import Invalid
 from schemas.refs import NAME
 
-__all__ = ["GITHUB", "Settings", "github_api", "github_variables", "nats_server"]
+__all__ = ["GITHUB", "Settings", "github_place", "github_variables", "nats_server"]
 
 GITHUB = "RIG_GITHUB"
 """Of `needs`: every variable without which GitHub cannot be reached, and reach us."""
@@ -101,12 +101,13 @@ def nats_server(environ: Mapping[str, str]) -> tuple[str | None, Path | None]:
     return found
 
 
-def github_api(environ: Mapping[str, str]) -> str:
-    """The base of GitHub's REST API, for whoever has no account there yet. Raises Invalid."""
-    api = (environ.get("RIG_GITHUB_API") or API).strip().rstrip("/")
-    if problem := wrong_api(api):
-        raise Invalid("settings", [f"RIG_GITHUB_API: {problem}"])
-    return api
+def github_place(environ: Mapping[str, str]) -> GitHubConfig:
+    """Where GitHub is and webhooks come in, for whoever has no account there yet. Raises Invalid."""
+    reader = _Reader(environ, _NONE)
+    place = reader.github_place()
+    if reader.problems:
+        raise Invalid("settings", reader.problems)
+    return place
 
 
 def github_variables(config: GitHubConfig) -> dict[str, str]:
@@ -208,23 +209,27 @@ class _Reader:
         token, app_key = self._secret("RIG_GITHUB_TOKEN"), self._secret("RIG_GITHUB_APP_KEY")
         secrets, app_id = self._secret("RIG_GITHUB_WEBHOOK_SECRET"), self._get("RIG_GITHUB_APP_ID")
         unread = {problem.split()[0].rstrip(":").removesuffix("_FILE") for problem in self.problems} & _GITHUB_SECRETS
-        config = GitHubConfig(
-            http=self._get("RIG_HTTP") or HTTP,
-            api=(self._get("RIG_GITHUB_API") or API).rstrip("/"),
+        config = structs.replace(
+            self.github_place(),
             token=token,
             app_id=app_id,
             app_key=None if app_key is None else app_key.replace("\\n", "\n"),  # as it stands in a file of one line
             secrets=tuple(part for text in (secrets or "").split(",") if (part := text.strip())),
             audit_seconds=self._audit_seconds(),
         )
-        if problem := wrong_address(config.http):
-            self.problems.append(f"RIG_HTTP: {problem}")
-        if problem := wrong_api(config.api):
-            self.problems.append(f"RIG_GITHUB_API: {problem}")
         if not (needed or unread or any((token, app_key, secrets, app_id))):
             return None
         self.problems += wrong_account(config, unread)
         return config
+
+    def github_place(self) -> GitHubConfig:
+        """Without an account."""
+        place = GitHubConfig(http=self._get("RIG_HTTP") or HTTP, api=(self._get("RIG_GITHUB_API") or API).rstrip("/"))
+        if problem := wrong_address(place.http):
+            self.problems.append(f"RIG_HTTP: {problem}")
+        if problem := wrong_api(place.api):
+            self.problems.append(f"RIG_GITHUB_API: {problem}")
+        return place
 
     def _audit_seconds(self) -> int:
         text = self._get("RIG_GITHUB_AUDIT_SECONDS")

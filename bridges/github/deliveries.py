@@ -73,6 +73,11 @@ class Log(Struct, frozen=True):
     """Whose it is; None: it is the App's, of all repositories."""
     hook: int = 0
 
+    @classmethod
+    def of_hook(cls, repository: RepoRef, hook: Hook) -> "Log":
+        """Of one webhook of a repository."""
+        return cls(DeliveryLog.HOOKS, "/repos/{owner}/{repo}/hooks/{hook}/deliveries", repository, hook.id)
+
 
 class Unreadable(Exception):
     """There is no such log, or none for us to see; the message says why."""
@@ -85,14 +90,13 @@ def log_of_app() -> Log:
 
 async def logs_of_hooks(github: GitHub, repository: RepoRef) -> list[Log]:
     """Of those webhooks of a repository that lead to a bridge. Raises Unreadable, ApiError."""
-    path = "/repos/{owner}/{repo}/hooks/{hook}/deliveries"
     try:
         ours = [hook for hook in await hooks(github, repository) if hook.ours]
     except (NotFound, Forbidden) as error:
         raise Unreadable(f"its webhooks are not for us to see: {error}") from None
     if not ours:
         raise Unreadable(f"none of its webhooks leads to …{PATH}")
-    return [Log(DeliveryLog.HOOKS, path, repository, hook.id) for hook in ours]
+    return [Log.of_hook(repository, hook) for hook in ours]
 
 
 async def hooks(github: GitHub, repository: RepoRef) -> list[Hook]:

@@ -46,7 +46,11 @@ CONNECT_SECONDS = 3.0
 
 def run(context: typer.Context, work: Callable[["Bus"], Awaitable[T]]) -> T:
     """Connects as the terminal and does the work. Use it inside `reported`."""
-    found = find_server(context)()
+    return run_at(find_server(context)(), work)
+
+
+def run_at(found: Found, work: Callable[["Bus"], Awaitable[T]]) -> T:
+    """The same, where the rig is."""
     logging.getLogger().addHandler(logging.NullHandler())  # what fails is said once, in words of our own
     from bus import Bus, DuplicateMismatch, Unavailable
 

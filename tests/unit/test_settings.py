@@ -8,7 +8,7 @@ from bridges.github.config import GitHubConfig
 from deploy import redact
 from deploy.home import Home
 from deploy.redact import hide, redacted
-from deploy.settings import GITHUB, Settings, github_api, github_variables, nats_server
+from deploy.settings import GITHUB, Settings, github_place, github_variables, nats_server
 from schemas import Invalid, RepoRef
 from tests.support.pem import EC_KEY, RSA_KEY
 
@@ -158,9 +158,9 @@ class TestGitHub:
             }
         )
         assert [problem.split()[0].rstrip(":") for problem in found] == [
-            "RIG_GITHUB_AUDIT_SECONDS",
             "RIG_HTTP",
             "RIG_GITHUB_API",
+            "RIG_GITHUB_AUDIT_SECONDS",
             "RIG_GITHUB_TOKEN",
             "RIG_GITHUB_APP_ID",
             "RIG_GITHUB_APP_KEY",
@@ -198,7 +198,7 @@ class TestGitHub:
     )
     def test_an_api_is_a_url_that_keeps_secrets(self, url: str, why: str):
         with pytest.raises(Invalid, match=why) as wrong:
-            github_api({"RIG_GITHUB_API": url})
+            github_place({"RIG_GITHUB_API": url})
         assert "s3cret" not in str(wrong.value)
 
     @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ class TestGitHub:
         ],
     )
     def test_where_git_finds_a_repository_follows_from_the_api(self, api: str, clone_url: str):
-        assert GitHubConfig(api=github_api({"RIG_GITHUB_API": api})).clone_url(RepoRef("acme", "web")) == clone_url
+        assert github_place({"RIG_GITHUB_API": api}).clone_url(RepoRef("acme", "web")) == clone_url
 
     def test_how_a_configuration_prints_shows_no_secret(self):
         assert "s3cret" not in repr(GitHubConfig(token="s3cret", secrets=("s3cret",)))

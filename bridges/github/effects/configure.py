@@ -76,7 +76,7 @@ async def configure(github: GitHub, action: Configure) -> Result:
         stack=says.stack,
         capabilities=tuple(dict.fromkeys((*added.capabilities, *says.tools))),
         build=says.build,
-        required_checks=await _required(github, about, base_branch),
+        required_checks=await required_checks(github, about, base_branch),
         escalate=says.escalate,
         overrides=added.overrides,
         reviews=added.reviews,
@@ -109,7 +109,7 @@ async def agent_file_at(github: GitHub, about: RepoRef, commit: str) -> AgentFil
         raise BadRepository(f"{where}: {'; '.join(error.problems)}") from None
 
 
-async def _required(github: GitHub, about: RepoRef, branch: str) -> tuple[str, ...]:
+async def required_checks(github: GitHub, about: RepoRef, branch: str) -> tuple[str, ...]:
     """The checks without which GitHub merges nothing there, as far as we may see them: protection and rule sets."""
     names: list[str] = []
     try:
