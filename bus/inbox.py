@@ -112,7 +112,7 @@ class Inbox:
             answer = await self._connection.api(f"$JS.API.STREAM.INFO.{INBOX.name}", asked, timeout_seconds=30.0)
             page = msgspec.json.decode(answer, type=_State)
             found.update(wanted[subject] for subject in page.state.subjects if subject in wanted)
-            offset, total = offset + (len(page.state.subjects) or 1), page.total
+            offset, total = offset + len(page.state.subjects), page.total if page.state.subjects else 0
         return found
 
     async def work(

@@ -32,9 +32,7 @@ async def main(what: str) -> None:
         if what == "rig":
             url, key = os.environ["RIG_NATS_URL"], Path(os.environ["RIG_NATS_KEY"])
             bus = await stack.enter_async_context(await Bus.connect(url, actor=Actor.GITHUB, source="github", key=key))
-            where = await stack.enter_async_context(
-                receiving(bus.inbox, address="127.0.0.1:0", secrets=[b"the secret before", SECRET])
-            )
+            where = await stack.enter_async_context(receiving(bus.inbox, address="127.0.0.1:0", secrets=[SECRET]))
         else:
             runner = web.ServerRunner(web.Server(bare, access_log=None), shutdown_timeout=1)
             await runner.setup()

@@ -106,11 +106,10 @@ class Load:
         else:
             self.refused += 1
         self.latencies.append((now - began) * 1000)
-        if not self.paced:
-            if now < self.ends:
-                connection.send(now)
-        elif self.due:
+        if self.due:
             connection.send(self.due.popleft())
+        elif not self.paced and now < self.ends:
+            connection.send(now)
         else:
             self.free.append(connection)
             if len(self.free) == self._wanted:
@@ -160,7 +159,6 @@ async def run(url: str, mode: str, seconds: float, connections: int, per_second:
     if mode == "most":
         for connection in made:
             connection.send(began)
-        await asyncio.sleep(seconds)
     else:
         load.paced = True
         load.free.extend(made)
@@ -172,7 +170,7 @@ async def run(url: str, mode: str, seconds: float, connections: int, per_second:
                 load.free.popleft().send(due)
             else:
                 load.due.append(due)
-        await load.all_free(connections)
+    await load.all_free(connections)
     took = time.perf_counter() - began
     latencies = sorted(load.latencies) if load.paced else []
     return Told(took, load.accepted, load.new, load.refused, latencies, time.process_time() - cpu)

@@ -4,7 +4,8 @@
 
 Deliveries of 10 kB, a tenth of them redelivered, over keep-alive connections from another process; the inbox is on a
 nats-server that syncs each write. `vs_bare`: the same load, in turns, on a bare aiohttp handler that only reads the
-body. Exits 1 when a bar is missed.
+body. The median of the rounds counts, for the p99 too: of deliveries that are due at fixed times, 500 a second, from
+when each was due. It is checked that all that was accepted as new is stored. Exits 1 when a bar is missed.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from statistics import median
+from statistics import median, quantiles
 
 import msgspec
 from msgspec import Struct
@@ -33,9 +34,8 @@ from tests.support.servers import connected, reaching  # noqa: E402
 HERE = Path(__file__).parent
 CONNECTIONS = 256
 ROUNDS = 3
-SECONDS = 8.0
+SECONDS = 6.0
 PACED_PER_SECOND = 500
-PACED_SECONDS = 15.0
 
 
 class _Edge(Struct):
@@ -90,29 +90,41 @@ async def measure(directory: Path) -> list[Row]:
             warm = [await _load(edge, "most", 1.0) for edge in (rig, bare)]
             runs: list[Told] = []
             bares: list[Told] = []
+            paced: list[Told] = []
+            bares_paced: list[Told] = []
             cpu = 0.0
             for _ in range(ROUNDS):
                 before = rig.cpu_seconds()
                 runs.append(await _load(rig, "most", SECONDS))
                 cpu += rig.cpu_seconds() - before
                 bares.append(await _load(bare, "most", SECONDS))
-            paced = await _load(rig, "paced", PACED_SECONDS, PACED_PER_SECOND)
+                paced.append(await _load(rig, "paced", SECONDS, PACED_PER_SECOND))
+                bares_paced.append(await _load(bare, "paced", SECONDS, PACED_PER_SECOND))
             stored = await _stored(bus)
-    new = sum(told.new for told in (warm[0], *runs, paced))
-    rate = median(told.accepted / told.seconds for told in runs)
-    latency = paced.latencies_ms
+    everything = [*warm, *runs, *bares, *paced, *bares_paced]
+    accepted = sum(told.accepted for told in runs)
+    new = sum(told.new for told in everything)
     return [
-        Row("accepted_per_second", rate, "/s", bar=2_000, at_least=True),
-        Row("vs_bare", rate / median(told.accepted / told.seconds for told in bares), "×"),
-        Row("bare_per_second", median(told.accepted / told.seconds for told in bares), "/s"),
-        Row("cpu_ms_per_delivery", 1_000 * cpu / sum(told.accepted for told in runs), "ms"),
-        Row("load_cpu_ms_per_delivery", 1_000 * sum(t.cpu_seconds for t in runs) / sum(t.accepted for t in runs), "ms"),
-        Row("p50_ms", latency[len(latency) // 2], "ms"),
-        Row("p99_ms", latency[len(latency) * 99 // 100], "ms", bar=50),
-        Row("redelivered", 1 - sum(told.new for told in runs) / sum(told.accepted for told in runs), ""),
-        Row("refused", sum(told.refused for told in (*warm, *runs, *bares, paced)), "", bar=0),
-        Row("accepted_and_not_stored", max(0, new - stored), "", bar=0),
+        Row("accepted_per_second", median(map(_rate, runs)), "/s", bar=2_000, at_least=True),
+        Row("vs_bare", median(_rate(one) / _rate(other) for one, other in zip(runs, bares, strict=True)), "x"),
+        Row("bare_per_second", median(map(_rate, bares)), "/s"),
+        Row("cpu_ms_per_delivery", 1_000 * cpu / accepted, "ms"),
+        Row("p50_ms", _latency(paced, 50), "ms"),
+        Row("p99_ms", _latency(paced, 99), "ms", bar=50),
+        Row("bare_p99_ms", _latency(bares_paced, 99), "ms"),
+        Row("redelivered_share", 1 - sum(told.new for told in runs) / accepted, ""),
+        Row("refused", sum(told.refused for told in everything), "", bar=0),
+        Row("accepted_and_not_stored", abs(new - stored), "", bar=0),
     ]
+
+
+def _rate(told: Told) -> float:
+    return told.accepted / told.seconds
+
+
+def _latency(turns: Sequence[Told], percent: int) -> float:
+    """The median of the turns."""
+    return median(quantiles(told.latencies_ms, n=100)[percent - 1] for told in turns)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -9,6 +9,7 @@ import pytest_asyncio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bridges.github import receive
 from bridges.github.receive import BODY_MAX, DELIVERY, EVENT, SIGNATURE, receiving, serve
 from bus import Arrived, Bus, Inbox
 from machine.lifecycle import Lifecycle, Misconfigured
@@ -155,6 +156,25 @@ async def test_a_body_that_breaks_off_is_not_stored(edge: Edge) -> None:
     writer.close()
     assert (await edge.deliver()).status == 202, "and the next is served"
     assert len(await edge.new()) == 1
+
+
+async def test_of_all_bodies_together_only_so_much_is_held(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receive, "BODIES_MAX", 150_000)
+    body = b'{"a":"' + b"x" * 100_000 + b'"}'
+    headers, host = headers_of(body, delivery_id()), edge.url.split("/")[2]
+    reader, writer = await asyncio.open_connection(*host.split(":"))
+    lines = ["POST /webhooks/github HTTP/1.1", f"Host: {host}", f"Content-Length: {len(body)}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    writer.write("\r\n".join([*lines, "", ""]).encode() + body[:-1])
+    while (answer := await edge.deliver(body)).status == 202:
+        pass  # the first body is not there yet
+    assert answer.status == 503
+    assert (await edge.deliver()).status == 202, "what still fits is taken"
+    writer.write(body[-1:])
+    assert b" 202 " in await reader.readline()
+    writer.close()
+    assert (await edge.deliver(body)).status == 202, "and then there is room again"
+    await edge.new()
 
 
 async def test_elsewhere_and_otherwise(edge: Edge) -> None:
