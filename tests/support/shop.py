@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+from bridges.github.config import GitHubConfig
 from bus import Bus, NoService, Refused
 from deploy.home import Home
 from deploy.up import Rig, running_rig
@@ -144,6 +145,7 @@ async def shop(
     agents: int = 1,
     nats_url: str | None = None,
     postgres_url: str | None = None,
+    github: GitHubConfig | None = None,
 ) -> AsyncIterator[Shop]:
     """A running rig with the scripted coder, or another one."""
     steps = directory / "script.toml"
@@ -155,6 +157,7 @@ async def shop(
         agents=agents,
         nats_url=nats_url,
         postgres_url=postgres_url,
+        github=github,
     )
     async with _impatient(rig, patience_seconds) as up, await cli_of(up) as cli:
         yield Shop(up, cli)

@@ -48,6 +48,7 @@ class Mirror:
             web.post(repo + "/pulls", self._open),
             web.put(repo + "/pulls/{number}/merge", self._merge),
             web.get(repo + "/pulls/{number}/files", self._files),
+            web.post(repo + "/pulls/{number}/reviews", self._review),
         ]
 
     async def pushed(self, name: str, token: str | None = None) -> None:
@@ -122,6 +123,17 @@ class Mirror:
             if pull["base"]["ref"] == pull["base"]["repo"]["default_branch"]:
                 await self._close(name, f"{pull['title']}\n{pull['body'] or ''}", request)
             return answer.response()
+
+    async def _review(self, request: web.Request) -> web.Response:
+        """Who has reviewed is not asked any more."""
+        answer = await self._edge.perform(request)
+        if answer.ok:
+            name, by = _name(request), answer.json()["user"]["login"]
+            pull = await self._pull(name, int(request.match_info["number"]))
+            left = [each["id"] for each in pull["requested_reviewers"] if each["login"] != by]
+            where = {"number": pull["number"], "repo_id": pull["base"]["repo"]["id"]}
+            await self._edge.set("pullRequests", where, {"requested_reviewer_ids": left})
+        return answer.response()
 
     async def _files(self, request: web.Request) -> web.Response:
         pull = await self._edge.perform_at(request, request.raw_path.partition("/files")[0])
