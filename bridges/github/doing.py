@@ -69,11 +69,14 @@ class Doing(Generic[StepT]):
         """From here on what is considered is done."""
         self._active = True
 
-    def rest(self) -> None:
-        """Puts down what is being done: it is due still."""
+    async def rest(self) -> None:
+        """Puts down what is being done, and returns when it has ended: it is due still."""
         self._active = False
-        for doing in self._doing.values():
-            doing.task.cancel()
+        tasks = [doing.task for doing in self._doing.values()]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
 
     def consider(self, about: IssueRef | RepoRef) -> None:
         """Begins what is due about it, if nothing is under way; drops what waits for another try and is not due."""

@@ -125,8 +125,6 @@ class Bridge:
         """Puts down what is being done. What was begun at GitHub is looked up when it is begun again."""
         for task in self._serving:
             task.cancel()
-        self._work.rest()
-        self._courtesies.rest()
 
     # ── serving ──────────────────────────────────────────────────────────────
 
@@ -154,18 +152,24 @@ class Bridge:
         while not self._lifecycle.stop.is_set():
             try:
                 held = self._bus.leases.hold(LEASE, ttl_seconds=LEASE_SECONDS, wait_seconds=LEASE_WAIT_SECONDS)
-                async with held as self._lease:
-                    self._take_up()
-                    await self._lease.lost.wait()
+                async with held as lease:
+                    await self._hold(lease)
             except LeaseHeld as error:
                 log.info("%s; this bridge translates, and does nothing outside", error)
             except Unavailable as error:
                 log.warning("%s", error)
                 await asyncio.sleep(LEASE_WAIT_SECONDS)
-            finally:
-                self._lease = None
-                self._work.rest()
-                self._courtesies.rest()
+
+    async def _hold(self, lease: Lease) -> None:
+        """What is being done has ended before another may begin."""
+        self._lease = lease
+        self._take_up()
+        try:
+            await lease.lost.wait()
+        finally:
+            await self._work.rest()
+            await self._courtesies.rest()
+            self._lease = None
 
     def _take_up(self) -> None:
         """What may have changed at GitHub while nobody looked is looked at once."""
@@ -239,7 +243,7 @@ class Bridge:
                 self._lifecycle.check(name, ok=True)
             return
         self._lifecycle.check(name, ok=False, detail=str(error))
-        if isinstance(about, IssueRef) and not isinstance(action, Look):
+        if isinstance(about, IssueRef) and isinstance(action, Action) and not isinstance(action, Look):
             effect, words = type(action).__name__, " ".join(str(error).split())
             known = self._journal.known.issues[about].effects.get(effect)
             if known is not None and known.key == action.cause:

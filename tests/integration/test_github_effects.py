@@ -1,18 +1,26 @@
 """What the bridge does at GitHub: a real log, a stateful GitHub, webhooks over HTTP."""
 
 import asyncio
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
+from msgspec import structs
 
 from bridges.github import shell
+from bridges.github.config import GitHubConfig
 from deploy.embedded.nats import NatsServer
-from schemas import Actor, ChecksPassed, EffectRecorded, PullRequestOpened
+from schemas import (
+    Actor,
+    ChecksPassed,
+    MergeRefusal,
+    MergeRefused,
+    PullRequestOpened,
+)
 from tests.support.acting import Connect, Voices, configured
 from tests.support.forge import Life
-from tests.support.hub import Hub, hub
+from tests.support.hub import Hub, answer, hub
 from tests.support.servers import connected
 
 pytestmark = pytest.mark.peer
@@ -25,37 +33,109 @@ def github(tmp_path: Path) -> Generator[Hub]:
         yield running
 
 
-@pytest_asyncio.fixture
-async def voices(nats: NatsServer, connect: Connect, github: Hub) -> AsyncIterator[Voices]:
+@asynccontextmanager
+async def bridge(nats: NatsServer, github: Hub, config: GitHubConfig) -> AsyncGenerator[Life]:
+    """At work until the end of the block; webhooks go to it."""
     async with await connected(nats, Actor.GITHUB) as bus:
-        life, config = Life(), configured(github)
+        life = Life()
         task = asyncio.create_task(shell.run(bus, life, config, grace_seconds=0))
         up = asyncio.create_task(life.up.wait())
         await asyncio.wait([task, up], return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             task.result()
         github.deliver_to(f"http://{config.http}/webhooks/github")
-        yield await Voices.of(connect, github)
+        yield life
         github.deliver_to(None)
         life.stop.set()
         await asyncio.wait([task])
         task.result()
 
 
-async def test_a_push_becomes_a_pull_request_that_is_merged_and_its_issue_is_closed(voices: Voices) -> None:
-    await voices.add_repository()
-    await voices.approve()
-    head = await voices.work()
-    opened = await voices.hear(PullRequestOpened)
-    assert (opened.head_sha, opened.branch) == (head, f"rig/{voices.issue.number}-fix-the-total")
-    assert opened.changes is not None
-    assert opened.changes.paths == ("total.txt",)
-    assert (await voices.hear(ChecksPassed)).head_sha == head
-    merged = await voices.merge()
-    assert merged.head_sha == head
-    maria = voices.github.person("maria")
-    assert maria.get(f"{SHOP}/pulls/{opened.pull_request}")["merge_commit_sha"] == merged.merge_sha
-    await voices.finish(merged)
-    closed = await voices.hear(EffectRecorded, but=lambda effect: effect.effect != "issue_closed")
-    assert not closed.outcome.startswith("refused")
-    assert maria.get(f"{SHOP}/issues/{voices.issue.number}")["state"] == "closed"
+async def test_a_push_becomes_a_pull_request_that_is_merged_and_its_issue_is_closed(
+    nats: NatsServer, connect: Connect, github: Hub
+) -> None:
+    async with bridge(nats, github, configured(github)):
+        voices = await Voices.of(connect, github)
+        await voices.add_repository()
+        await voices.approve()
+        head = await voices.work()
+        opened = await voices.hear(PullRequestOpened)
+        assert (opened.head_sha, opened.branch) == (head, f"rig/{voices.issue.number}-fix-the-total")
+        assert opened.changes is not None
+        assert opened.changes.paths == ("total.txt",)
+        assert (await voices.hear(ChecksPassed)).head_sha == head
+        merged = await voices.merge()
+        assert merged.head_sha == head
+        maria = github.person("maria")
+        assert maria.get(f"{SHOP}/pulls/{opened.pull_request}")["merge_commit_sha"] == merged.merge_sha
+        await voices.finish(merged)
+        closed = await voices.recorded("issue_closed")
+        assert not closed.outcome.startswith("refused")
+        assert maria.get(f"{SHOP}/issues/{voices.issue.number}")["state"] == "closed"
+
+
+async def test_of_two_bridges_one_acts(nats: NatsServer, connect: Connect, github: Hub) -> None:
+    async with bridge(nats, github, configured(github)), bridge(nats, github, configured(github)):
+        voices = await Voices.of(connect, github)
+        await voices.add_repository()
+        await voices.approve()
+        await voices.work()
+        merged = await voices.merge()
+        await voices.finish(merged)
+        await voices.recorded("issue_closed")
+        await voices.recorded("label", "rig: done")
+        assert len(await voices.everything(PullRequestOpened)) == 1
+        made = [path for method, path in github.faults.calls if method in ("POST", "PUT")]
+        assert sum(path.endswith("/pulls") for path in made) == 1
+        assert sum(path.endswith("/comments") for path in made) == 1
+        assert sum(path.endswith("/merge") for path in made) == 1
+
+
+async def test_what_github_forbids_is_told_once_and_done_once_a_person_has_mended_it(
+    nats: NatsServer, connect: Connect, github: Hub
+) -> None:
+    forbidden = answer(403, "Resource not accessible by integration")
+    github.faults.instead("POST", r"/pulls$", forbidden)
+    github.faults.instead("POST", r"/issues/\d+/labels$", forbidden)
+    async with bridge(nats, github, configured(github)) as life:
+        voices = await Voices.of(connect, github)
+        await voices.add_repository()
+        await voices.approve()
+        await voices.work()
+        told = await voices.recorded("ShowPush")
+        assert told.outcome.startswith("refused: POST")
+        assert "Resource not accessible" in told.outcome
+        check = life.checks[f"github {voices.issue}"]
+        assert not check.ok
+        await voices.hear(PullRequestOpened)
+        await voices.hear(ChecksPassed)
+        assert (await voices.recorded("label")).outcome.startswith("refused: Resource not accessible")
+
+
+async def test_githubs_own_words_say_why_it_does_not_merge(nats: NatsServer, connect: Connect, github: Hub) -> None:
+    words = "Squash merges are not allowed on this repository."
+    github.faults.instead("PUT", r"/merge$", answer(405, words))
+    async with bridge(nats, github, configured(github)):
+        voices = await Voices.of(connect, github)
+        await voices.add_repository()
+        await voices.approve()
+        await voices.work()
+        opened, passed = await voices.hear(PullRequestOpened), await voices.hear(ChecksPassed)
+        await voices.ask_merge(passed, opened.pull_request)
+        refused = await voices.hear(MergeRefused)
+        assert (refused.reason, refused.detail) == (MergeRefusal.PROTECTED, words)
+        await voices.merge()
+
+
+async def test_with_a_token_the_rigs_word_on_a_head_is_a_commit_status(
+    nats: NatsServer, connect: Connect, github: Hub
+) -> None:
+    config = structs.replace(configured(github), app_id=None, app_key=None, token=github.person("maria").token)
+    async with bridge(nats, github, config):
+        voices = await Voices.of(connect, github)
+        await voices.add_repository()
+        await voices.approve()
+        head = await voices.work()
+        await voices.recorded("status")
+        statuses = github.person("maria").get(f"{SHOP}/commits/{head}/statuses")
+        assert [(status["context"], status["state"]) for status in statuses] == [("rig", "pending")]
