@@ -4,10 +4,12 @@ from collections.abc import Mapping
 
 import pytest
 
-from bridges.github.said import Answer, Look, Permission, Question
+from bridges.github.said import Answer, BlockedBy, Look, Permission, Question
+from bridges.github.translate import asks
 from schemas import (
     Event,
     IssueApproved,
+    IssueRef,
     IssueWithdrawn,
     Merged,
     Priority,
@@ -42,6 +44,17 @@ def test_a_comment_that_comes_before_its_issue_brings_it_along() -> None:
     approved, changed = say(it, "/rig priority high", 60)
     assert (type(approved), changed) == (IssueApproved, PriorityChanged(priority=Priority.HIGH, by="bob"))
     assert it.deliver("issues", issues("opened", issue(7, "agent-ready", second=0))) == []
+
+
+def test_what_blocks_an_issue_is_asked_whatever_brings_it() -> None:
+    it = desk()
+    told = comment("/rig retry", second=60)
+    told["issue"]["issue_dependencies_summary"] = {"total_blocked_by": 1}
+    assert asks("issue_comment", body(told), it.heard) == (Permission(WEB, "bob"), BlockedBy(ISSUE))
+    answers: Mapping[Question, Answer] = {**BOB_MAY, BlockedBy(ISSUE): ("acme/web#3",)}
+    approved, _ = it.deliver("issue_comment", body(told), answers)
+    assert isinstance(approved, IssueApproved)
+    assert approved.depends_on == (IssueRef("acme", "web", 3),)
 
 
 def test_a_comment_from_before_the_issue_was_wanted_commands_nothing() -> None:

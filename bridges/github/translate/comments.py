@@ -27,7 +27,7 @@ from bridges.github.translate.commands import (
     Stop,
     Unreadable,
 )
-from bridges.github.translate.issues import of_comment, wants
+from bridges.github.translate.issues import asks_links, of_comment, wants
 from bridges.github.translate.reading import (
     NOT_SERVED,
     checked,
@@ -84,16 +84,20 @@ class _Spoken(Struct, frozen=True):
 
 
 def asks(body: bytes, heard: Heard) -> tuple[Question, ...]:
-    """What the writer of commands may do in the repository."""
-    spoken = _spoken(decoded(body, Payload), heard)
-    if isinstance(spoken, str) or all(isinstance(one, Help | Unreadable) for one in spoken.commands):
+    """What the writer of commands may do in the repository; and what blocks the issue, if nobody has heard of it."""
+    payload = decoded(body, Payload)
+    spoken = _spoken(payload, heard, {})
+    if isinstance(spoken, str):
         return ()
-    return (Permission(spoken.home.ref, _login(spoken.comment)),)
+    blocked = () if spoken.approved is None else asks_links(spoken.issue.ref, payload.issue, heard)
+    if all(isinstance(one, Help | Unreadable) for one in spoken.commands):
+        return blocked
+    return (Permission(spoken.home.ref, _login(spoken.comment)), *blocked)
 
 
 def translate(body: bytes, heard: Heard, answers: Mapping[Question, Answer]) -> Translation:
     """The event `issue_comment`."""
-    spoken = _spoken(decoded(body, Payload), heard)
+    spoken = _spoken(decoded(body, Payload), heard, answers)
     if isinstance(spoken, str):
         return skip(spoken)
     login = _login(spoken.comment)
@@ -118,7 +122,7 @@ def translate(body: bytes, heard: Heard, answers: Mapping[Question, Answer]) -> 
     return Translation(said=tuple(told), looks=first.looks, skipped=skipped, seen=first.seen)
 
 
-def _spoken(payload: Payload, heard: Heard) -> _Spoken | str:
+def _spoken(payload: Payload, heard: Heard, answers: Mapping[Question, Answer]) -> _Spoken | str:
     """Or why it commands nothing."""
     home, comment = served(heard, payload.repository), payload.comment
     if home is None:
@@ -136,7 +140,7 @@ def _spoken(payload: Payload, heard: Heard) -> _Spoken | str:
     ref = home.pulls.get(number) if payload.issue.pull_request is not None else numbered(home.ref, number)
     if ref is None:
         return f"#{number} is no pull request of the rig's"
-    approved = of_comment(ref, payload.issue, heard)
+    approved = of_comment(ref, payload.issue, heard, answers)
     issue = heard.issue(ref) or Issue(ref)
     if approved is None and (issue.approval is None or _before_it_was_wanted(payload, issue)):
         return f"#{number} is no issue of the rig's" + ("" if issue.approval is None else " yet")

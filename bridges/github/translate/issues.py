@@ -63,16 +63,16 @@ class Payload(Struct, frozen=True):
 def asks(body: bytes, heard: Heard) -> tuple[Question, ...]:
     """An issue that is to be approved may be blocked by others, by GitHub's own links: it does not say by which."""
     payload = decoded(body, Payload)
-    home, issue = served(heard, payload.repository), payload.issue
-    if (
-        home is None
-        or issue.issue_dependencies_summary is None
-        or not issue.issue_dependencies_summary.total_blocked_by
-    ):
+    home = served(heard, payload.repository)
+    return () if home is None else asks_links(numbered(home.ref, payload.issue.number), payload.issue, heard)
+
+
+def asks_links(ref: IssueRef, issue: payloads.Issue, heard: Heard) -> tuple[Question, ...]:
+    """The same, of an issue that any delivery brings."""
+    known, links = heard.issue(ref), issue.issue_dependencies_summary
+    if links is None or not links.total_blocked_by or not wants(issue) or (known is not None and known.asked):
         return ()
-    ref = numbered(home.ref, issue.number)
-    known = heard.issue(ref)
-    return () if not wants(issue) or (known is not None and known.asked) else (BlockedBy(ref),)
+    return (BlockedBy(ref),)
 
 
 def translate(body: bytes, heard: Heard, answers: Mapping[Question, Answer]) -> Translation:
@@ -132,19 +132,23 @@ def wanted_then(
 
 def _linked(ref: IssueRef, answers: Mapping[Question, Answer]) -> tuple[IssueRef, ...]:
     linked = answers.get(BlockedBy(ref), ())
+    linked = (linked,) if isinstance(linked, str) else linked
     return tuple(one for word in linked for one in words.references(word, ref.repository))
 
 
-def of_comment(ref: IssueRef, issue: payloads.Issue, heard: Heard) -> Translation | None:
+def of_comment(
+    ref: IssueRef, issue: payloads.Issue, heard: Heard, answers: Mapping[Question, Answer]
+) -> Translation | None:
     """What there is to say of an issue that was wanted when it was commented on, of which nobody has heard yet."""
     known = heard.issue(ref)
     if not wants(issue) or (known is not None and known.approval is not None):
         return None
-    late = wanted_then(ref, issue, heard)
+    links = _linked(ref, answers)
+    late = wanted_then(ref, issue, heard, links)
     if late is not None:
         return late
-    seen = (Seen(ref, ISSUE, utc(issue.updated_at)),)
-    return Translation(said=(_say(heard, ref, _approved(ref, issue, known, ()), issue, "approved"),), seen=seen)
+    approved = _say(heard, ref, _approved(ref, issue, known, links), issue, "approved")
+    return Translation(said=(approved,), seen=(Seen(ref, ISSUE, utc(issue.updated_at)),))
 
 
 def _renamed(ref: IssueRef, issue: payloads.Issue, heard: Heard) -> bool:
@@ -174,7 +178,7 @@ def of_issue(repository: RepoRef, issue: payloads.Issue, heard: Heard) -> tuple[
     newest = heard.newest(ref, ISSUE)
     if issue.pull_request is not None or (newest is not None and utc(issue.updated_at) < newest):
         return ()
-    return _news(ref, issue, heard, "somebody on GitHub", ())
+    return _news(ref, issue, heard, "somebody on GitHub", (), now=True)
 
 
 def look_at_issue(repository: RepoRef, issue: payloads.Issue, heard: Heard) -> Translation:
@@ -196,7 +200,10 @@ def _may_withdraw(known: Known) -> bool:
     return (known.wanted or known.asked) and not known.merged and not known.done
 
 
-def _news(ref: IssueRef, issue: payloads.Issue, heard: Heard, by: str, links: tuple[IssueRef, ...]) -> tuple[Said, ...]:
+def _news(
+    ref: IssueRef, issue: payloads.Issue, heard: Heard, by: str, links: tuple[IssueRef, ...], *, now: bool = False
+) -> tuple[Said, ...]:
+    """What differs from what was told. `now`: so it is, and its milestone is called so."""
     known = heard.issue(ref)
     if issue.state == "closed":
         return (_withdrawn(ref, issue, heard, Withdrawal.CLOSED, by),) if known and _may_withdraw(known) else ()
@@ -206,13 +213,16 @@ def _news(ref: IssueRef, issue: payloads.Issue, heard: Heard, by: str, links: tu
         return (_withdrawn(ref, issue, heard, Withdrawal.UNLABELLED, by),)
     if known is None or not known.asked or known.told is None:
         return (_say(heard, ref, _approved(ref, issue, known, links), issue, "approved"),)
-    return _revisions(heard, ref, known.told, _snapshot(ref, issue, known.told, links), issue)
+    return _revisions(heard, ref, known.told, _snapshot(ref, issue, known.told, links), issue, now=now)
 
 
-def _revisions(heard: Heard, ref: IssueRef, told: Told, now: Told, issue: payloads.Issue) -> tuple[Said, ...]:
+def _revisions(
+    heard: Heard, ref: IssueRef, told: Told, snapshot: Told, issue: payloads.Issue, *, now: bool = False
+) -> tuple[Said, ...]:
     before, known = asdict(told), heard.issue(ref)
-    changed: dict[str, object] = {name: value for name, value in asdict(now).items() if value != before[name]}
-    if known is not None and now.milestone is not None and utc(issue.updated_at) < known.milestone_at:
+    changed: dict[str, object] = {name: value for name, value in asdict(snapshot).items() if value != before[name]}
+    renamed = known is not None and snapshot.milestone is not None and utc(issue.updated_at) < known.milestone_at
+    if renamed and not now:
         changed.pop("milestone", None)  # it is called otherwise since, or is no more
     return (_say(heard, ref, revised(changed), issue, "revised"),) if changed else ()
 
