@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 from msgspec import structs
@@ -17,6 +16,7 @@ from schemas import (
     MergeRefusal,
     MergeRefused,
     PullRequestOpened,
+    RepoRef,
 )
 from tests.support.acting import Connect, Voices, configured
 from tests.support.forge import Life
@@ -24,12 +24,16 @@ from tests.support.hub import Hub, answer, hub
 from tests.support.servers import connected
 
 pytestmark = pytest.mark.peer
-SHOP = "/repos/acme/shop"
 
 
-@pytest.fixture
-def github(tmp_path: Path) -> Generator[Hub]:
-    with hub(tmp_path / "git", files={"total.txt": "broken\n"}) as running:
+REPOSITORIES = ("shop", "two", "forbidden", "refused", "token")
+
+
+@pytest.fixture(scope="module")
+def github(tmp_path_factory: pytest.TempPathFactory) -> Generator[Hub]:
+    """One for all of them, each with a repository of its own: it takes seconds to start."""
+    names = [f"acme/{name}" for name in REPOSITORIES]
+    with hub(tmp_path_factory.mktemp("git"), repositories=names, files={"total.txt": "broken\n"}) as running:
         yield running
 
 
@@ -55,7 +59,7 @@ async def test_a_push_becomes_a_pull_request_that_is_merged_and_its_issue_is_clo
     nats: NatsServer, connect: Connect, github: Hub
 ) -> None:
     async with bridge(nats, github, configured(github)):
-        voices = await Voices.of(connect, github)
+        voices = await Voices.of(connect, github, RepoRef("acme", "shop"))
         await voices.add_repository()
         await voices.approve()
         head = await voices.work()
@@ -67,16 +71,16 @@ async def test_a_push_becomes_a_pull_request_that_is_merged_and_its_issue_is_clo
         merged = await voices.merge()
         assert merged.head_sha == head
         maria = github.person("maria")
-        assert maria.get(f"{SHOP}/pulls/{opened.pull_request}")["merge_commit_sha"] == merged.merge_sha
+        assert maria.get(f"{voices.path}/pulls/{opened.pull_request}")["merge_commit_sha"] == merged.merge_sha
         await voices.finish(merged)
         closed = await voices.recorded("issue_closed")
         assert not closed.outcome.startswith("refused")
-        assert maria.get(f"{SHOP}/issues/{voices.issue.number}")["state"] == "closed"
+        assert maria.get(f"{voices.path}/issues/{voices.issue.number}")["state"] == "closed"
 
 
 async def test_of_two_bridges_one_acts(nats: NatsServer, connect: Connect, github: Hub) -> None:
     async with bridge(nats, github, configured(github)), bridge(nats, github, configured(github)):
-        voices = await Voices.of(connect, github)
+        voices = await Voices.of(connect, github, RepoRef("acme", "two"))
         await voices.add_repository()
         await voices.approve()
         await voices.work()
@@ -85,7 +89,8 @@ async def test_of_two_bridges_one_acts(nats: NatsServer, connect: Connect, githu
         await voices.recorded("issue_closed")
         await voices.recorded("label", "rig: done")
         assert len(await voices.everything(PullRequestOpened)) == 1
-        made = [path for method, path in github.faults.calls if method in ("POST", "PUT")]
+        calls = github.faults.calls
+        made = [path for method, path in calls if method in ("POST", "PUT") and path.startswith(voices.path)]
         assert sum(path.endswith("/pulls") for path in made) == 1
         assert sum(path.endswith("/comments") for path in made) == 1
         assert sum(path.endswith("/merge") for path in made) == 1
@@ -98,7 +103,7 @@ async def test_what_github_forbids_is_told_once_and_done_once_a_person_has_mende
     github.faults.instead("POST", r"/pulls$", forbidden)
     github.faults.instead("POST", r"/issues/\d+/labels$", forbidden)
     async with bridge(nats, github, configured(github)) as life:
-        voices = await Voices.of(connect, github)
+        voices = await Voices.of(connect, github, RepoRef("acme", "forbidden"))
         await voices.add_repository()
         await voices.approve()
         await voices.work()
@@ -116,7 +121,7 @@ async def test_githubs_own_words_say_why_it_does_not_merge(nats: NatsServer, con
     words = "Squash merges are not allowed on this repository."
     github.faults.instead("PUT", r"/merge$", answer(405, words))
     async with bridge(nats, github, configured(github)):
-        voices = await Voices.of(connect, github)
+        voices = await Voices.of(connect, github, RepoRef("acme", "refused"))
         await voices.add_repository()
         await voices.approve()
         await voices.work()
@@ -132,10 +137,10 @@ async def test_with_a_token_the_rigs_word_on_a_head_is_a_commit_status(
 ) -> None:
     config = structs.replace(configured(github), app_id=None, app_key=None, token=github.person("maria").token)
     async with bridge(nats, github, config):
-        voices = await Voices.of(connect, github)
+        voices = await Voices.of(connect, github, RepoRef("acme", "token"))
         await voices.add_repository()
         await voices.approve()
         head = await voices.work()
         await voices.recorded("status")
-        statuses = github.person("maria").get(f"{SHOP}/commits/{head}/statuses")
+        statuses = github.person("maria").get(f"{voices.path}/commits/{head}/statuses")
         assert [(status["context"], status["state"]) for status in statuses] == [("rig", "pending")]

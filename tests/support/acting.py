@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
+from msgspec import structs
+
 from bridges.github.config import GitHubConfig
 from bus import Bus
 from schemas import (
@@ -52,15 +54,18 @@ def configured(github: Hub) -> GitHubConfig:
 class Voices:
     """The log, with everybody's voice but the bridge's; and git, as an agent pushes."""
 
-    def __init__(self, buses: dict[Actor, Bus], github: Hub) -> None:
+    def __init__(self, buses: dict[Actor, Bus], github: Hub, repository: RepoRef) -> None:
         self._buses = buses
         self._said = 0
         self.github = github
-        self.issue = IssueRef("acme", "shop", 0)
+        self.repository = repository
+        self.path = f"/repos/{repository}"
+        self.issue = IssueRef(repository.owner, repository.repo, 0)
 
     @classmethod
-    async def of(cls, connect: Connect, github: Hub) -> "Voices":
-        return cls({actor: await connect(actor) for actor in (Actor.CLI, Actor.CONDUCTOR, Actor.DEV_E)}, github)
+    async def of(cls, connect: Connect, github: Hub, repository: RepoRef = SHOP) -> "Voices":
+        buses = {actor: await connect(actor) for actor in (Actor.CLI, Actor.CONDUCTOR, Actor.DEV_E)}
+        return cls(buses, github, repository)
 
     async def say(self, actor: Actor, data: Event, about: Ref | None = None) -> int:
         self._said += 1
@@ -94,15 +99,15 @@ class Voices:
     # ── what the others do ───────────────────────────────────────────────────
 
     async def add_repository(self, **more: object) -> None:
-        url = f"{self.github.url}/acme/shop.git"
+        url = f"{self.github.url}/{self.repository}.git"
         added = RepositoryAdded(forge=Forge.GITHUB, clone_url=url, check="true", by="ada", **more)
-        await self.hear(RepositoryConfigured, after=await self.say(Actor.CLI, added, SHOP))
+        await self.hear(RepositoryConfigured, after=await self.say(Actor.CLI, added, self.repository))
 
     async def approve(self, title: str = "Fix the total") -> None:
         """An issue at GitHub, approved there by its label: the webhook tells."""
         body = {"title": title, "body": "It is wrong.", "labels": ["agent-ready"]}
-        made = self.github.person("maria").post("/repos/acme/shop/issues", body)
-        self.issue = IssueRef("acme", "shop", made["number"])
+        made = self.github.person("maria").post(f"{self.path}/issues", body)
+        self.issue = structs.replace(self.issue, number=made["number"])
         await self.say(Actor.CLI, IssueApproved(title=title, author="maria"))
 
     async def work(self, epoch: int = 1, run: str = "r-1", title: str = "Fix the total") -> str:
@@ -110,8 +115,10 @@ class Voices:
         number = self.issue.number
         await self.say(Actor.CONDUCTOR, assigned(epoch, epoch))
         await self.say(Actor.DEV_E, started(epoch, run, number=number))
-        head = commit(self.github.path("acme/shop"), f"rig/{number}/{epoch}-{run}", {"total.txt": f"{epoch}\n"})
-        self.github.pushed("acme/shop")
+        head = commit(
+            self.github.path(str(self.repository)), f"rig/{number}/{epoch}-{run}", {"total.txt": f"{epoch}\n"}
+        )
+        self.github.pushed(str(self.repository))
         await self.say(Actor.DEV_E, pushed(epoch, run, head, number))
         return head
 
