@@ -57,7 +57,7 @@ async def examine(environ: Mapping[str, str]) -> Report:
             Finding("settings", Verdict.PROBLEM, problem, "mend it, and look again") for problem in wrong.problems
         ]
     else:
-        findings += [await _coder(settings), *_github(settings), *await _servers(settings)]
+        findings += [await _coder(settings), *of_github(settings), *await _servers(settings)]
     findings.append(_boundary())
     return Report(all(finding.verdict is not Verdict.PROBLEM for finding in findings), tuple(findings))
 
@@ -147,7 +147,7 @@ async def _coder(settings: Settings) -> Finding:
     return Finding("coder", Verdict.OK, f"{driver.provider} {version}".strip())
 
 
-def _github(settings: Settings) -> Iterator[Finding]:
+def of_github(settings: Settings) -> Iterator[Finding]:
     """Whether its settings will do, and webhooks can come in; what GitHub says to them, `rig github check` asks."""
     if (config := settings.github) is None:
         return

@@ -6,6 +6,12 @@ translate, heard    pure: what a delivery means, and what was said of it before
 known, plan         pure: what the log says, and what is due for it
 effects             doing it, and saying how it went
 api, tokens         REST as an App or with a token: limits obeyed, retries by class
-audit               what GitHub delivered against what the inbox holds
+audit, history      what GitHub delivered against what the inbox holds; deliveries reads its log of that
+reconcile           what is open at GitHub against what was said of it
+showing             what is there, before it is put under the rig
+needed              pure: the permissions and events that it takes, and why
+registering         an App, made from a manifest
+checking            what GitHub says to the settings: `rig github check`
+config              how GitHub is reached, and reaches us
 shell               the role: `rig run github`
 """

@@ -58,7 +58,10 @@ class Numbers:
             await self._read_up_to(await self._last_position("rig.repo.>"))
             added = self._added(asked.repository)
         if added is None:
-            raise Refused(f"{asked.repository} is not under this rig; put it there with `rig repo add`")
+            raise Refused(
+                f"{asked.repository} is not under this rig's local forge: put it there with `rig repo add`,"
+                " or open the issue at GitHub where it is served from there"
+            )
         if asked.base_branch is not None:
             try:
                 await branch_head(Path(added.clone_url), asked.base_branch)

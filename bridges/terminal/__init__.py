@@ -12,6 +12,8 @@ ledger, budgets    pure: what was spent and set aside; budgets in words
 spending           pure: days as they are typed; what was spent, in words
 memories           pure: scopes and what else is typed of memories; memories in words
 output             standard output and error
+hosted             the GitHub bridge, asked
+github             rig github init, check, audit: deploy/ adds them, for it knows the settings
 repo, issue, wishes, gate, pause, why, policy, budget, spend, memory, publish, tail, views, events, dead   the commands
 
 `add_commands` puts them into the application that deploy/ composes. Starting must be quick: the bus costs a fifth of a

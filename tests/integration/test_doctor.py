@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ from deploy.doctor import Finding, Report, Verdict, examine
 from deploy.embedded.nats import NatsServer
 from deploy.failures import ServerFailed
 from deploy.home import Home, Running
+from deploy.settings import Settings
 from deploy.up import running_rig
 from schemas import FLEET, Actor, Draft, HaltDetected, Invariant, Status, StatusRequest
 from tests.conftest import Connect
@@ -87,6 +89,18 @@ class TestNotWell:
         assert people.returncode == 1
         assert people.stdout.endswith("2 problems\n")
         assert "\033" not in people.stdout
+
+    async def test_of_github_it_sees_the_settings_and_whether_webhooks_can_come_in(self, nowhere: dict[str, str]):
+        with socket.create_server(("127.0.0.1", 0)) as somebody:
+            port = somebody.getsockname()[1]
+            account = {"RIG_GITHUB_TOKEN": "ghp_s3cret", "RIG_GITHUB_WEBHOOK_SECRET": "s3cret"}
+            settings = Settings.read({**nowhere, **account, "RIG_HTTP": f"127.0.0.1:{port}"})
+            github, webhooks = doctor.of_github(settings)
+            assert github.seen.startswith("https://github.com with a token")
+            assert webhooks.verdict is Verdict.PROBLEM
+            assert f"127.0.0.1:{port} cannot be listened at" in webhooks.seen
+        assert [finding.verdict for finding in doctor.of_github(settings)] == [Verdict.OK, Verdict.OK]
+        assert list(doctor.of_github(Settings.read(nowhere))) == []
 
     async def test_servers_that_are_not_there_are_named_without_their_passwords(
         self, nowhere: dict[str, str], monkeypatch: pytest.MonkeyPatch
