@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from bus import Bus
 from deploy.embedded.nats import NatsServer
-from schemas import AuditCompleted, Recorded
 from tests.support.bridge import SHOP, Bridge, State, bridge
 from tests.support.hub import Delivery, Disorder, Hub, hub
 from tests.support.hub.day import DELIVERIES, a_day
-from tests.support.servers import nats_with_root
+from tests.support.rig import rig
+from tests.support.servers import nats_with_root, reaching
 
 pytestmark = pytest.mark.peer
 
@@ -94,18 +93,21 @@ async def test_what_was_lost_doubled_and_shuffled_ends_as_if_nothing_had_happene
 
     with hub(tmp_path / "two") as github:
         day = live(github, tmp_path / "two-scratch")
-        async with bridge(second_nats, github, audit_seconds=1) as disturbed:
+        async with bridge(second_nats, github) as disturbed:
             await disturbed.serve(SHOP, f"{github.url}/acme/shop.git")
             held, dropped, doubled = await asyncio.to_thread(github.release, Disorder(seed))
             assert (held, dropped, doubled) == (DELIVERIES, round(DELIVERIES / 2), round(DELIVERIES / 10))
             await disturbed.arrived(held - dropped)
             assert await disturbed.state() != DAY, "half of it is no whole"
             github.hide(False)
-            audit = await audited(disturbed.cli)
-            assert audit.missing == audit.reinjected == dropped + BEFORE
-            assert audit.delivered >= DELIVERIES + BEFORE, "and what the rig itself did"
+            lost = dropped + BEFORE
+            said = await audit(second_nats, tmp_path, "--now")
+            delivered = int(said.partition(" ")[0])
+            assert said.startswith(f"{delivered} delivered, {lost} missing ({lost} put back), audited ")
+            assert delivered >= DELIVERIES + BEFORE, "and what the rig itself did"
             await disturbed.translated(day)
             assert await came_to(DAY, disturbed) == DAY
+            assert " delivered, 0 missing, audited " in await audit(second_nats, tmp_path, "--now")
 
 
 async def came_to(wanted: State, bridge: Bridge) -> State:
@@ -126,10 +128,8 @@ def live(github: Hub, scratch: Path) -> list[Delivery]:
     return github.log[BEFORE:]
 
 
-async def audited(cli: Bus) -> AuditCompleted:
-    """The first audit that found something missing."""
-    async with cli.log.follow() as reader:
-        async for item in reader:
-            if isinstance(item, Recorded) and isinstance(item.event.data, AuditCompleted) and item.event.data.missing:
-                return item.event.data
-    raise AssertionError("a reader never ends by itself")
+async def audit(server: NatsServer, place: Path, *options: str) -> str:
+    """What `rig github audit` says."""
+    done = await asyncio.to_thread(rig, place / "home", "github", "audit", *options, **reaching(server, "cli"))
+    assert done.returncode == 0, done.stderr
+    return done.stdout

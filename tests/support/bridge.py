@@ -27,7 +27,7 @@ State = dict[str, dict[str, object]]
 SHOP = RepoRef("acme", "shop")
 
 
-def config(github: Hub, *, audit_seconds: int = 600) -> GitHubConfig:
+def config(github: Hub) -> GitHubConfig:
     """Of the App that is installed at this GitHub."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -38,7 +38,6 @@ def config(github: Hub, *, audit_seconds: int = 600) -> GitHubConfig:
         app_id=str(APP),
         app_key=github.app_key,
         secrets=(github.secret,),
-        audit_seconds=audit_seconds,
     )
 
 
@@ -118,9 +117,9 @@ class Bridge:
 
 
 @asynccontextmanager
-async def bridge(server: NatsServer, github: Hub, *, audit_seconds: int = 600) -> AsyncGenerator[Bridge]:
+async def bridge(server: NatsServer, github: Hub) -> AsyncGenerator[Bridge]:
     """Runs the role until the end of the block; webhooks go to it."""
-    configured, life = config(github, audit_seconds=audit_seconds), Life()
+    configured, life = config(github), Life()
     async with (
         await connected(server, Actor.GITHUB) as bus,
         await connected(server, Actor.CLI) as cli,
