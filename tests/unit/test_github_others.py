@@ -8,17 +8,21 @@ import pytest
 from bridges.github.said import Look, Untranslatable
 from bridges.github.translate import EVENTS, asks, translate
 from schemas import (
+    Actor,
     Deployed,
     Environment,
+    Forge,
     IssueRef,
     MainChecksFailed,
     MainChecksPassed,
+    RepositoryAdded,
     RepositoryRemoved,
     RunConclusion,
 )
 from tests.support.github_payloads import (
     ADA,
     REPOSITORY,
+    at,
     body,
     deployment_status,
     issue,
@@ -151,6 +155,33 @@ def test_what_is_out_of_reach_is_under_the_rig_no_more(event: str, told: dict[st
     assert it.last.said[0].draft.about == WEB
     assert it.deliver(event, delivery) == []
     assert it.deliver("issues", issues("opened", issue(7, "agent-ready"))) == []
+
+
+def test_what_was_out_of_reach_before_it_was_put_there_stays() -> None:
+    it = desk()
+    it.say(WEB, RepositoryRemoved(by="ada"), Actor.CLI, 10)
+    added = RepositoryAdded(forge=Forge.GITHUB, clone_url="https://github.com/acme/web.git", check="true", by="ada")
+    it.say(WEB, added, Actor.CLI, 60)
+    late = {"action": "archived", "repository": {**REPOSITORY, "updated_at": at(30)}, "sender": ADA}
+    assert it.deliver("repository", body(late)) == []
+    assert it.heard.repository("acme/web") is not None
+    newer = {**late, "repository": {**REPOSITORY, "updated_at": at(90)}}
+    assert it.deliver("repository", body(newer)) == [RepositoryRemoved(by="ada")]
+
+
+@pytest.mark.parametrize(
+    ("event", "told"),
+    [
+        ("check_run", {"check_run": {"id": 1, "name": "build", "head_sha": sha("head"), "status": "in_progress"}}),
+        ("check_suite", {"check_suite": {"id": 1, "head_sha": sha("head"), "status": "queued"}}),
+        ("status", {"sha": sha("head"), "context": "ci", "state": "pending"}),
+    ],
+)
+def test_that_a_check_begins_is_nothing_to_look_at(event: str, told: dict[str, Any]) -> None:
+    it = at_work()
+    it.deliver(event, body({"action": "created", "repository": REPOSITORY, **told}))
+    assert it.last.looks == ()
+    assert it.last.skipped is not None
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ class _Number(Struct, frozen=True):
 class _Check(Struct, frozen=True):
     head_sha: str
     name: str | None = None
+    status: str | None = None
     pull_requests: list[_Number] = field(default_factory=list[_Number])
     """Empty for a fork's."""
 
@@ -36,11 +37,12 @@ class CheckSuitePayload(Struct, frozen=True):
     repository: payloads.Repository
 
 
-class StatusPayload(Struct, frozen=True):
+class StatusPayload(Struct, frozen=True, kw_only=True):
     """The event `status`."""
 
     sha: str
     context: str
+    state: str = ""
     repository: payloads.Repository
 
 
@@ -59,7 +61,8 @@ def translate_check_suite(body: bytes, heard: Heard) -> Translation:
 def translate_status(body: bytes, heard: Heard) -> Translation:
     """The event `status`."""
     payload = decoded(body, StatusPayload)
-    return _of(payload.repository, _Check(head_sha=payload.sha, name=payload.context), heard)
+    status = "pending" if payload.state == "pending" else "completed"
+    return _of(payload.repository, _Check(head_sha=payload.sha, name=payload.context, status=status), heard)
 
 
 def _of(named: payloads.Repository, check: _Check, heard: Heard) -> Translation:
@@ -68,6 +71,8 @@ def _of(named: payloads.Repository, check: _Check, heard: Heard) -> Translation:
         return skip(f"{named.full_name}: {NOT_SERVED}")
     if check.name == OURS:
         return skip("the rig's own check")
+    if check.status not in (None, "completed"):
+        return skip(f"a check that is {check.status}: its end will be told")
     return looked_at(home, check.head_sha, [one.number for one in check.pull_requests])
 
 

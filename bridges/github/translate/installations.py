@@ -50,9 +50,9 @@ def translate_installation(body: bytes, heard: Heard) -> Translation:
     payload = decoded(body, InstallationPayload)
     if payload.action not in _REMOVED:
         return skip(f"an installation that is {payload.action} changes nothing")
-    at = payload.installation.suspended_at or payload.installation.updated_at
-    which = (payload.installation.id, payload.action)
-    return _removed(payload.repositories, heard, person(payload.sender), at, which)
+    suspended = payload.installation.suspended_at if payload.action == "suspend" else None
+    at, which = suspended or payload.installation.updated_at, (payload.installation.id, payload.action)
+    return _removed(payload.repositories, heard, person(payload.sender), at, which, exact=suspended is not None)
 
 
 def translate_repositories(body: bytes, heard: Heard) -> Translation:
@@ -61,7 +61,8 @@ def translate_repositories(body: bytes, heard: Heard) -> Translation:
     if payload.action != "removed":
         return skip("what the App may reach is under the rig once a person puts it there")
     which = (payload.installation.id, payload.action)
-    return _removed(payload.repositories_removed, heard, person(payload.sender), payload.installation.updated_at, which)
+    at = payload.installation.updated_at
+    return _removed(payload.repositories_removed, heard, person(payload.sender), at, which, exact=False)
 
 
 def translate_repository(body: bytes, heard: Heard) -> Translation:
@@ -70,7 +71,8 @@ def translate_repository(body: bytes, heard: Heard) -> Translation:
     if payload.action not in _GONE:
         return skip(f"a repository that is {payload.action} stays what it is to the rig")
     which = (payload.action,)
-    return _removed([payload.repository], heard, person(payload.sender), payload.repository.updated_at, which)
+    at = payload.repository.updated_at
+    return _removed([payload.repository], heard, person(payload.sender), at, which, exact=True)
 
 
 def _removed(
@@ -79,12 +81,19 @@ def _removed(
     by: str,
     at: datetime | None,
     which: tuple[str | int, ...],
+    *,
+    exact: bool,
 ) -> Translation:
+    """`exact`: `at` is when that was. What was put under the rig after it stays there."""
     when = None if at is None else utc(at)
+    at_that_time = when if exact else None
     told: list[Said] = []
     for one in named:
         home = heard.repository(one.full_name)
         if home is not None:
             id_ = ids.of_repository(home.ref, "removed", *which, "-" if when is None else stamp(when))
-            told += once(heard, home.ref, RepositoryRemoved(by=line(by, "GitHub")), id_, None)
-    return Translation(said=tuple(told), skipped=None if told else "none of these is under the rig")
+            if at_that_time is None or at_that_time >= home.added_at.replace(microsecond=0):
+                told += once(heard, home.ref, RepositoryRemoved(by=line(by, "GitHub")), id_, None)
+    return Translation(
+        said=tuple(told), skipped=None if told else "none of these is under the rig, or it came there since"
+    )

@@ -40,10 +40,10 @@ def translate(body: bytes, heard: Heard) -> Translation:
     home, run = served(heard, payload.repository), payload.workflow_run
     if home is None:
         return skip(f"{payload.repository.full_name}: {NOT_SERVED}")
-    if not _is_of_base(home, run):
-        return looked_at(home, run.head_sha, [one.number for one in run.pull_requests])
     if payload.action != "completed":
         return skip(f"a run that is {payload.action} says nothing yet")
+    if not _is_of_base(home, run):
+        return looked_at(home, run.head_sha, [one.number for one in run.pull_requests])
     return _of_base(home, run, heard)
 
 
