@@ -136,13 +136,8 @@ class _Check:
             yield finding
 
     def _permitted(self, given: Mapping[str, str], what: str, where: str) -> Finding:
-        lacking = [
-            f"{needed.permission}: {needed.level} ({needed.why})"
-            for needed in NEEDED
-            if _level(given.get(needed.permission)) < _level(needed.level)
-        ]
-        if lacking:
-            return Finding(what, _PROBLEM, "\n".join(["it may not:", *lacking]), f"allow that at {where}")
+        if lacking := _lacking(given):
+            return Finding(what, _PROBLEM, lacking, f"allow that at {where}")
         more = [
             f"{name}: {level}" for name, level in sorted(given.items()) if _level(level) > _level(PERMISSIONS.get(name))
         ]
@@ -228,7 +223,9 @@ class _Check:
         where = found.html_url or f"{self._settings}/installations"
         if found.suspended_at is not None:
             return Finding(f"{ref} App", _PROBLEM, f"suspended since {found.suspended_at:%F %T}", f"let it in: {where}")
-        return self._permitted(found.permissions, f"{ref} App", f"{where} (its owner accepts what is new)")
+        if lacking := _lacking(found.permissions):
+            return Finding(f"{ref} App", _PROBLEM, lacking, f"its owner accepts what is new at {where}")
+        return Finding(f"{ref} App", _OK, "is installed, and may do there what is needed")
 
     def _usable(self, what: str, ref: RepoRef, found: _Repository) -> Iterator[Finding]:
         if found.archived:
@@ -313,6 +310,16 @@ def _hook(what: str, url: str, content_type: str, where: str) -> Finding:
         seen = f"its content type is {one_line(content_type) or 'not known'}"
         return Finding(what, _PROBLEM, seen, f"make it application/json at {where}")
     return Finding(what, _OK, f"leads to {one_line(url)}")
+
+
+def _lacking(given: Mapping[str, str]) -> str:
+    """What is needed and not given, line by line; nothing where nothing is."""
+    lacking = [
+        f"{needed.permission}: {needed.level} ({needed.why})"
+        for needed in NEEDED
+        if _level(given.get(needed.permission)) < _level(needed.level)
+    ]
+    return "\n".join(["it may not:", *lacking]) if lacking else ""
 
 
 def _level(level: str | None) -> int:
