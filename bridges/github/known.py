@@ -37,6 +37,7 @@ from schemas import (
     RepositoryRemoved,
     Reverted,
     ReviewRequested,
+    ReviewWanted,
     Stopped,
     WorkPushed,
     WorkStarted,
@@ -125,6 +126,8 @@ class Issue(Struct):
     """By head."""
     asked: MergeAsked | None = None
     review: ReviewAsked | None = None
+    wanted: ReviewAsked | None = None
+    """For a pull request that is nobody's issue: it is told of under its own number."""
     withdrawn: str | None = None
     """Id of the withdrawal, while it holds."""
     merges: set[str] = field(default_factory=set[str])
@@ -267,6 +270,8 @@ def _issue(issue: Issue, event: Envelope) -> None:
                 issue.rejected = cause
         case ReviewRequested() as asked:
             issue.review = ReviewAsked(event.id, asked.pull_request, asked.head_sha, asked.reviewer)
+        case ReviewWanted() as wanted:
+            issue.wanted = ReviewAsked(event.id, wanted.pull_request, wanted.head_sha, wanted.reviewer)
         case MergeRequested() as asked:
             issue.asked = MergeAsked(event.id, asked.epoch, asked.pull_request, asked.head_sha, asked.base_sha)
         case MergeConflicted() | MergeRefused():

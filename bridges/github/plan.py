@@ -7,7 +7,7 @@ for (pull requests, checks, merges), `courtesy` what people look at (comment, la
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from bridges.github.known import Issue, Known, MergeAsked, PullRequest, Push, Verdict
+from bridges.github.known import Issue, Known, MergeAsked, PullRequest, Push, ReviewAsked, Verdict
 from schemas import IssueRef, MergeRefusal, RepoRef, RepositoryAdded, RepositoryConfigured
 
 
@@ -146,7 +146,7 @@ def _due_of_issue(issue: Issue, repository: RepositoryConfigured, look: int) -> 
         return Refuse(issue.asked.id, issue.ref, issue.asked, *refusal)
     if shown and shown.open and (ended := issue.withdrawn or issue.done):
         return Close(ended, issue.ref, shown.number)
-    return _due_of_work(issue, repository) or _look(issue, repository, look)
+    return _due_of_work(issue, repository) or _ask(issue, issue.wanted) or _look(issue, repository, look)
 
 
 def _due_of_work(issue: Issue, repository: RepositoryConfigured) -> Action | None:
@@ -200,7 +200,12 @@ def _refusal(issue: Issue, asked: MergeAsked) -> tuple[MergeRefusal, str] | None
 
 def _review(issue: Issue) -> RequestReview | None:
     asked = issue.review
-    if asked is None or issue.push is None or asked.head != issue.push.head:
+    return _ask(issue, asked) if asked and issue.push and asked.head == issue.push.head else None
+
+
+def _ask(issue: Issue, asked: ReviewAsked | None) -> RequestReview | None:
+    """Once for each reviewer and head."""
+    if asked is None:
         return None
     key = f"{asked.reviewer} {asked.head}"
     if (recorded := issue.effects.get(REVIEW)) is not None and recorded.key == key:

@@ -24,6 +24,7 @@ from schemas import (
     EffectRecorded,
     Event,
     IssueRef,
+    MergeConflicted,
     PullRequestOpened,
     PullRequestUpdated,
     RepoRef,
@@ -79,6 +80,9 @@ def _id(journal: Journal, action: Action | Courtesy, data: Event) -> str:
             before = action.known.id if action.known is not None else "nothing"
             number = action.pull_request or about.number
             return ids.of_pull_request(about.repository, number, "checked", data.head_sha, before, _digest(data))
+        case MergeConflicted(head_sha=head, base_sha=base) if isinstance(action, Look):
+            number = action.pull_request or about.number
+            return ids.of_pull_request(about.repository, number, "conflicted", head, base)
         case EffectRecorded(effect=effect, key=key):
             before = journal.known.issues[about].last(effect) or "nothing"
             return ids.of_issue(about.repository, about.number, "effect", effect, key, before)

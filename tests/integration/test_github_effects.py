@@ -13,12 +13,13 @@ from deploy.embedded.nats import NatsServer
 from schemas import (
     Actor,
     ChecksPassed,
+    MergeConflicted,
     MergeRefusal,
     MergeRefused,
     PullRequestOpened,
     RepoRef,
 )
-from tests.support.acting import Connect, Voices, configured
+from tests.support.acting import Connect, Voices, commit, configured
 from tests.support.forge import Life
 from tests.support.hub import Hub, answer, hub
 from tests.support.servers import connected
@@ -26,7 +27,7 @@ from tests.support.servers import connected
 pytestmark = pytest.mark.peer
 
 
-REPOSITORIES = ("shop", "two", "forbidden", "refused", "token")
+REPOSITORIES = ("shop", "two", "forbidden", "refused", "token", "dirty")
 
 
 @pytest.fixture(scope="module")
@@ -144,3 +145,17 @@ async def test_with_a_token_the_rigs_word_on_a_head_is_a_commit_status(
         await voices.recorded("status")
         statuses = github.person("maria").get(f"{voices.path}/commits/{head}/statuses")
         assert [(status["context"], status["state"]) for status in statuses] == [("rig", "pending")]
+
+
+async def test_work_that_does_not_merge_any_more_is_told_of_without_any_check(
+    nats: NatsServer, connect: Connect, github: Hub
+) -> None:
+    async with bridge(nats, github, configured(github)):
+        voices = await Voices.of(connect, github, RepoRef("acme", "dirty"))
+        await voices.add_repository()
+        await voices.approve()
+        base = commit(github.path("acme/dirty"), "main", {"total.txt": "another\n"}, upon="main")
+        head = await voices.work(upon="main~1")
+        conflicted = await voices.hear(MergeConflicted)
+        assert (conflicted.head_sha, conflicted.base_sha) == (head, base)
+        assert await voices.everything(ChecksPassed) == []

@@ -110,14 +110,13 @@ class Voices:
         self.issue = structs.replace(self.issue, number=made["number"])
         await self.say(Actor.CLI, IssueApproved(title=title, author="maria"))
 
-    async def work(self, epoch: int = 1, run: str = "r-1", title: str = "Fix the total") -> str:
+    async def work(self, epoch: int = 1, run: str = "r-1", upon: str = "main") -> str:
         """Assigned, claimed and pushed; the head."""
         number = self.issue.number
         await self.say(Actor.CONDUCTOR, assigned(epoch, epoch))
         await self.say(Actor.DEV_E, started(epoch, run, number=number))
-        head = commit(
-            self.github.path(str(self.repository)), f"rig/{number}/{epoch}-{run}", {"total.txt": f"{epoch}\n"}
-        )
+        branch, files = f"rig/{number}/{epoch}-{run}", {"total.txt": f"{epoch}\n"}
+        head = commit(self.github.path(str(self.repository)), branch, files, upon=upon)
         self.github.pushed(str(self.repository))
         await self.say(Actor.DEV_E, pushed(epoch, run, head, number))
         return head
@@ -137,8 +136,8 @@ class Voices:
         return await self.say(Actor.CONDUCTOR, IssueDone(duration_minutes=1.0, attempts=1, merge_sha=merged.merge_sha))
 
 
-def commit(repository: Path, branch: str, files: dict[str, str]) -> str:
-    """One commit on main with these files, as a branch of a bare repository."""
+def commit(repository: Path, branch: str, files: dict[str, str], *, upon: str = "main") -> str:
+    """One commit upon another with these files, as a branch of a bare repository."""
 
     def git(*arguments: str, stdin: str = "") -> str:
         who = ["-c", "user.name=dev-e", "-c", "user.email=dev-e@example.invalid"]
@@ -147,10 +146,10 @@ def commit(repository: Path, branch: str, files: dict[str, str]) -> str:
             command, cwd=repository, input=stdin, text=True, capture_output=True, check=True
         ).stdout.strip()
 
-    entries = git("ls-tree", "main").splitlines()
+    entries = git("ls-tree", upon).splitlines()
     kept = [entry for entry in entries if entry.partition("\t")[2] not in files]
     made = [f"100644 blob {git('hash-object', '-w', '--stdin', stdin=text)}\t{path}" for path, text in files.items()]
     tree = git("mktree", stdin="\n".join([*kept, *made]) + "\n")
-    head = git("commit-tree", tree, "-p", "main", "-m", "Fix it")
+    head = git("commit-tree", tree, "-p", git("rev-parse", upon), "-m", "Fix it")
     git("update-ref", f"refs/heads/{branch}", head)
     return head

@@ -27,6 +27,7 @@ from schemas import (
     RepositoryRemoved,
     Reverted,
     ReviewRequested,
+    ReviewWanted,
     Stopped,
 )
 from tests.support.due import ADDED, BASE, CONFIGURED, FAILED, HEAD, HEAD_2, ISSUE, MERGE, MERGED, PASSED, SHOP, Log
@@ -161,6 +162,17 @@ def test_a_reviewer_is_asked_once_for_each_head(log: Log) -> None:
     assert log.due() is None
     log.say(Actor.CONDUCTOR, asked)
     assert log.due() is None
+
+
+def test_a_review_that_is_wanted_of_a_persons_pull_request_is_asked_for_once(log: Log) -> None:
+    log.serve()
+    wanted = ReviewWanted(pull_request=7, head_sha=HEAD, reviewer="rita", author="olaf", title="Mine")
+    id_ = log.say(Actor.GITHUB, wanted)
+    step = log.due()
+    assert isinstance(step, RequestReview)
+    assert (step.cause, step.reviewer, step.pull_request) == (id_, "rita", 7)
+    log.say(Actor.GITHUB, EffectRecorded(effect="review_requested", key=step.key, outcome="done"))
+    assert (log.due(), log.courtesies()) == (None, {})
 
 
 # ── merging and after it ─────────────────────────────────────────────────────

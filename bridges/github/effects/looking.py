@@ -18,7 +18,7 @@ from bridges.github.judge import Failed, Incomplete, Passed, judge
 from bridges.github.payloads import CheckRun, Issue, PullRequest, Status
 from bridges.github.plan import Look
 from bridges.github.translate.words import closes
-from schemas import ChecksFailed, ChecksPassed, IssueRef
+from schemas import ChecksFailed, ChecksPassed, IssueRef, MergeConflicted
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +27,9 @@ _CLOSED: Final = "/repos/{owner}/{repo}/pulls{?state,sort,direction}"
 _RUNS: Final = "/repos/{owner}/{repo}/commits/{head}/check-runs"
 _STATUSES: Final = "/repos/{owner}/{repo}/commits/{head}/statuses"
 _HEADS: Final = 1_000
+_DIRTY: Final = "dirty"
+_WORKED_OUT_SECONDS: Final = 5.0
+_TRIES: Final = 5
 _SECOND: Final = timedelta(seconds=1)
 _CLOSED_MAX: Final = 200
 """Of the pull requests that were closed or changed since an issue was, how many are looked at."""
@@ -39,6 +42,8 @@ class Looking:
         """A head that nobody checks, and that none must check, has passed after so long: checks begin a while late."""
         self._github = github
         self._grace_seconds = grace_seconds
+        self._unknown: OrderedDict[tuple[IssueRef, str], int] = OrderedDict()
+        """How often it was not known whether a head merges."""
         self._bare: OrderedDict[tuple[IssueRef, str], float] = OrderedDict()
 
     async def look(self, action: Look) -> Outcome:
@@ -55,10 +60,29 @@ class Looking:
         results.append(issue)
         if pull is None or action.head is None or pull.state == "closed":
             return Outcome(tuple(results))
+        if pull.head.sha == action.head and pull.mergeable_state == _DIRTY:
+            # GitHub checks no merge that it cannot make: without this everybody would wait for ever.
+            base = await self._base(action)
+            return Outcome((*results, MergeConflicted(head_sha=action.head, base_sha=base)))
         verdict, again = await self._verdict(action, action.head)
         if verdict is not None and (action.known is None or not _same(verdict, action.known.said)):
             results.append(verdict)
+        if again is None and verdict is None and pull.mergeable is None:
+            again = self._until_known(action.about, action.head)
         return Outcome(tuple(results), again)
+
+    def _until_known(self, about: IssueRef, head: str) -> float | None:
+        """GitHub works out whether a pull request can be merged when it is first asked, and tells nobody."""
+        tries = self._unknown[about, head] = self._unknown.pop((about, head), 0) + 1
+        if len(self._unknown) > _HEADS:
+            self._unknown.popitem(last=False)
+        return _WORKED_OUT_SECONDS * tries if tries <= _TRIES else None
+
+    async def _base(self, action: Look) -> str:
+        base = await head_of(self._github, action.about.repository, action.base_branch, priority=Priority.NORMAL)
+        if base is None:
+            raise NotYet(f"{action.about.repository} has no branch {action.base_branch} any more")
+        return base
 
     async def _closed_by(self, about: IssueRef, issue: Issue) -> list[PullRequest]:
         """People's pull requests whose merge has closed it: of them an issue does not tell."""
@@ -84,9 +108,7 @@ class Looking:
             return None, None
         if isinstance(found, Passed) and not found.checks and (left := self._left(action.about, head)) > 0:
             return None, left
-        base = await head_of(self._github, action.about.repository, action.base_branch, priority=Priority.NORMAL)
-        if base is None:
-            raise NotYet(f"{action.about.repository} has no branch {action.base_branch} any more")
+        base = await self._base(action)
         if isinstance(found, Failed):
             return ChecksFailed(head_sha=head, base_sha=base, failed=found.failed), None
         return ChecksPassed(head_sha=head, base_sha=base, checks=found.checks), None
