@@ -1,27 +1,22 @@
 """Git and emulate kept at one: what is pushed is taught to emulate, what emulate commits is brought to git.
 
 emulate has git's objects and no git. It computes the same ids as git does of the same content, and is held to that.
-What hangs on commits and emulate does not follow (the head of a pull request, its files, whether it can be merged) is
-set here, as git says it is.
 """
 
 import asyncio
 import base64
 import json
-import re
 import tempfile
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
 
 from aiohttp import web
 
 from tests.support.hub.edge import Edge, refused
 from tests.support.hub.git import Repository, backend, password
+from tests.support.hub.pulls import Pulls, name_of
 
 __all__ = ["Mirror"]
-
-_CLOSES = re.compile(r"\b(?:close[sd]?|fix(?:e[sd])?|resolve[sd]?):? #(\d+)\b", re.IGNORECASE)
 
 
 class Mirror:
@@ -30,6 +25,7 @@ class Mirror:
     def __init__(self, edge: Edge, repositories: dict[str, Repository]) -> None:
         self._edge = edge
         self._repositories = repositories
+        self._pulls = Pulls(edge, repositories)
         self._known: dict[str, set[str]] = {name: set() for name in repositories}
         """Blobs and trees that emulate knows."""
         self._at: dict[str, dict[str, str]] = {name: {} for name in repositories}
@@ -47,8 +43,7 @@ class Mirror:
             web.put(repo + "/pulls/{number}/update-branch", self._moving),
             web.post(repo + "/pulls", self._open),
             web.put(repo + "/pulls/{number}/merge", self._merge),
-            web.get(repo + "/pulls/{number}/files", self._files),
-            web.post(repo + "/pulls/{number}/reviews", self._review),
+            *self._pulls.routes(),
         ]
 
     async def pushed(self, name: str, token: str | None = None) -> None:
@@ -75,12 +70,12 @@ class Mirror:
         async with self._turn:
             answer = await self._edge.perform(request)
             if answer.ok:
-                await self._learn(_name(request), request)
+                await self._learn(name_of(request), request)
             return answer.response()
 
     async def _open(self, request: web.Request) -> web.Response:
         async with self._turn:
-            name, asked = _name(request), await request.json()
+            name, asked = name_of(request), await request.json()
             head, base = str(asked.get("head")).rpartition(":")[2], str(asked.get("base"))
             at = self._at[name]
             if head not in at or base not in at or at[head] == at[base]:
@@ -91,15 +86,15 @@ class Mirror:
             answer = await self._edge.perform(request)
             if not answer.ok:
                 return answer.response()
-            await self._judge(name, answer.json())
-            return web.json_response(await self._pull(name, answer.json()["number"]), status=201)
+            await self._pulls.judge(name, self._at[name], answer.json())
+            return web.json_response(await self._pulls.get(name, answer.json()["number"]), status=201)
 
     async def _merge(self, request: web.Request) -> web.Response:
         async with self._turn:
-            name, number, asked = _name(request), int(request.match_info["number"]), json.loads(await request.read())
+            name, number, asked = name_of(request), int(request.match_info["number"]), json.loads(await request.read())
             if not (await self._edge.call("GET", f"/repos/{name}/pulls/{number}")).ok:
                 return refused(404, "Not Found")
-            pull, repository = await self._pull(name, number), self._repositories[name]
+            pull, repository = await self._pulls.get(name, number), self._repositories[name]
             if pull["merged"] or pull["state"] == "closed" or pull["draft"]:
                 return refused(405, "Pull Request is not mergeable")
             if asked.get("sha") not in (None, pull["head"]["sha"]):
@@ -121,107 +116,8 @@ class Mirror:
             moved = {"ref": f"refs/heads/{pull['base']['ref']}", "before": base, "after": answer.json()["sha"]}
             await self._edge.happened("push", name, await self._edge.sender(request), moved | {"commits": []})
             if pull["base"]["ref"] == pull["base"]["repo"]["default_branch"]:
-                await self._close(name, f"{pull['title']}\n{pull['body'] or ''}", request)
+                await self._pulls.close_issues(name, f"{pull['title']}\n{pull['body'] or ''}", request)
             return answer.response()
-
-    async def _review(self, request: web.Request) -> web.Response:
-        """Who has reviewed is not asked any more."""
-        answer = await self._edge.perform(request)
-        if answer.ok:
-            name, by = _name(request), answer.json()["user"]["login"]
-            pull = await self._pull(name, int(request.match_info["number"]))
-            left = [each["id"] for each in pull["requested_reviewers"] if each["login"] != by]
-            where = {"number": pull["number"], "repo_id": pull["base"]["repo"]["id"]}
-            await self._edge.set("pullRequests", where, {"requested_reviewer_ids": left})
-        return answer.response()
-
-    async def _files(self, request: web.Request) -> web.Response:
-        pull = await self._edge.perform_at(request, request.raw_path.partition("/files")[0])
-        if not pull.ok:
-            return pull.response()
-        told, name = pull.json(), _name(request)
-        size, page = int(request.query.get("per_page", "30")), int(request.query.get("page", "1"))
-        base = told["base"]["sha"] if not told["merged"] else f"{told['merge_commit_sha']}^"
-        changes = await self._changes(name, base, told["head"]["sha"])
-        listed = changes[(page - 1) * size : page * size]
-        headers: dict[str, str] = {}
-        if page * size < len(changes):
-            following = f"{self._edge.url}{request.path}?per_page={size}&page={page + 1}"
-            headers["Link"] = f'<{following}>; rel="next"'
-        return web.json_response(listed, headers=headers)
-
-    async def _close(self, name: str, text: str, request: web.Request) -> None:
-        """What a merged pull request says it closes is closed by GitHub, in the name of who merged."""
-        for number in {int(found) for found in _CLOSES.findall(text)}:
-            issue = await self._edge.call("GET", f"/repos/{name}/issues/{number}")
-            if issue.ok and issue.json()["state"] == "open":
-                closed = {"state": "closed", "state_reason": "completed"}
-                await self._edge.call(
-                    "PATCH",
-                    f"/repos/{name}/issues/{number}",
-                    closed,
-                    authorization=request.headers["Authorization"],
-                )
-
-    # ── pull requests follow commits ─────────────────────────────────────────
-
-    async def _pull(self, name: str, number: int) -> Any:
-        return (await self._edge.call("GET", f"/repos/{name}/pulls/{number}")).json()
-
-    async def _follow(self, name: str, sender: Any) -> None:
-        """Open pull requests are at their branches; one whose head moved says so."""
-        at = self._at[name]
-        for pull in (await self._edge.call("GET", f"/repos/{name}/pulls?per_page=100")).json():
-            before, after = pull["head"]["sha"], at.get(pull["head"]["ref"])
-            if after is None:  # the branch was deleted
-                await self._edge.call("PATCH", f"/repos/{name}/pulls/{pull['number']}", {"state": "closed"})
-                continue
-            if before == after and pull["base"]["sha"] == at[pull["base"]["ref"]]:
-                continue
-            await self._judge(name, pull)
-            if before != after:
-                more = {"action": "synchronize", "number": pull["number"], "before": before, "after": after}
-                told = await self._pull(name, pull["number"])
-                await self._edge.happened("pull_request", name, sender, more | {"pull_request": told})
-
-    async def _judge(self, name: str, pull: Any) -> None:
-        """Says what a pull request comes to, by git."""
-        base, head = self._at[name][pull["base"]["ref"]], self._at[name][pull["head"]["ref"]]
-        repository = self._repositories[name]
-        conflicts = (await repository.attempt("merge-tree", "--write-tree", base, head))[0] != 0
-        changes = await self._changes(name, base, head)
-        await self._edge.set(
-            "pullRequests",
-            {"number": pull["number"], "repo_id": pull["base"]["repo"]["id"]},
-            {
-                "head_sha": head,
-                "base_sha": base,
-                "mergeable": not conflicts,
-                "mergeable_state": "dirty" if conflicts else "clean",
-                "commits": int(await repository.git("rev-list", "--count", f"{base}..{head}")),
-                "changed_files": len(changes),
-                "additions": sum(change["additions"] for change in changes),
-                "deletions": sum(change["deletions"] for change in changes),
-            },
-        )
-
-    async def _changes(self, name: str, base: str, head: str) -> list[dict[str, Any]]:
-        """What a pull request changes, as GitHub lists it."""
-        repository, words = self._repositories[name], ("-z", "-M", f"{base}...{head}")
-        kinds = {"A": "added", "D": "removed", "M": "modified", "R": "renamed", "T": "changed"}
-        told = (await repository.git("diff", "--name-status", *words)).split("\0")
-        counted = (await repository.git("diff", "--numstat", *words)).split("\0")
-        changes: list[dict[str, Any]] = []
-        while told and told[0]:
-            kind, before = told.pop(0)[0], told.pop(0)
-            after = told.pop(0) if kind == "R" else before
-            added, removed, _ = counted.pop(0).split("\t")
-            if kind == "R":
-                counted[:2] = []
-            lines = [0 if number == "-" else int(number) for number in (added, removed)]
-            change = {"filename": after, "status": kinds[kind], "additions": lines[0], "deletions": lines[1]}
-            changes.append(change | {"changes": sum(lines)} | ({"previous_filename": before} if kind == "R" else {}))
-        return changes
 
     # ── from git to emulate ──────────────────────────────────────────────────
 
@@ -237,7 +133,7 @@ class Mirror:
         self._at[name] = now
         for branch in sorted({*before, *now}):
             await self._teach_branch(name, branch, before.get(branch), now.get(branch), token)
-        await self._follow(name, await self._edge.who_has(token))
+        await self._pulls.follow(name, self._at[name], await self._edge.who_has(token))
 
     async def _teach_branch(self, name: str, branch: str, before: str | None, now: str | None, token: str) -> None:
         if before == now:
@@ -309,7 +205,7 @@ class Mirror:
         for branch in self._at[name].keys() - now.keys():
             await repository.git("update-ref", "-d", f"refs/heads/{branch}")
         self._at[name] = now
-        await self._follow(name, await self._edge.sender(request))
+        await self._pulls.follow(name, self._at[name], await self._edge.sender(request))
 
     async def _learn_commit(self, name: str, sha: str) -> None:
         repository = self._repositories[name]
@@ -351,10 +247,6 @@ class Mirror:
             index = {"GIT_INDEX_FILE": str(Path(scratch) / "index")}
             await repository.git("update-index", "--index-info", stdin="".join(lines).encode(), env=index)
             assert await repository.git("write-tree", env=index) == tree, "git's id of a tree is emulate's"
-
-
-def _name(request: web.Request) -> str:
-    return f"{request.match_info['owner']}/{request.match_info['repo']}"
 
 
 def _person(line: str) -> dict[str, str]:
