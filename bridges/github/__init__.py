@@ -3,8 +3,12 @@
 payloads            GitHub's objects, typed
 receive             webhooks: verified, stored in the inbox, answered
 translate, heard    pure: what a delivery means, and what was said of it before
-known, plan         pure: what the log says, and what is due for it
-effects             doing it, and saying how it went
+known               pure: what the log says, as far as effects hang on it
+plan, courtesy      pure: what is due for it: what the work waits for, and what people look at
+status_text, texts  pure: in which words, and foreign text made harmless
+effects, doing      doing it, a file for each subject; one step at a time, what fails again after a pause
+telling, journal    saying how it went, each fact once; the log as the bridge reads and writes it
+interpreting        the subscriber on the inbox
 api, tokens         REST as an App or with a token: limits obeyed, retries by class
 audit, history      what GitHub delivered against what the inbox holds; deliveries reads its log of that
 reconcile           what is open at GitHub against what was said of it
