@@ -145,7 +145,9 @@ def _due_of_issue(issue: Issue, repository: RepositoryConfigured, look: int) -> 
     if issue.asked and (refusal := _refusal(issue, issue.asked)):
         return Refuse(issue.asked.id, issue.ref, issue.asked, *refusal)
     if shown and shown.open and (ended := issue.withdrawn or issue.done):
-        return Close(ended, issue.ref, shown.number)
+        recorded = issue.effects.get(CLOSED)
+        if recorded is None or recorded.key != ended:
+            return Close(ended, issue.ref, shown.number)
     return _due_of_work(issue, repository) or _ask(issue, issue.wanted) or _look(issue, repository, look)
 
 
@@ -223,3 +225,4 @@ def _of_done(issue: Issue) -> CloseIssue | None:
 
 REVIEW = "review_requested"
 CLOSING = "issue_closed"
+CLOSED = "pull_request_closed"

@@ -250,6 +250,14 @@ def test_our_pull_request_is_closed_when_a_persons_did_the_work(log: Log) -> Non
     assert log.due() == Close(done, ISSUE, 12)
 
 
+def test_our_pull_request_that_was_merged_with_a_persons_commits_does_not_hold_up_the_issues_end(log: Log) -> None:
+    log.shown()
+    log.say(Actor.GITHUB, Merged(head_sha=HEAD_2, base_sha=BASE, merge_sha=MERGE))
+    done = log.done()
+    log.say(Actor.GITHUB, EffectRecorded(effect="pull_request_closed", key=done, outcome="it was merged"))
+    assert log.due() == CloseIssue(done, ISSUE, MERGE, "")
+
+
 def test_what_was_taken_out_again_begins_anew(log: Log) -> None:
     log.shown()
     log.say(Actor.GITHUB, MERGED)

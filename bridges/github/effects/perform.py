@@ -55,6 +55,8 @@ class Effects:
         """Does it. Raises ApiError, NotYet, and BadRepository for what a person must mend in a repository."""
         if isinstance(action, Look):
             return await self._looking.look(action)
+        if isinstance(action, Close):
+            return Outcome(await pull_requests.close(self._github, action))
         return Outcome((await self._result(action),))
 
     async def please(self, action: Courtesy, self_login: str) -> Outcome:
@@ -87,11 +89,9 @@ class Effects:
                 return await merging.merge(self._github, action)
             case Refuse(asked=asked, reason=reason, detail=detail):
                 return MergeRefused(head_sha=asked.head, base_sha=asked.base, reason=reason, detail=detail)
-            case Close():
-                return await pull_requests.close(self._github, action)
             case RequestReview():
                 return await reviews.request_review(self._github, action)
             case CloseIssue():
                 return await closing.close_issue(self._github, action)
-            case Look():
+            case Look() | Close():
                 return None

@@ -10,10 +10,10 @@ from bridges.github import texts
 from bridges.github.api import GitHub, Priority
 from bridges.github.effects import branches
 from bridges.github.effects.branches import Comparison
-from bridges.github.effects.result import Result, Told
+from bridges.github.effects.result import Result, Told, done
 from bridges.github.errors import Unprocessable
 from bridges.github.payloads import PullRequest
-from bridges.github.plan import Close, ShowPush
+from bridges.github.plan import CLOSED, Close, ShowPush
 from schemas import (
     Changes,
     ChecksFailed,
@@ -88,15 +88,21 @@ async def show(github: GitHub, action: ShowPush) -> Result:
     return Told(opened, pull.updated_at)
 
 
-async def close(github: GitHub, action: Close) -> Result:
-    """Closes a pull request; what came of it the translator says."""
+async def close(github: GitHub, action: Close) -> tuple[Result, ...]:
+    """Closes a pull request; what came of it the translator says.
+
+    Of one that is merged already there may be nothing to say: its merge is known, and was of another head than the one
+    that was shown, since a person had added to it. So that is recorded.
+    """
     repository, number = action.about.repository, action.pull_request
     pull = await fetch(github, repository, number)
     if pull.state != "closed":
         body = {"state": "closed"}
         await github.patch(PULL, body, PullRequest, repository=repository, priority=Priority.HIGH, number=number)
         pull = await fetch(github, repository, number)
-    return pull
+    if pull.is_merged:
+        return pull, done(CLOSED, action.cause, "it was merged", pull.html_url)
+    return (pull,)
 
 
 def count(brought: Comparison) -> Changes:
