@@ -61,7 +61,11 @@ class _Check(Struct, frozen=True):
 
 
 def judge(runs: Sequence[CheckRun], statuses: Sequence[Status], required: Collection[str]) -> Verdict:
-    """The verdict. `required` names the checks that count; when it is empty all that there are do."""
+    """The verdict. `required` names the checks that count; when it is empty all that there are do.
+
+    The rig's own is none of them, also where it is required: it passes once all others have.
+    """
+    required = set(required) - {OURS}
     checks = [_of_run(run) for run in _newest_runs(runs)] + [_of_status(status) for status in _newest(statuses)]
     counted = [check for check in checks if check.name != OURS and (not required or check.name in required)]
     under_way = {check.name for check in counted if not check.over}
@@ -71,7 +75,7 @@ def judge(runs: Sequence[CheckRun], statuses: Sequence[Status], required: Collec
     if red:
         return Failed(tuple(_failed(check) for check in red[:FAILED_MAX]))
     unsaid = {check.name for check in counted if check.conclusion not in _LETS_PASS}
-    missing = set(required) - {check.name for check in counted}
+    missing = required - {check.name for check in counted}
     if unsaid or missing:
         return Incomplete(_named(unsaid | missing))
     return Passed(_named({check.name for check in counted}))

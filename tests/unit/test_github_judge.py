@@ -82,6 +82,11 @@ def test_the_rigs_own_check_says_nothing() -> None:
     assert judge([], [], ()) == Passed(())
 
 
+def test_the_rigs_own_check_is_not_waited_for_where_it_is_required() -> None:
+    assert judge([run("rig", None), run("build")], [], ("build", "rig")) == Passed(("build",))
+    assert judge([run("build", "failure")], [], ("rig",)) == failed("build")
+
+
 def test_the_end_of_what_a_check_told_comes_with_it() -> None:
     output = CheckOutput("2 of 9 failed", "x" * 9_000 + "\x1b[31m\nassert 3 == 4")
     verdict = judge([run("build", "failure", output=output, html_url="https://ci.example/1")], [], ())
