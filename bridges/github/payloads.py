@@ -60,6 +60,7 @@ class Issue(Struct, frozen=True, kw_only=True):
     state: str
     state_reason: str | None = None
     html_url: str = ""
+    repository_url: str = ""
     user: User | None = None
     labels: list[Label] = field(default_factory=list[Label])
     milestone: Milestone | None = None

@@ -7,10 +7,10 @@ import pytest
 from bridges.github.api import GitHub
 from bridges.github.effects import Effects
 from bridges.github.pace import Pace
-from bridges.github.plan import Close
+from bridges.github.plan import Close, CloseIssue, Look
 from bridges.github.tokens import Token
 from schemas import EffectRecorded
-from tests.support.github_payloads import merged, pull
+from tests.support.github_payloads import issue, merged, pull
 from tests.support.scripted import PlayedClock, Says, Scripted, scripted
 from tests.support.translated import ISSUE
 
@@ -40,3 +40,34 @@ async def test_a_pull_request_that_is_open_is_closed(github: tuple[Effects, Scri
     server.on("PATCH", f"{HERE}/pulls/12", Says(body=pull(state="closed")))
     assert len((await effects.perform(Close("e9", ISSUE, 12))).results) == 1
     assert [asked.method for asked in server.asked] == ["GET", "PATCH", "GET"]
+
+
+def elsewhere(server: Scripted, number: int) -> None:
+    """acme/web#7 was transferred."""
+    server.on(
+        "GET", f"{HERE}/issues/7", Says(301, headers={"Location": f"{server.url}/repositories/99/issues/{number}"})
+    )
+    there = issue(number, "agent-ready", repository_url="https://api.github.com/repos/acme/other")
+    server.on("GET", f"/repositories/99/issues/{number}", Says(body=there))
+    server.on("GET", HERE, Says(body={"full_name": "acme/web", "default_branch": "main"}))
+
+
+@pytest.mark.parametrize("number", [7, 9])
+async def test_what_became_of_an_issue_elsewhere_is_not_told_of_one_here(
+    github: tuple[Effects, Scripted], number: int
+) -> None:
+    effects, server = github
+    elsewhere(server, number)
+    assert (await effects.perform(Look("e1", ISSUE, "main", None, None, (), None, 1))).results == ()
+    (recorded,) = (await effects.perform(CloseIssue("e9", ISSUE, "merge", ""))).results
+    assert isinstance(recorded, EffectRecorded)
+    assert recorded.outcome == "it is not there any more"
+    assert {asked.method for asked in server.asked} == {"GET"}
+
+
+async def test_an_issue_of_a_repository_with_a_new_name_is_the_same(github: tuple[Effects, Scripted]) -> None:
+    effects, server = github
+    server.on("GET", f"{HERE}/issues/7", Says(301, headers={"Location": f"{server.url}/repositories/1/issues/7"}))
+    server.on("GET", "/repositories/1/issues/7", Says(body=issue(repository_url="https://h/api/v3/repos/acme/site")))
+    server.on("GET", HERE, Says(body={"full_name": "acme/site", "default_branch": "main"}))
+    assert len((await effects.perform(Look("e1", ISSUE, "main", None, None, (), None, 1))).results) == 1

@@ -4,17 +4,17 @@ from typing import Final
 
 from bridges.github.api import GitHub, Priority
 from bridges.github.courtesy import ASSIGNEE, Assign
+from bridges.github.effects import issues
 from bridges.github.effects.result import Result, done
 from bridges.github.payloads import Issue
 
-_ISSUE: Final = "/repos/{owner}/{repo}/issues/{number}"
 _ASSIGNEES: Final = "/repos/{owner}/{repo}/issues/{number}/assignees"
 
 
 async def assign(github: GitHub, action: Assign) -> Result:
     """Looks who is assigned, sets and unsets, and records it. GitHub leaves out who cannot be assigned, in silence."""
     repository, number, low = action.about.repository, action.about.number, Priority.LOW
-    issue = await github.get(_ISSUE, Issue, repository=repository, priority=low, number=number)
+    issue = await issues.fetch(github, action.about, priority=low)
     if action.before is not None and action.before != action.login and _has(issue, action.before):
         body = {"assignees": [action.before]}
         await github.delete(_ASSIGNEES, body, repository=repository, priority=low, number=number)

@@ -10,10 +10,11 @@ from datetime import timedelta
 from typing import Final
 
 from bridges.github.api import GitHub, Priority
+from bridges.github.effects import issues
 from bridges.github.effects.branches import head_of
 from bridges.github.effects.pull_requests import fetch
 from bridges.github.effects.result import NotYet, Outcome, Result
-from bridges.github.errors import Forbidden, NotFound
+from bridges.github.errors import Forbidden, NotFound, NotInstalled
 from bridges.github.judge import Failed, Incomplete, Passed, judge
 from bridges.github.payloads import CheckRun, Issue, PullRequest, Status
 from bridges.github.plan import Look
@@ -22,7 +23,6 @@ from schemas import ChecksFailed, ChecksPassed, IssueRef, MergeConflicted
 
 log = logging.getLogger(__name__)
 
-_ISSUE: Final = "/repos/{owner}/{repo}/issues/{number}"
 _CLOSED: Final = "/repos/{owner}/{repo}/pulls{?state,sort,direction}"
 _RUNS: Final = "/repos/{owner}/{repo}/commits/{head}/check-runs"
 _STATUSES: Final = "/repos/{owner}/{repo}/commits/{head}/statuses"
@@ -50,8 +50,14 @@ class Looking:
         """How it all stands; the pull request before the issue, for what a merge closed is not withdrawn."""
         results: list[Result] = []
         pull: PullRequest | None = None
-        repository, number = action.about.repository, action.about.number
-        issue = await self._github.get(_ISSUE, Issue, repository=repository, number=number)
+        repository = action.about.repository
+        try:
+            issue = await issues.fetch(self._github, action.about)
+        except NotInstalled:
+            raise
+        except NotFound as error:  # the delivery that says so ends it; here is nothing to see, now or later
+            log.warning("%s: %s", action.about, error)
+            return Outcome()
         if action.pull_request is not None:
             pull = await fetch(self._github, repository, action.pull_request)
             results.append(pull)
