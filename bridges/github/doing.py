@@ -23,6 +23,8 @@ PAUSE_SECONDS: Final = 1.0
 LONGEST_PAUSE_SECONDS: Final = 60.0
 PERSONS_PAUSE_SECONDS: Final = 600.0
 """Before what a person has to mend is tried again, unless the log says more before."""
+SOON: Final = 4
+"""So many tries come soon, also of what only a person seems able to mend: GitHub shows late what it has just taken."""
 _PERSONS: Final = (BadRepository, Forbidden, NotFound, Unauthorized, Unprocessable)
 
 
@@ -125,6 +127,6 @@ class Doing(Generic[StepT]):
         if isinstance(error, RateLimited):
             return max((error.until - datetime.now(UTC)).total_seconds(), PAUSE_SECONDS)
         self._failures[step.about] += 1
-        if isinstance(error, _PERSONS) and self._failures[step.about] > 1:
+        if isinstance(error, _PERSONS) and self._failures[step.about] >= SOON:
             return PERSONS_PAUSE_SECONDS
         return min(PAUSE_SECONDS * 2 ** (self._failures[step.about] - 1), LONGEST_PAUSE_SECONDS)

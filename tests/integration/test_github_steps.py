@@ -5,12 +5,13 @@ from collections.abc import AsyncIterator
 import pytest
 
 from bridges.github.api import GitHub
-from bridges.github.effects import Effects
+from bridges.github.effects import Effects, NotYet
+from bridges.github.known import Push
 from bridges.github.pace import Pace
-from bridges.github.plan import Close, CloseIssue, Look
+from bridges.github.plan import Close, CloseIssue, Look, ShowPush
 from bridges.github.tokens import Token
-from schemas import EffectRecorded
-from tests.support.github_payloads import issue, merged, pull
+from schemas import ChecksFailed, EffectRecorded, work_branch
+from tests.support.github_payloads import issue, merged, pull, sha
 from tests.support.scripted import PlayedClock, Says, Scripted, scripted
 from tests.support.translated import ISSUE
 
@@ -71,3 +72,16 @@ async def test_an_issue_of_a_repository_with_a_new_name_is_the_same(github: tupl
     server.on("GET", "/repositories/1/issues/7", Says(body=issue(repository_url="https://h/api/v3/repos/acme/site")))
     server.on("GET", HERE, Says(body={"full_name": "acme/site", "default_branch": "main"}))
     assert len((await effects.perform(Look("e1", ISSUE, "main", None, None, (), None, 1))).results) == 1
+
+
+async def test_a_push_that_github_shows_late_is_no_failed_check(github: tuple[Effects, Scripted]) -> None:
+    effects, server = github
+    branch = work_branch(7, 1, "r-1")
+    push = Push("e5", 1, "r-1", branch, sha("head"), "Sum the lines", "", "dev-e")
+    step = ShowPush("e5", ISSUE, "main", push, None, frozenset(), frozenset())
+    server.on("GET", f"{HERE}/git/ref/heads/main", Says(body={"object": {"sha": sha("base")}}))
+    for _ in range(3):
+        with pytest.raises(NotYet):
+            await effects.perform(step)
+    (failed,) = (await effects.perform(step)).results  # nobody has pushed it
+    assert isinstance(failed, ChecksFailed)

@@ -1,5 +1,6 @@
 """Which file does what."""
 
+from collections import Counter
 from typing import Final
 
 from bridges.github import courtesy
@@ -18,7 +19,7 @@ from bridges.github.effects import (
     statuses,
 )
 from bridges.github.effects.looking import Looking
-from bridges.github.effects.result import Outcome, Result, refused
+from bridges.github.effects.result import NotYet, Outcome, Result, refused
 from bridges.github.errors import Forbidden, NotFound, Unprocessable
 from bridges.github.plan import (
     Action,
@@ -33,6 +34,8 @@ from bridges.github.plan import (
 )
 from schemas import MergeRefused
 
+UNSEEN: Final = 3
+"""So many times a push that GitHub does not show is looked for again; who looks makes longer pauses each time."""
 _EFFECTS: Final[dict[type[Courtesy], str]] = {
     Comment: courtesy.COMMENT,
     SetLabel: courtesy.LABEL,
@@ -50,6 +53,8 @@ class Effects:
         """`grace_seconds`: see Looking."""
         self._github = github
         self._looking = Looking(github, grace_seconds=grace_seconds)
+        self._unseen: Counter[str] = Counter()
+        """How often GitHub did not show a push, by its id."""
 
     async def perform(self, action: Action) -> Outcome:
         """Does it. Raises ApiError, NotYet, and BadRepository for what a person must mend in a repository."""
@@ -79,12 +84,22 @@ class Effects:
             case DeleteBranches():
                 return await branches.tidy(self._github, action)
 
+    async def _show(self, action: ShowPush) -> Result:
+        push = action.push.id
+        try:
+            result = await pull_requests.show(self._github, action, surely=self._unseen[push] >= UNSEEN)
+        except NotYet:
+            self._unseen[push] += 1
+            raise
+        del self._unseen[push]
+        return result
+
     async def _result(self, action: Action) -> Result:
         match action:
             case Configure():
                 return await configure.configure(self._github, action)
             case ShowPush():
-                return await pull_requests.show(self._github, action)
+                return await self._show(action)
             case Merge():
                 return await merging.merge(self._github, action)
             case Refuse(asked=asked, reason=reason, detail=detail):

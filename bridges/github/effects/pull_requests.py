@@ -10,7 +10,7 @@ from bridges.github import texts
 from bridges.github.api import GitHub, Priority
 from bridges.github.effects import branches
 from bridges.github.effects.branches import Comparison
-from bridges.github.effects.result import Result, Told, done
+from bridges.github.effects.result import NotYet, Result, Told, done
 from bridges.github.errors import Unprocessable
 from bridges.github.payloads import PullRequest
 from bridges.github.plan import CLOSED, Close, ShowPush
@@ -51,14 +51,19 @@ async def fetch(github: GitHub, repository: RepoRef, number: int) -> PullRequest
     return await github.get(PULL, PullRequest, repository=repository, priority=Priority.HIGH, number=number)
 
 
-async def show(github: GitHub, action: ShowPush) -> Result:
-    """Opens the pull request, or moves its branch. A push that is not there, or brings nothing, is a failed check."""
+async def show(github: GitHub, action: ShowPush, *, surely: bool = True) -> Result:
+    """Opens the pull request, or moves its branch. A push that is not there, or brings nothing, is a failed check.
+
+    Not `surely`: one that is not there yet raises NotYet, for GitHub may show a moment late what was pushed.
+    """
     push, about, repository = action.push, action.about, action.about.repository
     base = await branches.head_of(github, repository, action.base_branch, priority=Priority.HIGH)
     if base is None:
         return _failed(push.head, push.head, "base", f"{repository} has no branch {action.base_branch}")
     expected = work_branch(about.number, push.epoch, push.run)
     if push.branch != expected or not await branches.is_pushed(github, repository, expected, push.head):
+        if push.branch == expected and not surely:
+            raise NotYet(f"GitHub does not show commit {push.head} on branch {expected}")
         missing = f"commit {push.head} is not on branch {expected} of the repository: push it there"
         return _failed(push.head, base, "push", missing)
     branch = action.shown.branch if action.shown else pull_request_branch(about.number, push.title)
