@@ -1,8 +1,8 @@
 """When a call goes out, and whether it goes out again: limits, turns, retries. What is asked, it does not care.
 
 What surely was not done is tried again, and so is what may be done twice. Limits are waited for, as long as a call may
-take; a call of low priority does not wait, it is left out. Writes go one after another, and not faster than GitHub
-likes. A token that GitHub does not know any more is replaced once.
+take; a call of low priority does not wait, it is left out. Writes go one after another, what matters more first, and
+not faster than GitHub likes. A token that GitHub does not know any more is replaced once.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from bridges.github.account import Account, Asked, Page
 from bridges.github.errors import Away, RateLimited, Shed, Unauthorized
 from bridges.github.limits import Priority
 from bridges.github.pace import Clock, Pace
+from bridges.github.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ class Calls:
         self._clock = clock
         self._chance = random.Random(pace.seed)  # noqa: S311 - it spreads retries, and hides nothing
         self._slots = asyncio.Semaphore(pace.concurrent)
-        self._writing = asyncio.Lock()
+        self._writing = Turns()
         self._saved = float(pace.writes_at_once)
         """Writes that may go out without a pause."""
         self._counted_at = clock.now()
@@ -79,16 +80,16 @@ class Calls:
         """None: while it waited for its turn, a limit came in its way."""
         async with AsyncExitStack() as turn:
             if asked.method != "GET":
-                await turn.enter_async_context(self._write())
+                await turn.enter_async_context(self._write(priority))
             await turn.enter_async_context(self._slots)
             if account.limits.wait(priority, self._clock.now()) is not None:
                 return None
             return await account.send(asked, secret)
 
     @asynccontextmanager
-    async def _write(self) -> AsyncGenerator[None]:
+    async def _write(self, priority: Priority) -> AsyncGenerator[None]:
         """The turn of one write."""
-        async with self._writing:
+        async with self._writing.turn(priority):
             self._save()
             if self._saved < 1:
                 await self._clock.sleep((1 - self._saved) * self._pace.write_seconds)
