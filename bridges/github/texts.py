@@ -9,6 +9,8 @@ from typing import Final
 
 from schemas import one_line, printable
 
+TITLE_MAX: Final = 240
+"""Characters; GitHub takes 256 for a pull request's title, and a commit's bears its number, too."""
 _BREAK: Final = "\u200b"
 _READ_INTO: Final = re.compile(r"(?i)[@#\[]|GH(?=-)|:(?=//)|<(?=!--)|/(?=issues/|pull/)")
 """Where mentions, issue numbers, `GH-7`, links, comments of HTML and `[skip ci]` begin."""
@@ -16,8 +18,8 @@ _FENCE: Final = re.compile(r"`+|~+")
 
 
 def line(text: str, most: int = 200) -> str:
-    """One line: for titles and the first line of a commit's message."""
-    return _READ_INTO.sub(lambda found: found[0] + _BREAK, one_line(text, most))
+    """One line: for titles and the first line of a commit's message. With what is put in it has TITLE_MAX at most."""
+    return _READ_INTO.sub(lambda found: found[0] + _BREAK, one_line(text, most))[:TITLE_MAX]
 
 
 def code(text: str, most: int = 200) -> str:

@@ -55,6 +55,10 @@ def test_a_title_stays_what_it_is_for_people() -> None:
     assert texts.line("Fix #12").replace("\u200b", "") == "Fix #12"
 
 
+def test_a_title_full_of_signs_is_not_longer_than_github_takes() -> None:
+    assert len(texts.line("[@]" * 100)) == texts.TITLE_MAX
+
+
 def test_no_text_ends_its_fence() -> None:
     lines = texts.fenced(EVIL + "`````").splitlines()
     assert lines[0] == "``````text"
