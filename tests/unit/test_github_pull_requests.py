@@ -135,6 +135,22 @@ def test_a_merge_that_takes_another_out_is_told(told: dict[str, Any]) -> None:
     assert it.deliver("pull_request", revert) == []
 
 
+def test_a_revert_that_is_told_of_again_leaves_what_landed_after_it() -> None:
+    it = landed()
+
+    def revert(action: str, second: float) -> bytes:
+        told = {"title": 'Revert "Sum the lines"', "body": "Reverts acme/web#12", "user": BOB, "merged_at": at(400)}
+        told |= {"head": {"ref": "revert-12-x", "sha": sha("undo"), "repo": REPOSITORY}}
+        return pull_request(action, merged(30, merge="undone", second=second, **told))
+
+    assert it.deliver("pull_request", revert("closed", 400)) != []
+    opened(it, "again", number=31, second=500)
+    head = {"ref": "rig/7-the-total-is-wrong", "sha": sha("again"), "repo": REPOSITORY}
+    assert it.deliver("pull_request", pull_request("closed", merged(31, merge="anew", second=600, head=head))) != []
+    assert it.deliver("pull_request", revert("closed", 400)) == []
+    assert it.deliver("pull_request", revert("labeled", 700)) == []
+
+
 def test_a_title_alone_takes_nothing_out() -> None:
     it = landed()
     told = merged(

@@ -145,12 +145,13 @@ def _reverted(home: Repository, pull: payloads.PullRequest, heard: Heard) -> Ite
     if revert is None or pull.base.ref != home.base_branch:
         return
     at = utc(pull.merged_at or pull.closed_at or pull.updated_at)
-    for merge in _taken_out(home, pull):
+    for merge in _taken_out(home, pull, at):
         data = Reverted(merge_sha=merge, revert_sha=revert, by=person(pull.merged_by))
         yield from reverted(home, heard, data, at)
 
 
-def _taken_out(home: Repository, pull: payloads.PullRequest) -> list[str]:
+def _taken_out(home: Repository, pull: payloads.PullRequest, at: datetime) -> list[str]:
+    """What stood there then: a revert is told of again (a label, a replay) when its issue has landed anew."""
     body = text(pull.body)
     found = [merge for merge in _REVERTS_COMMIT.findall(body) if merge in home.merges]
     if pull.title.lower().startswith(_REVERT_TITLE):
@@ -161,7 +162,8 @@ def _taken_out(home: Repository, pull: payloads.PullRequest) -> list[str]:
         numbers += [int(branch[1])] if branch is not None else []
         for ref in (home.pulls.get(number) for number in numbers):
             issue = home.issues.get(ref.number) if ref is not None else None
-            found += [merge for merge, in_force in issue.merges.items() if in_force] if issue is not None else []
+            in_force = [merge for merge, stands in issue.merges.items() if stands] if issue is not None else []
+            found += [merge for merge in in_force if home.merges[merge].at <= at]
     return list(dict.fromkeys(found))
 
 
