@@ -236,7 +236,7 @@ class _Consumer:
             self._inside.discard(slot)
 
     async def _not_done(self, lane: Lane[Held], held: Held, outcome: Retry | Drop) -> None:
-        if isinstance(outcome, Retry) and self._last(held):
+        if isinstance(outcome, Retry) and outcome.counts and self._last(held):
             outcome = Drop(f"another try was asked for {held.delivery.attempt} times")
         if isinstance(outcome, Drop):
             log.error("%s: position %d is dead: %s", self._durable.name, held.delivery.position, outcome.reason)
@@ -255,7 +255,8 @@ class _Consumer:
             await self._holding.say(held, back(outcome.after))
             self._lanes.done(lane)
         elif not self._stopping:
-            held.delivery = structs.replace(held.delivery, attempt=held.delivery.attempt + 1, heard=0)
+            attempt = held.delivery.attempt + (1 if outcome.counts else 0)
+            held.delivery = structs.replace(held.delivery, attempt=attempt, heard=0)
             self._lanes.block(lane)
             if self._lanes.blocked >= BLOCKED_MAX:
                 log.warning("%s: %d messages wait for retries; nothing new is taken", self._durable.name, BLOCKED_MAX)

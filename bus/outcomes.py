@@ -29,6 +29,9 @@ class Retry(Struct, frozen=True):
 
     after: float
     """Seconds; 0: at once. Raises ValueError when that is no time from now."""
+    counts: bool = True
+    """Whether this was one of the tries that it has. False: the message is well, and somebody else is away, however
+    long; where messages have keys, for the server counts what goes back to it."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.after < inf:

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from bridges.github.api import GitHub
 from bridges.github.asking import answers
-from bridges.github.errors import ApiError, RateLimited
+from bridges.github.errors import ApiError, Away, RateLimited, Unauthorized
 from bridges.github.journal import Journal
 from bridges.github.said import Seen, Translation, Untranslatable
 from bridges.github.translate import REVISION, asks, translate
@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 SLOTS: Final = 8
 _EVENT: Final = "x-github-event"
 _AGAIN_SECONDS: Final = 5.0
+_UNKNOWN_SECONDS: Final = 60.0
+"""Before GitHub is asked again that does not know us: it locks out who insists."""
 
 
 class Note(Struct, frozen=True, omit_defaults=True):
@@ -93,10 +95,12 @@ class Interpreter:
             await self._bus.inbox.note(arrived.delivery, REVISION, Note(error=str(error)))
             return Drop(f"{event} {arrived.delivery}: {error}")
         except RateLimited as limited:
-            return Retry(max((limited.until - datetime.now(UTC)).total_seconds(), _AGAIN_SECONDS))
+            return Retry(max((limited.until - datetime.now(UTC)).total_seconds(), _AGAIN_SECONDS), counts=False)
         except ApiError as error:
             log.warning("delivery %s waits: %s", arrived.delivery, error)
-            return Retry(_AGAIN_SECONDS)
+            # It is stored, and no audit brings it again: it waits as long as GitHub is away, or does not know us.
+            pause = _UNKNOWN_SECONDS if isinstance(error, Unauthorized) else _AGAIN_SECONDS
+            return Retry(pause, counts=not isinstance(error, Away | Unauthorized))
         said = await self._journal.tell(translation)
         for look in translation.looks:
             self._look(look.about)

@@ -5,10 +5,14 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
 from typing import cast
 
+import pytest
+
 from bridges.github.api import GitHub
+from bridges.github.errors import Away
 from bridges.github.interpreting import Interpreter, Note
 from bridges.github.journal import FILTERS, Journal
 from bus import Bus
+from bus.outcomes import MAX_ATTEMPTS
 from schemas import FLEET, Actor, BudgetRaised, Draft, Forge, RepoRef, RepositoryAdded
 from tests.conftest import Connect
 from tests.support.forge import until
@@ -23,8 +27,21 @@ class Anybody:
         return "write" if (repository, login) == (WEB, "bob") else "none"
 
 
+class Absent(Anybody):
+    """One that is away at first, for longer than a message has tries."""
+
+    def __init__(self) -> None:
+        self.left = 2 * MAX_ATTEMPTS
+
+    async def permission(self, repository: RepoRef, login: str) -> str:
+        if self.left:
+            self.left -= 1
+            raise Away("GET permission", "GitHub is not well", sure=False, status=502)
+        return await super().permission(repository, login)
+
+
 @asynccontextmanager
-async def interpreting(bus: Bus) -> AsyncGenerator[Journal]:
+async def interpreting(bus: Bus, api: Anybody | None = None) -> AsyncGenerator[Journal]:
     """A bridge that only translates, from its start to its end."""
     journal, stop, ready = Journal(bus), asyncio.Event(), asyncio.Event()
 
@@ -38,7 +55,7 @@ async def interpreting(bus: Bus) -> AsyncGenerator[Journal]:
 
     reading = asyncio.create_task(read())
     await ready.wait()
-    interpreter = Interpreter(bus, cast("GitHub", Anybody()), journal, lambda _: None)
+    interpreter = Interpreter(bus, cast("GitHub", api or Anybody()), journal, lambda _: None)
     working = asyncio.create_task(interpreter.work(stop))
     yield journal
     stop.set()
@@ -77,3 +94,19 @@ async def test_what_led_to_nothing_is_known_after_a_restart_too(connect: Connect
         known = journal.heard.issue(ISSUE)
         assert known is not None
         assert known.asked
+
+
+async def test_a_delivery_waits_for_github_however_long_it_is_away(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridges.github.interpreting._AGAIN_SECONDS", 0.0)
+    cli, bus = await connect(Actor.CLI), await connect(Actor.GITHUB)
+    added = RepositoryAdded(forge=Forge.GITHUB, clone_url="https://github.com/acme/web.git", check="true", by="ada")
+    await cli.log.publish(Draft(about=WEB, data=added), "added")
+    await bus.inbox.store("1", {"X-GitHub-Event": "issue_comment"}, body(comment("/rig budget 5")))
+
+    async def raised() -> bool:
+        return await bus.log.last("rig.fleet.github.>") is not None
+
+    async with interpreting(bus, Absent()):
+        await until(raised)
