@@ -11,6 +11,8 @@ from msgspec import Meta, Struct, field
 
 Number = Annotated[int, Meta(ge=1, lt=1 << 53)]
 Instant = Annotated[datetime, Meta(tz=True)]
+Second = Annotated[int, Meta(ge=0, lt=1 << 33)]
+"""Since 1970: so webhooks tell the times of an installation, which the REST API writes as all others."""
 
 
 class User(Struct, frozen=True):
@@ -41,8 +43,8 @@ class Repository(Struct, frozen=True):
 
 class Installation(Struct, frozen=True):
     id: Number
-    updated_at: Instant | None = None
-    suspended_at: Instant | None = None
+    updated_at: Instant | Second | None = None
+    suspended_at: Instant | Second | None = None
 
 
 class Dependencies(Struct, frozen=True):
@@ -57,7 +59,8 @@ class Issue(Struct, frozen=True, kw_only=True):
     number: Number
     title: str
     body: str | None = None
-    state: str
+    state: str = ""
+    """Empty: it is not told (of one that was pinned)."""
     state_reason: str | None = None
     html_url: str = ""
     repository_url: str = ""
@@ -80,13 +83,19 @@ class Side(Struct, frozen=True):
     """None: the fork was deleted."""
 
 
+class Asked(Struct, frozen=True):
+    """Who is asked for a review: a person, or a team, which has no login."""
+
+    login: str = ""
+
+
 class PullRequest(Struct, frozen=True, kw_only=True):
     number: Number
     title: str
     body: str | None = None
     state: str
     draft: bool = False
-    merged: bool = False
+    merged: bool | None = None
     merged_at: Instant | None = None
     """A list of pull requests tells this and not `merged`."""
     merge_commit_sha: str | None = None
@@ -96,7 +105,7 @@ class PullRequest(Struct, frozen=True, kw_only=True):
     head: Side
     base: Side
     labels: list[Label] = field(default_factory=list[Label])
-    requested_reviewers: list[User] = field(default_factory=list[User])
+    requested_reviewers: list[Asked | None] = field(default_factory=list[Asked | None])
     updated_at: Instant
     closed_at: Instant | None = None
     mergeable: bool | None = None
@@ -107,7 +116,7 @@ class PullRequest(Struct, frozen=True, kw_only=True):
 
     @property
     def is_merged(self) -> bool:
-        return self.merged or self.merged_at is not None
+        return bool(self.merged) or self.merged_at is not None
 
 
 class Review(Struct, frozen=True, kw_only=True):

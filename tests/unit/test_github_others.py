@@ -28,6 +28,7 @@ from tests.support.github_payloads import (
     issue,
     issues,
     merged,
+    pull,
     pull_request,
     sha,
     workflow_run,
@@ -82,6 +83,28 @@ def test_a_run_on_the_base_branch_says_whether_it_is_well() -> None:
     (said,) = it.deliver("workflow_run", workflow_run("success", run_id=3, second=40, run_attempt=2))
     assert isinstance(said, MainChecksPassed)
     assert said.previous_conclusion is RunConclusion.TIMED_OUT
+
+
+@pytest.mark.parametrize(
+    ("event", "delivery"),
+    [
+        ("pull_request", pull_request("synchronize", pull(merged=None))),
+        ("pull_request", pull_request("edited", pull(requested_reviewers=[None, {"id": 3, "slug": "core"}]))),
+        ("workflow_run", workflow_run("success", head_sha=sha("head"), head_branch="x", pull_requests=[None])),
+    ],
+)
+def test_what_github_documents_as_perhaps_null_is_read(event: str, delivery: bytes) -> None:
+    it = at_work()
+    assert it.deliver(event, delivery) == []
+    assert it.last.looks == (Look(ISSUE),)
+
+
+def test_an_issue_that_is_pinned_does_not_say_whether_it_is_open() -> None:
+    it = at_work()
+    told = issue(7, "agent-ready", second=500)
+    del told["state"]
+    assert it.deliver("issues", issues("pinned", told)) == []
+    assert it.last.skipped == "pinned: it is not told whether the issue is open"
 
 
 @pytest.mark.parametrize("conclusion", ["cancelled", "skipped", "neutral", "stale", "action_required", None, "novel"])
@@ -140,6 +163,14 @@ def test_what_is_deployed_is_live_with_every_merge_before_it() -> None:
     [
         ("installation", {"action": "deleted", "installation": {"id": 5}, "repositories": [{"full_name": "acme/web"}]}),
         ("installation", {"action": "suspend", "installation": {"id": 5}, "repositories": [{"full_name": "acme/web"}]}),
+        (  # a webhook writes the times of an installation as seconds
+            "installation",
+            {
+                "action": "deleted",
+                "installation": {"id": 5, "updated_at": 1_525_109_899, "suspended_at": None},
+                "repositories": [{"full_name": "acme/web"}],
+            },
+        ),
         (
             "installation_repositories",
             {"action": "removed", "installation": {"id": 5}, "repositories_removed": [{"full_name": "Acme/web"}]},

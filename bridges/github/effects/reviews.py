@@ -19,7 +19,7 @@ async def request_review(github: GitHub, action: RequestReview) -> Result:
     if login is None:
         return done(REVIEW, action.key, "skipped: no login of GitHub's")
     pull = await github.get(_PULL, PullRequest, repository=repository, priority=Priority.HIGH, number=number)
-    if any(user.login.lower() == login.lower() for user in pull.requested_reviewers):
+    if any(asked is not None and asked.login.lower() == login.lower() for asked in pull.requested_reviewers):
         return done(REVIEW, action.key, "asked already", pull.html_url)
     body = {"reviewers": [login]}
     try:

@@ -4,7 +4,7 @@ That a repository may be reached puts nothing under the rig: a person does that.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 from msgspec import Struct, field
@@ -52,7 +52,8 @@ def translate_installation(body: bytes, heard: Heard) -> Translation:
         return skip(f"an installation that is {payload.action} changes nothing")
     suspended = payload.installation.suspended_at if payload.action == "suspend" else None
     at, which = suspended or payload.installation.updated_at, (payload.installation.id, payload.action)
-    return _removed(payload.repositories, heard, person(payload.sender), at, which, exact=suspended is not None)
+    by, exact = person(payload.sender), suspended is not None
+    return _removed(payload.repositories, heard, by, _instant(at), which, exact=exact)
 
 
 def translate_repositories(body: bytes, heard: Heard) -> Translation:
@@ -61,7 +62,7 @@ def translate_repositories(body: bytes, heard: Heard) -> Translation:
     if payload.action != "removed":
         return skip("what the App may reach is under the rig once a person puts it there")
     which = (payload.installation.id, payload.action)
-    at = payload.installation.updated_at
+    at = _instant(payload.installation.updated_at)
     return _removed(payload.repositories_removed, heard, person(payload.sender), at, which, exact=False)
 
 
@@ -73,6 +74,10 @@ def translate_repository(body: bytes, heard: Heard) -> Translation:
     which = (payload.action,)
     at = payload.repository.updated_at
     return _removed([payload.repository], heard, person(payload.sender), at, which, exact=True)
+
+
+def _instant(told: datetime | int | None) -> datetime | None:
+    return datetime.fromtimestamp(told, UTC) if isinstance(told, int) else told
 
 
 def _removed(

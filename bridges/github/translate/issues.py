@@ -84,6 +84,8 @@ def translate(body: bytes, heard: Heard, answers: Mapping[Question, Answer]) -> 
     issue, ref = payload.issue, numbered(home.ref, payload.issue.number)
     if issue.pull_request is not None:
         return skip("a pull request, told of by its own event")
+    if not issue.state:
+        return skip(f"{line(payload.action, 'it', 50)}: it is not told whether the issue is open")
     at, newest, delivery = utc(issue.updated_at), heard.newest(ref, ISSUE), digest_of(body)
     seen = (Seen(ref, ISSUE, at, delivery),)
     late = wanted_then(ref, issue, heard, _linked(ref, answers))

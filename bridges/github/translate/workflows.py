@@ -23,7 +23,7 @@ class _Number(Struct, frozen=True):
 
 
 class _Run(payloads.WorkflowRun, frozen=True, kw_only=True):
-    pull_requests: list[_Number] = field(default_factory=list[_Number])
+    pull_requests: list[_Number | None] = field(default_factory=list[_Number | None])
 
 
 class Payload(Struct, frozen=True):
@@ -43,7 +43,7 @@ def translate(body: bytes, heard: Heard) -> Translation:
     if payload.action != "completed":
         return skip(f"a run that is {payload.action} says nothing yet")
     if not _is_of_base(home, run):
-        return looked_at(home, run.head_sha, [one.number for one in run.pull_requests])
+        return looked_at(home, run.head_sha, [one.number for one in run.pull_requests if one is not None])
     return _of_base(home, run, heard)
 
 
