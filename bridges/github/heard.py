@@ -34,6 +34,7 @@ from schemas import (
     MainChecksFailed,
     MainChecksPassed,
     Merged,
+    PolicyAdopted,
     Priority,
     PullRequestClosed,
     PullRequestOpened,
@@ -195,6 +196,8 @@ class Heard(Struct):
     """By lower-case name, as GitHub tells them apart."""
     said: set[str] = field(default_factory=set[str])
     """Ids of what GitHub's bridge said, but for its records of effects."""
+    approvers: tuple[str, ...] = ()
+    """Whom the policy names as those who answer gates."""
     looked_at: dict[tuple[IssueRef, str], LookedAt] = field(default_factory=dict[tuple[IssueRef, str], LookedAt])
 
     def apply(self, recorded: Recorded) -> None:
@@ -211,7 +214,8 @@ class Heard(Struct):
             case RepoRef() as ref:
                 self._repository(ref, event)
             case _:
-                pass
+                if isinstance(event.data, PolicyAdopted):
+                    self.approvers = event.data.policy.gates.approvers
 
     def see(self, seen: Iterable[Seen]) -> None:
         """Keeps how new things were when they were translated."""
@@ -232,6 +236,12 @@ class Heard(Struct):
         """The repository of this name, if it is served."""
         found = self.repositories.get(full_name.lower())
         return found if found is not None and found.served else None
+
+    def approver(self, home: Repository, by: str) -> str:
+        """A person as the policy, or the repository, names who answers gates there: a login has no case."""
+        overrides = home.configured.overrides if home.configured is not None else None
+        own = overrides.approvers if overrides is not None else None
+        return next((one for one in (self.approvers if own is None else own) if same(one, by)), by)
 
     def issue(self, ref: IssueRef) -> Issue | None:
         repository = self.repositories.get(str(ref.repository).lower())

@@ -16,7 +16,10 @@ from schemas import (
     GateApproved,
     GateReason,
     GateRejected,
+    Gates,
     GateTriggered,
+    Policy,
+    PolicyAdopted,
     Priority,
     PriorityChanged,
     QuestionAnswered,
@@ -146,6 +149,16 @@ def test_an_approval_is_about_the_head_that_was_there_to_see() -> None:
     assert spoken(it, "/rig approve", id=2, second=250) == [approved]
     rejected = GateRejected(head_sha=sha("newer"), by="bob", note="too big")
     assert spoken(it, "/rig reject too big", id=3, second=400) == [rejected]
+
+
+def test_who_answers_a_gate_is_named_as_the_policy_names_them() -> None:
+    """GitHub's logins have no case; the conductor's list of approvers has."""
+    it = at_work()
+    policy = Policy(gates=Gates(approvers=("ada", "Bob")))
+    it.say(FLEET, PolicyAdopted(policy=policy, hash=policy.digest(), by="ada"), Actor.CLI)
+    it.say(ISSUE, GateTriggered(reason=GateReason.SIZE, head_sha=sha("head")), Actor.CONDUCTOR, 200)
+    (approved,) = spoken(it, "/rig approve", second=250)
+    assert approved == GateApproved(head_sha=sha("head"), by="Bob", note="approved in a comment")
 
 
 def test_an_answer_is_for_the_run_that_asked() -> None:

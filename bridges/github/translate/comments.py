@@ -111,7 +111,7 @@ def translate(body: bytes, heard: Heard, answers: Mapping[Question, Answer]) -> 
                 f"{login} may not write to {spoken.home.ref}, so not command: permission {permission or 'unknown'}"
             )
             break
-        data = _event(spoken, command)
+        data = _event(spoken, command, heard)
         if isinstance(data, str):
             reasons.append(data)
         else:
@@ -167,7 +167,7 @@ def _said(spoken: _Spoken, heard: Heard, data: Event, index: int) -> tuple[Said,
     return once(heard, issue.ref, data, id_, at)
 
 
-def _event(spoken: _Spoken, command: Command) -> Event | str:
+def _event(spoken: _Spoken, command: Command, heard: Heard) -> Event | str:
     """What to say for one command, or why it comes to nothing."""
     issue, by, at = spoken.issue, person(spoken.comment.user), utc(spoken.comment.created_at)
     match command:
@@ -180,10 +180,12 @@ def _event(spoken: _Spoken, command: Command) -> Event | str:
         case Approve(note=note):
             gate = _gate(spoken)
             note = line(note, "approved in a comment")
+            by = heard.approver(spoken.home, by)
             return "approve: no gate was open" if gate is None else GateApproved(head_sha=gate.head, by=by, note=note)
         case Reject(note=note):
             gate = _gate(spoken)
             note = line(note, "rejected in a comment")
+            by = heard.approver(spoken.home, by)
             return "reject: no gate was open" if gate is None else GateRejected(head_sha=gate.head, by=by, note=note)
         case Budget(usd=usd, lasts=lasts):
             return BudgetRaised(scope=f"issue:{issue.ref}", limit_usd=usd, until=at + lasts, by=by)
