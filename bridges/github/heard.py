@@ -135,10 +135,15 @@ class Issue(Struct):
 class Landed(Struct, frozen=True):
     """A merge."""
 
-    issue: IssueRef
+    issues: tuple[IssueRef, ...]
+    """That it ended, in the order of the log: a person's may close several."""
     at: datetime
     branch: str | None
     """That it went to; None: the repository's own."""
+
+    def each(self) -> list[tuple[IssueRef, tuple[str, ...]]]:
+        """Every issue that it ended, and what tells an id of this one from those of the others."""
+        return [(ref, () if ref == self.issues[0] else (str(ref),)) for ref in self.issues]
 
 
 class Run(Struct, frozen=True):
@@ -303,7 +308,8 @@ class Heard(Struct):
             case Merged(merge_sha=merge, head_sha=head):
                 if merge not in issue.merges:
                     issue.merges[merge], issue.open = True, False
-                    repository.merges[merge] = Landed(issue.ref, event.time, issue.base_branch)
+                    others = repository.merges[merge].issues if merge in repository.merges else ()
+                    repository.merges[merge] = Landed((*others, issue.ref), event.time, issue.base_branch)
                 repository.heads.setdefault(head, issue.ref)
             case Reverted(merge_sha=merge) if merge in issue.merges:
                 issue.merges[merge] = False

@@ -249,3 +249,21 @@ def test_what_is_no_payload_is_untranslatable(event: str) -> None:
             translate(event, told, it.heard, {})
         with suppress(Untranslatable):
             asks(event, told, it.heard)
+
+
+def test_of_issues_that_one_merge_closes_each_is_live_and_each_is_taken_back() -> None:
+    it = desk()
+    for number in (7, 8):
+        it.deliver("issues", issues("opened", issue(number, "agent-ready")))
+    refs = {ISSUE, IssueRef("acme", "web", 8)}
+    head = {"ref": "fix", "sha": sha("fix"), "repo": REPOSITORY}
+    both = merged(20, body="Closes #7, closes #8", head=head, user=ADA)
+    undone = merged(30, merge="undone", second=500, body=f"This reverts commit {sha('merge')}.", head=head, user=ADA)
+    for event, delivery in (
+        ("pull_request", pull_request("closed", both)),
+        ("deployment_status", deployment_status(sha("merge"))),
+        ("pull_request", pull_request("closed", undone)),
+    ):
+        it.deliver(event, delivery)
+        assert {one.draft.about for one in it.last.said} == refs
+        assert it.deliver(event, delivery) == []

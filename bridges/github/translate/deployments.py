@@ -42,10 +42,11 @@ def translate(body: bytes, heard: Heard) -> Translation:
         return skip(f"{deployment.sha[:9]} is no merge of the rig's")
     told: list[Said] = []
     for merge, landed in home.merges.items():
-        issue = heard.issue(landed.issue)
         before = merge == deployment.sha or (landed.at <= live.at and landed.branch == live.branch)
-        if issue is not None and before and issue.merges.get(merge) and (environment, merge) not in issue.deployed:
-            data = Deployed(environment=environment, sha=merge, url=url(status.environment_url or status.target_url))
-            id_ = ids.of_repository(home.ref, "deployed", environment, merge)
-            told += once(heard, issue.ref, data, id_, utc(status.created_at))
+        data = Deployed(environment=environment, sha=merge, url=url(status.environment_url or status.target_url))
+        for ref, which in landed.each() if before else ():
+            issue = heard.issue(ref)
+            if issue is not None and issue.merges.get(merge) and (environment, merge) not in issue.deployed:
+                id_ = ids.of_repository(home.ref, "deployed", environment, merge, *which)
+                told += once(heard, ref, data, id_, utc(status.created_at))
     return Translation(said=tuple(told), skipped=None if told else "said before")

@@ -171,10 +171,12 @@ def reverted(home: Repository, heard: Heard, data: Reverted, at: datetime | None
     """That a merge was taken out again, unless that is known."""
     merge, revert = data.merge_sha, data.revert_sha
     landed = home.merges.get(merge)
-    issue = None if landed is None else heard.issue(landed.issue)
-    if issue is None or not issue.merges.get(merge) or revert == merge:
-        return ()
-    return once(heard, issue.ref, data, ids.of_repository(home.ref, "reverted", merge, revert), at)
+    told: list[Said] = []
+    for ref, which in landed.each() if landed is not None and revert != merge else ():
+        issue = heard.issue(ref)
+        if issue is not None and issue.merges.get(merge):
+            told += once(heard, ref, data, ids.of_repository(home.ref, "reverted", merge, revert, *which), at)
+    return tuple(told)
 
 
 # ── people's ─────────────────────────────────────────────────────────────────
