@@ -8,7 +8,7 @@ __all__ = ["hide", "redacted"]
 _LOGIN = re.compile(r"(?<=://)[^/\s]*@(?=[^/\s])")
 _PASSWORD = re.compile(r"(?<=[?&]password=)[^&\s]+")
 _TOKENS = re.compile(
-    r"\b(?:gh[pousr]_\w{4,}"  # GitHub's: personal, OAuth, user-to-server, installation, refresh
+    r"\b(?:gh[pousr]_[\w-]{4,}(?:\.[\w-]+)*"  # GitHub's: personal, OAuth, user-to-server, refresh; ghs_ID_JWT of an App
     r"|github_pat_\w{4,}"
     r"|eyJ[\w-]{4,}\.[\w-]+\.[\w-]*)"  # a JSON Web Token: its first part begins with {"
 )

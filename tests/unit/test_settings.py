@@ -236,6 +236,7 @@ class TestRedacted:
         [
             "ghp_" + "a1B2" * 9,
             "ghs_" + "a1B2" * 9,
+            "ghs_123456_eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiIxIn0.c2ln-_bmF0dXJl",
             "github_pat_" + "a1B2_" * 16,
             "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiIxIn0.c2ln-_bmF0dXJl",
             RSA_KEY.strip(),
