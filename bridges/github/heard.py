@@ -114,6 +114,8 @@ class Issue(Struct):
     done: bool = False
     merges: dict[str, bool] = field(default_factory=dict[str, bool])
     """Merge commit → whether it is in force."""
+    reverted_at: datetime = LONG_AGO
+    """When the last of them was taken out again."""
     pull_request: int | None = None
     open: bool = False
     """Whether its pull request is."""
@@ -313,6 +315,7 @@ class Heard(Struct):
                 repository.heads.setdefault(head, issue.ref)
             case Reverted(merge_sha=merge) if merge in issue.merges:
                 issue.merges[merge] = False
+                issue.reverted_at = max(issue.reverted_at, event.time)
             case IssueDone():
                 issue.done = True
             case Deployed(environment=environment, sha=commit):

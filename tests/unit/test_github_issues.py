@@ -13,15 +13,18 @@ from bridges.github.translate.reading import decoded
 from schemas import (
     Actor,
     IssueApproved,
+    IssueDone,
     IssueRef,
     IssueRevised,
     IssueWithdrawn,
     Merged,
     Priority,
     PriorityChanged,
+    Reverted,
     Withdrawal,
 )
-from tests.support.github_payloads import at, body, issue, issues, sha
+from tests.support.github_payloads import at, body, issue, issues, merged, pull_request, sha
+from tests.support.saying import assigned
 from tests.support.translated import ISSUE, WEB, desk, opened
 
 
@@ -227,3 +230,19 @@ def test_a_milestone_that_is_renamed_or_deleted_changes_its_issues() -> None:
     late = issue(7, "agent-ready", second=4, title="New", milestone={"title": "1.0", "number": 2})
     assert it.deliver("issues", issues("edited", late)) == [IssueRevised(title="New")]
     assert it.deliver("milestone", milestone("deleted", "1.1", 9)) == [IssueRevised(milestone=None)]
+
+
+def test_what_is_done_again_after_a_revert_is_not_withdrawn_because_its_merge_had_closed_it() -> None:
+    it = desk()
+    it.deliver("issues", issues("labeled", issue(7, "agent-ready"), label="agent-ready"))
+    opened(it)
+    it.deliver("pull_request", pull_request("closed", merged()))
+    it.say(ISSUE, IssueDone(duration_minutes=1.0, attempts=1, merge_sha=sha("merge")), Actor.CONDUCTOR, 310)
+    it.say(ISSUE, Reverted(merge_sha=sha("merge"), revert_sha=sha("revert"), by="ada"), Actor.GITHUB, 400)
+    it.say(ISSUE, assigned(2, 2), Actor.CONDUCTOR, 410)
+    was = {"state": "closed", "state_reason": "completed"}
+    working = issue(7, "agent-ready", "rig: working", second=420, closed_at=at(301), **was)
+    assert it.deliver("issues", issues("labeled", working, label="rig: working")) == []
+    assert of_issue(WEB, rest(working), it.heard) == ()
+    by_hand = issue(7, "agent-ready", second=500, closed_at=at(500), **was)  # opened again, and closed by a person
+    assert it.deliver("issues", issues("closed", by_hand)) == [IssueWithdrawn(reason=Withdrawal.CLOSED, by="ada")]

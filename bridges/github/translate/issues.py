@@ -12,7 +12,7 @@ from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import asdict, replace
 
 from bridges.github import ids, payloads
-from bridges.github.heard import BY_THE_API, ISSUE, MILESTONE, Heard, Told
+from bridges.github.heard import BY_THE_API, ISSUE, LONG_AGO, MILESTONE, Heard, Told
 from bridges.github.heard import Issue as Known
 from bridges.github.said import Answer, BlockedBy, Look, Question, Said, Seen, Translation
 from bridges.github.translate import words
@@ -202,13 +202,21 @@ def _may_withdraw(known: Known) -> bool:
     return (known.wanted or known.asked) and not known.merged and not known.done
 
 
+def _was_closed_by_its_merge(known: Known, issue: payloads.Issue) -> bool:
+    """One that was taken out again: GitHub opens nothing for that, nor for who wants it done anew."""
+    steered = known.steered_at if known.merges else LONG_AGO
+    return issue.closed_at is not None and utc(issue.closed_at) <= max(known.reverted_at, steered)
+
+
 def _news(
     ref: IssueRef, issue: payloads.Issue, heard: Heard, by: str, links: tuple[IssueRef, ...], *, now: bool = False
 ) -> tuple[Said, ...]:
     """What differs from what was told. `now`: so it is, and its milestone is called so."""
     known = heard.issue(ref)
     if issue.state == "closed":
-        return (_withdrawn(ref, issue, heard, Withdrawal.CLOSED, by),) if known and _may_withdraw(known) else ()
+        if known is None or not _may_withdraw(known) or _was_closed_by_its_merge(known, issue):
+            return ()
+        return (_withdrawn(ref, issue, heard, Withdrawal.CLOSED, by),)
     if not wants(issue):
         if known is None or not known.asked or known.merged or known.done:
             return ()
