@@ -218,9 +218,9 @@ def _escalated(issue: Issue) -> list[str]:
 
 
 def _merge_refused(issue: Issue) -> list[str]:
-    """GitHub's word on the last request for the head that is to be merged."""
+    """GitHub's word on the last request for the head that is to be merged; it stands while GitHub is asked again."""
     refused = _last(issue, MergeRefused)
-    if refused is None or issue.asked is not None or issue.pull_request is None:
+    if refused is None or issue.pull_request is None:
         return []
     if refused.head_sha != issue.pull_request.head:
         return []

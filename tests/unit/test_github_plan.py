@@ -288,6 +288,21 @@ def test_each_state_is_shown_once_and_the_next_one_again(log: Log) -> None:
     assert log.courtesies() == {}
 
 
+def test_a_merge_that_is_asked_for_again_and_again_changes_no_comment(log: Log) -> None:
+    log.shown()
+    log.say(Actor.GITHUB, PASSED)
+    asked = log.ask_merge()
+    log.courtesies()
+    refused = MergeRefused(head_sha=HEAD, base_sha=BASE, reason=MergeRefusal.PROTECTED, detail="A review is required")
+    log.say(Actor.GITHUB, refused, cause=asked)
+    assert log.courtesies().keys() == {"comment"}
+    for _ in range(3):
+        asked = log.ask_merge()
+        assert log.courtesies() == {}
+        log.say(Actor.GITHUB, refused, cause=asked)
+        assert log.courtesies() == {}
+
+
 def test_who_is_asked_is_assigned_and_later_not_any_more(log: Log) -> None:
     log.shown()
     log.courtesies()
