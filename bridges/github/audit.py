@@ -78,14 +78,19 @@ class Auditor:
         every_seconds: float,
         served: Callable[[], Collection[RepoRef]],
         reconcile: Callable[[RepoRef], Awaitable[int]],
+        acting: asyncio.Event | None = None,
     ) -> None:
         """`served` are the repositories at GitHub under the rig; `reconcile` compares what is open in one with what is
-        known, and returns how many events that led to (see reconcile.py)."""
+        known, and returns how many events that led to (see reconcile.py). While `acting` is not set no turn is taken:
+        what reconciling wants looked at must be looked at here."""
         self._bus = bus
         self._github = github
         self._every_seconds = every_seconds
         self._served = served
         self._reconcile = reconcile
+        self._acting = acting or asyncio.Event()
+        if acting is None:
+            self._acting.set()
         self._history = History(github)
         self._ids: dict[RepoRef, int] = {}
         self._reconciled: set[RepoRef] = set()
@@ -139,9 +144,10 @@ class Auditor:
 
     async def _take_turns(self) -> None:
         while True:
+            await self._acting.wait()
             try:
                 async with self._bus.leases.hold(LEASE, ttl_seconds=LEASE_SECONDS) as lease:
-                    while not lease.lost.is_set():
+                    while self._acting.is_set() and not lease.lost.is_set():
                         self._more.clear()
                         await lease.write(msgspec.json.encode(await self.audit()))
                         await _first_of(lease.lost, self._more, timeout_seconds=self._every_seconds)

@@ -1,7 +1,8 @@
 """The bridge's shell: `rig run github`. It reads the log and the inbox, says what is news, and does what is due.
 
 Its state is the log and GitHub, nothing else: a restart folds, looks, and does what is not yet said. Any number of
-bridges may translate side by side, for an id follows from its fact; outside one acts at a time, who holds the lease.
+bridges may take webhooks in. One at a time, who holds the lease, translates them and acts outside: what is to be looked
+at again, and how new the newest was that led to nothing, is known to whoever translated it.
 """
 
 import asyncio
@@ -89,6 +90,8 @@ class Bridge:
         self._looks: Counter[IssueRef | RepoRef] = Counter()
         self._looked: Counter[IssueRef | RepoRef] = Counter()
         self._lease: Lease | None = None
+        self._acting = asyncio.Event()
+        """This bridge holds the lease."""
         self._introduced = asyncio.Event()
         """GitHub has said as whom we write there."""
         self._reconciler = Reconciler(
@@ -104,6 +107,7 @@ class Bridge:
             every_seconds=config.audit_seconds,
             served=lambda: [ref for ref in self._journal.known.repositories if self._journal.known.served(ref)],
             reconcile=self._reconcile,
+            acting=self._acting,
         )
         self._serving: list[asyncio.Task[None]] = []
 
@@ -131,12 +135,12 @@ class Bridge:
     async def _begin(self) -> None:
         await serve_credentials(self._bus, self._github, self._config)
         await serve_looks(self._bus, self._github, self._config)
-        works = (self._interpret(), self._act(), self._auditor.run(self._lifecycle.stop))
+        works = (self._introduce(), self._act(), self._auditor.run(self._lifecycle.stop))
         self._serving = [self._group.create_task(work) for work in works]
         self._lifecycle.ready()
 
-    async def _interpret(self) -> None:
-        """Translates what is delivered, once GitHub has said as whom we write there."""
+    async def _introduce(self) -> None:
+        """Asks GitHub as whom we write there."""
         while self._journal.heard.self_login is None:
             try:
                 self._journal.heard.self_login = await self._github.self_login()
@@ -145,6 +149,10 @@ class Bridge:
                 self._lifecycle.check(API, ok=False, detail=str(error))
                 await asyncio.sleep(API_PAUSE_SECONDS)
         self._introduced.set()
+
+    async def _interpret(self) -> None:
+        """Translates what is delivered, once GitHub has said as whom we write there."""
+        await self._introduced.wait()
         await Interpreter(self._bus, self._github, self._journal, self.look).work(self._lifecycle.stop)
 
     async def _act(self) -> None:
@@ -155,7 +163,7 @@ class Bridge:
                 async with held as lease:
                     await self._hold(lease)
             except LeaseHeld as error:
-                log.info("%s; this bridge translates, and does nothing outside", error)
+                log.info("%s; this bridge takes webhooks in, and does nothing else", error)
             except Unavailable as error:
                 log.warning("%s", error)
                 await asyncio.sleep(LEASE_WAIT_SECONDS)
@@ -164,9 +172,17 @@ class Bridge:
         """What is being done has ended before another may begin."""
         self._lease = lease
         self._take_up()
+        self._acting.set()
+        tasks = (asyncio.create_task(self._interpret()), asyncio.create_task(lease.lost.wait()))
         try:
-            await lease.lost.wait()
+            ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in ended:
+                task.result()
         finally:
+            self._acting.clear()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             await self._work.rest()
             await self._courtesies.rest()
             self._lease = None
