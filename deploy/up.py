@@ -29,7 +29,7 @@ from deploy.supervisor import Report, RoleSpec, Supervisor
 from machine import process
 from schemas import Actor, Policy
 
-__all__ = ["News", "Rig", "Unwitnessed", "Upgraded", "running_rig"]
+__all__ = ["News", "Rig", "Unwitnessed", "Upgraded", "roles_of", "running_rig"]
 
 CONNECT_SECONDS = 5.0
 """How long a server that was given may take to answer."""
@@ -140,7 +140,7 @@ async def running_rig(
                 adopted = await adopt(bus, policy)
                 lossy = bus.connection.lossy
             names = tuple(f"dev-e-{number}" for number in range(1, agents + 1)) if coder is not None else ()
-            roles = _roles(
+            roles = roles_of(
                 home,
                 both,
                 names,
@@ -180,7 +180,16 @@ async def adopt(bus: Bus, policy: Policy | None) -> Adoption:
     return await adopt_policy(bus, policy or (Policy() if before is None else before.policy))
 
 
-def _roles(
+_OUTWARD = frozenset({"HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"})
+"""By what way out, and whom to trust there: for who reaches GitHub. Proxies are written small, too."""
+
+
+def _outward() -> dict[str, str]:
+    """Those that are set here: what `rig github check` is told by the environment, the bridge is told, too."""
+    return {name: value for name, value in os.environ.items() if name.upper() in _OUTWARD}
+
+
+def roles_of(
     home: Home, both: Servers, agents: Sequence[str], of_agents: dict[str, str], github: GitHubConfig | None
 ) -> list[RoleSpec]:
     """Each with what it needs to know and no more: its own key, and only who reads PostgreSQL holds its password."""
@@ -194,7 +203,11 @@ def _roles(
     return [
         _role("conductor", "conductor", nats("conductor")),
         _role("local", "local", nats("local") | place),
-        *([_role("github", "github", nats("github") | github_variables(github))] if github is not None else []),
+        *(
+            [_role("github", "github", _outward() | nats("github") | github_variables(github))]
+            if github is not None
+            else []
+        ),
         *(_role(name, "dev-e", nats("dev-e") | place | of_agents | {"RIG_AGENT": name}) for name in agents),
         _role("projector", "projector", nats("projector") | postgres),
         _role("query", "query", nats("query") | postgres),
