@@ -5,7 +5,8 @@ from typing import Final
 
 from schemas import Actor
 
-_LOGIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,38}")
+_LOGIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,38}")
+"""An enterprise that manages its own people writes `ada_acme`."""
 _BOT: Final = ".bot"
 
 

@@ -73,7 +73,14 @@ def test_code_is_one_line_without_an_end_of_its_own() -> None:
 
 @pytest.mark.parametrize(
     ("name", "login"),
-    [("rita", "rita"), ("reviewer.bot", "reviewer[bot]"), ("review-e", None), ("the shop's team", None), ("a.b", None)],
+    [
+        ("rita", "rita"),
+        ("reviewer.bot", "reviewer[bot]"),
+        ("review-e", None),
+        ("the shop's team", None),
+        ("a.b", None),
+        ("ada_acme", "ada_acme"),
+    ],
 )
 def test_names_and_logins(name: str, login: str | None) -> None:
     assert login_of(name) == login
