@@ -168,3 +168,12 @@ def test_an_answer_is_for_the_run_that_asked() -> None:
     said = QuestionAnswered(epoch=2, run="r-2", answer="net, always", by="bob")
     assert spoken(it, "/rig answer net, always", id=2, second=150) == [said]
     assert spoken(it, "/rig answer gross", id=3, second=160) == []
+
+
+def test_what_somebody_said_in_the_second_of_a_comment_was_perhaps_before_it() -> None:
+    """GitHub's clock shows whole seconds: who is told to stop stops."""
+    it = at_work()
+    it.say(ISSUE, RetryRequested(by="ada"), Actor.CLI, 60.5)
+    assert spoken(it, "/rig stop", id=1, second=59) == []
+    assert it.last.skipped == "stop: somebody said otherwise later"
+    assert spoken(it, "/rig stop", id=2, second=60) == [Stopped(by="bob")]

@@ -171,7 +171,7 @@ def _event(spoken: _Spoken, command: Command, heard: Heard) -> Event | str:
     """What to say for one command, or why it comes to nothing."""
     issue, by, at = spoken.issue, person(spoken.comment.user), utc(spoken.comment.created_at)
     match command:
-        case Stop() | Retry() | Assign() if issue.steered_at > at:
+        case Stop() | Retry() | Assign() if issue.steered_at >= at + _WHOLE_SECONDS:
             return f"{type(command).__name__.lower()}: somebody said otherwise later"
         case Stop(note=note):
             return Stopped(by=by, note=text(note))
