@@ -69,6 +69,7 @@ class Merge:
     head: str
     base: str
     title: str
+    base_branch: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +169,15 @@ def _due_of_work(issue: Issue, repository: RepositoryConfigured) -> Action | Non
             merges=frozenset(issue.merges),
         )
     if issue.asked:
-        return Merge(issue.asked.id, issue.ref, shown.number, push.head, issue.asked.base, push.title)
+        return Merge(
+            cause=issue.asked.id,
+            about=issue.ref,
+            pull_request=shown.number,
+            head=push.head,
+            base=issue.asked.base,
+            title=push.title,
+            base_branch=issue.base_branch or repository.base_branch,
+        )
     return _review(issue)
 
 

@@ -8,9 +8,9 @@ from bridges.github.api import GitHub
 from bridges.github.effects import Effects, NotYet
 from bridges.github.known import Push
 from bridges.github.pace import Pace
-from bridges.github.plan import Close, CloseIssue, Look, ShowPush
+from bridges.github.plan import Close, CloseIssue, Look, Merge, ShowPush
 from bridges.github.tokens import Token
-from schemas import ChecksFailed, EffectRecorded, work_branch
+from schemas import ChecksFailed, EffectRecorded, MergeRefused, work_branch
 from tests.support.github_payloads import issue, merged, pull, sha
 from tests.support.scripted import PlayedClock, Says, Scripted, scripted
 from tests.support.translated import ISSUE
@@ -85,3 +85,12 @@ async def test_a_push_that_github_shows_late_is_no_failed_check(github: tuple[Ef
             await effects.perform(step)
     (failed,) = (await effects.perform(step)).results  # nobody has pushed it
     assert isinstance(failed, ChecksFailed)
+
+
+async def test_what_somebody_has_go_to_another_branch_is_not_merged_there(github: tuple[Effects, Scripted]) -> None:
+    effects, server = github
+    server.on("GET", f"{HERE}/pulls/12", Says(body=pull(base={"ref": "release", "sha": sha("base")})))
+    (refused,) = (await effects.perform(Merge("e9", ISSUE, 12, sha("head"), sha("base"), "Sum", "main"))).results
+    assert isinstance(refused, MergeRefused)
+    assert "release" in refused.detail
+    assert {asked.method for asked in server.asked} == {"GET"}

@@ -181,7 +181,7 @@ def test_a_review_that_is_wanted_of_a_persons_pull_request_is_asked_for_once(log
 def test_what_was_asked_for_is_merged_once_wherever_the_base_is(log: Log) -> None:
     log.shown()
     asked = log.ask_merge()
-    assert log.due() == Merge(asked, ISSUE, 12, HEAD, BASE, "Fix the total")
+    assert log.due() == Merge(asked, ISSUE, 12, HEAD, BASE, "Fix the total", "main")
     log.say(Actor.GITHUB, MERGED)
     assert log.due() is None
     log.ask_merge()

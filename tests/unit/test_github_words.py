@@ -129,11 +129,17 @@ def test_a_gate_a_question_and_a_stop_say_what_to_answer() -> None:
 
 # ── refusals of a merge ──────────────────────────────────────────────────────
 
-ASKED = Merge("e9", IssueRef("acme", "shop", 7), 12, HEAD, BASE, "Fix it")
+ASKED = Merge("e9", IssueRef("acme", "shop", 7), 12, HEAD, BASE, "Fix it", "main")
 
 
 def pull(
-    *, state: str = "open", head: str = HEAD, merged: bool = False, mergeable: bool | None = True, how: str = "clean"
+    *,
+    state: str = "open",
+    head: str = HEAD,
+    base: str = "main",
+    merged: bool = False,
+    mergeable: bool | None = True,
+    how: str = "clean",
 ) -> PullRequest:
     return PullRequest(
         number=12,
@@ -141,7 +147,7 @@ def pull(
         state=state,
         merged=merged,
         head=Side("rig/7-fix-it", head),
-        base=Side("main", BASE),
+        base=Side(base, BASE),
         updated_at=AT,
         mergeable=mergeable,
         mergeable_state=how,
@@ -165,6 +171,7 @@ def test_what_does_not_merge_is_a_conflict(how: str) -> None:
     ("found", "error", "reason"),
     [
         (pull(head=HEAD_2), NO, MergeRefusal.HEAD_MOVED),
+        (pull(base="release"), NO, MergeRefusal.PROTECTED),
         (pull(how="blocked"), NO, MergeRefusal.PROTECTED),
         (pull(how="draft"), Unprocessable("PUT", "Draft", status=422), MergeRefusal.PROTECTED),
         (pull(), Conflict("PUT", "Squash merges are not allowed", status=405), MergeRefusal.PROTECTED),

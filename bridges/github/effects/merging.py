@@ -65,13 +65,16 @@ def explained(action: Merge, pull: PullRequest, error: ApiError) -> Result:
 
 
 def _settled(action: Merge, pull: PullRequest) -> Result:
-    """What needs no try."""
+    """What needs no try, or must not have one."""
     if pull.is_merged:
         return pull
     if pull.state == "closed":
         return _refused(action, MergeRefusal.PROTECTED, f"pull request {pull.number} is closed: open it again")
     if pull.head.sha != action.head:
         return _refused(action, MergeRefusal.HEAD_MOVED, f"the pull request is at {pull.head.sha}")
+    if pull.base.ref != action.base_branch:  # somebody has it go elsewhere, where nobody has looked at what it does
+        where = f"pull request {pull.number} goes to {pull.base.ref[:200]}, and the work to {action.base_branch}"
+        return _refused(action, MergeRefusal.PROTECTED, where)
     return None
 
 
