@@ -203,12 +203,12 @@ def test_what_github_does_not_know_yet_is_asked_again(found: PullRequest, error:
 # ── what is changed ──────────────────────────────────────────────────────────
 
 
-def changed(name: str, status: str = "modified", lines: int = 1, **more: str) -> ChangedFile:
-    return ChangedFile(name, status, sha="5" * 40, additions=lines, changes=lines, **more)
+def changed(name: str, status: str = "modified", lines: int = 1, *, was: str | None = None) -> ChangedFile:
+    return ChangedFile(name, status, sha="5" * 40, additions=lines, changes=lines, previous_filename=was)
 
 
 def test_a_file_that_moved_counts_twice() -> None:
-    found = count(Comparison("ahead", 1, [changed("b", "renamed", 0, previous_filename="a"), changed("c", lines=3)]))
+    found = count(Comparison("ahead", 1, [changed("b", "renamed", 0, was="a"), changed("c", lines=3)]))
     assert (found.files, found.lines, found.paths) == (3, 3, ("a", "b", "c"))
     assert found.all_named
 
