@@ -34,7 +34,7 @@ def said(bus: Bus, key: int, count: int) -> Outgoing:
 
 
 @pytest.mark.parametrize("stream", [LOG, FORGETFUL], ids=["window", "past-the-window"])
-@pytest.mark.parametrize("events", [1_600, pytest.param(20_480, marks=pytest.mark.full)])
+@pytest.mark.parametrize("events", [960, pytest.param(20_480, marks=pytest.mark.full)])
 async def test_each_event_is_stored_once_and_in_order(
     connect: Connect, nats: NatsServer, root: NatsConnection, stream: Stream, events: int
 ) -> None:

@@ -113,6 +113,7 @@ def test_at_a_terminal_its_moving_line_is_one_line_however_narrow_that_is(monkey
     assert " starting the servers and th…\n" in terminal.getvalue()
 
 
+@pytest.mark.full  # it waits for longer than any step may take
 async def test_when_nothing_moves_any_more_it_says_so_and_shows_the_logs(
     temporary: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):

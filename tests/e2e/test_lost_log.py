@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support.rig import rig, up
 from tests.support.shop import git, new_repository
 
@@ -30,6 +32,7 @@ def made(home: Path, title: str) -> str:
     return issue
 
 
+@pytest.mark.full  # tests/integration/test_restore.py shows each part of it in every run
 def test_a_log_from_an_old_backup_is_refused_put_back_and_goes_on(tmp_path: Path) -> None:
     home, path = tmp_path / "home", new_repository(tmp_path / "shop", {"README": "a shop\n"})
     files, backup = home / "nats" / "jetstream", tmp_path / "backup"
