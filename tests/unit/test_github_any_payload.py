@@ -33,7 +33,10 @@ from tests.support.github_payloads import (
 )
 from tests.support.translated import ISSUE, WEB, Desk, desk, opened
 
-EXAMPLES = 3_000 if os.environ.get("RIG_FULL") else 100
+FULL = os.environ.get("RIG_FULL") == "1"
+EXAMPLES = 2_000 if FULL else 100
+pytestmark = [pytest.mark.full, pytest.mark.timeout(600)] if FULL else []
+"""The same tests, with more examples, are the long count."""
 DEEP = "<deep>"
 """Stands for what is nested deeper than anything reads."""
 
