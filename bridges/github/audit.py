@@ -110,6 +110,10 @@ class Auditor:
             for task in tasks:
                 task.cancel()
 
+    def rest(self) -> None:
+        """`acting` is not set any more: whoever acts now has the next turn."""
+        self._more.set()
+
     async def answer(self, asked: AuditRequest) -> Audited:
         """How the last audit went, whichever bridge made it; or one that is made now."""
         if asked.now:

@@ -180,6 +180,7 @@ class Bridge:
                 task.result()
         finally:
             self._acting.clear()
+            self._auditor.rest()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bridges.github.api import GitHub
-from bridges.github.audit import Auditor
+from bridges.github.audit import LEASE, Auditor
 from bridges.github.pace import Pace
 from bridges.github.tokens import App, Token
 from bus import Bus, NoService
@@ -98,8 +98,17 @@ async def token(github: Scripted) -> AsyncIterator[GitHub]:
         yield client
 
 
-def auditor(bus: Bus, github: GitHub, side: Side, every_seconds: float = 600) -> Auditor:
-    return Auditor(bus, github, every_seconds=every_seconds, served=lambda: side.served, reconcile=side.reconcile)
+def auditor(
+    bus: Bus, github: GitHub, side: Side, every_seconds: float = 600, acting: asyncio.Event | None = None
+) -> Auditor:
+    return Auditor(
+        bus,
+        github,
+        every_seconds=every_seconds,
+        served=lambda: side.served,
+        reconcile=side.reconcile,
+        acting=acting,
+    )
 
 
 async def told(bus: Bus) -> list[tuple[str, AuditCompleted]]:
@@ -244,6 +253,26 @@ class TestTurns:
         assert now.audited_at is not None
         assert found.audited_at is not None
         assert now.audited_at > found.audited_at
+        stop.set()
+        await asyncio.gather(*runs)
+
+    async def test_who_acts_audits_and_gives_its_turn_up_with_that(
+        self, bus: Bus, connect: Connect, app: GitHub, github: Scripted
+    ) -> None:
+        Deliveries().play(github, APP_LOG)
+        stop, sides, acting = asyncio.Event(), (Side(), Side()), (asyncio.Event(), asyncio.Event())
+        buses = (bus, await connect(Actor.GITHUB, "other"))
+        audits = [auditor(each, app, side, acting=it) for each, side, it in zip(buses, sides, acting, strict=True)]
+        runs = [asyncio.create_task(each.run(stop)) for each in audits]
+        acting[0].set()
+        await until(lambda: sides[0].reconciled == [API, WEB])
+        assert sides[1].reconciled == []
+        acting[0].clear()
+        audits[0].rest()
+        while await bus.leases.look(LEASE) is not None:  # noqa: ASYNC110 - until nobody holds it
+            await asyncio.sleep(0.01)
+        acting[1].set()
+        await until(lambda: sides[1].reconciled == [API, WEB])
         stop.set()
         await asyncio.gather(*runs)
 
