@@ -249,7 +249,7 @@ class TestAsAnApp:
         assert server.secrets(LABEL) == ["ghs_1"] * 5
         assert server.times("/app/installations/77/access_tokens") == 1
         public = load_pem_private_key(RSA_KEY.encode(), None).public_key()
-        said = jwt.decode(server.secrets("/app")[0], public, algorithms=["RS256"])  # type: ignore[arg-type]
+        said = jwt.decode(server.secrets("/app")[0], public, algorithms=["RS256"])
         assert said["iss"] == "42"
         assert said["exp"] - said["iat"] <= 600
 

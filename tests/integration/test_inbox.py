@@ -16,7 +16,7 @@ from tests.conftest import Connect
 from tests.support.proxy import losing_proxy
 
 HEADERS = {"X-GitHub-Event": "issues"}
-LARGE = random.Random(5).randbytes(20 * 1024 * 1024)  # noqa: S311
+LARGE = random.Random(5).randbytes(20 * 1024 * 1024)  # noqa: S311 - the same each time
 """As GitHub's largest, about."""
 PATIENCE = 60.0
 

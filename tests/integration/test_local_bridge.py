@@ -526,7 +526,7 @@ async def test_the_base_branch_stays_whatever_is_checked_out_at_a_restart_unless
 
 def asking(request: str, **fields: object) -> AddIssue:
     given: dict[str, object] = {"repository": SHOP, "title": "Fix the total", "author": "ada", **fields}
-    return AddIssue(request=request, **given)  # type: ignore[arg-type]
+    return AddIssue(request=request, **given)
 
 
 async def test_issues_are_numbered_in_order_and_a_request_counts_once(rig: Rig, serving: Serving) -> None:

@@ -19,4 +19,4 @@ def pass_time(seconds: float) -> None:
     """The running loop's clock jumps; everything that is due by then is done in its next turn."""
     loop = asyncio.get_running_loop()
     ahead = loop.time() - type(loop).time(loop) + seconds
-    loop.time = lambda: type(loop).time(loop) + ahead  # type: ignore[method-assign]
+    loop.time = lambda: type(loop).time(loop) + ahead

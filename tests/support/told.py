@@ -24,7 +24,7 @@ class Told:
         position = len(self.log) + 1
         who = actor or next(actor for actor in Actor if type(data) in MAY_SAY[actor])
         led = cause.event.id if isinstance(cause, Recorded) else cause
-        draft = Draft(about=about or self._about(data), data=data, cause=led)  # type: ignore[arg-type]
+        draft = Draft(about=about or self._about(data), data=data, cause=led)
         event = envelope_(draft, id=f"id-{position}", actor=who, source="test", time=self.time(position))
         self.log.append(Recorded(position, event.time, event))
         return self.log[-1]

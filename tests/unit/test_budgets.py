@@ -213,7 +213,7 @@ class TestTyped:
                 "by": "ann",
                 "note": "n",
             }
-            return BudgetRaised(**(values | changed))  # type: ignore[arg-type]
+            return BudgetRaised(**(values | changed))
 
         assert is_same(said, again())
         assert not is_same(said, again(limit_usd=60))

@@ -59,7 +59,7 @@ def asked(told: Told, *, hours: float = 0, approvers: tuple[str, ...] = (), **fa
     assert it is not None
     links, missing = chain(it.last, Known(told.log))
     now = told.time(len(told.log)) + timedelta(hours=hours)
-    known = Facts(**({"fleet": fleet(told.log), "repository": True} | facts))  # type: ignore[arg-type]
+    known = Facts(**({"fleet": fleet(told.log), "repository": True} | facts))
     return explain(it, links, missing, known, now)
 
 

@@ -87,7 +87,7 @@ class Edge:
                 site = web.TCPSite(runner, "127.0.0.1", 0)
                 await site.start()
                 assert site._server is not None
-                port = site._server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
+                port = site._server.sockets[0].getsockname()[1]
                 self.url = f"http://127.0.0.1:{port}"
                 forwarding = asyncio.create_task(self.deliveries.forward())
                 try:

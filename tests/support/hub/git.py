@@ -69,7 +69,7 @@ class Repository:
     async def branches(self) -> dict[str, str]:
         """Name → head."""
         listed = await self.git("for-each-ref", "--format=%(refname:lstrip=2) %(objectname)", "refs/heads")
-        return dict(line.split(" ") for line in listed.splitlines())  # type: ignore[arg-type]
+        return dict(line.split(" ") for line in listed.splitlines())
 
 
 async def backend(request: web.Request, repository: Repository, tail: str) -> web.Response:
@@ -97,7 +97,7 @@ async def backend(request: web.Request, repository: Repository, tail: str) -> we
     )
     out, _ = await process.communicate(body)
     head, _, content = out.partition(b"\r\n\r\n")
-    headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n") if ": " in line)  # type: ignore[arg-type]
+    headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n") if ": " in line)
     return web.Response(status=int(headers.pop("Status", "200").split()[0]), body=content, headers=headers)
 
 
