@@ -33,7 +33,9 @@ def said(bus: Bus, key: int, count: int) -> Outgoing:
     return Outgoing.of(bus.log.envelope(draft, f"local:{key}:{count}"))
 
 
-@pytest.mark.parametrize("stream", [LOG, FORGETFUL], ids=["window", "past-the-window"])
+@pytest.mark.parametrize(
+    "stream", [pytest.param(LOG, marks=pytest.mark.full), FORGETFUL], ids=["window", "past-the-window"]
+)
 @pytest.mark.parametrize("events", [960, pytest.param(20_480, marks=pytest.mark.full)])
 async def test_each_event_is_stored_once_and_in_order(
     connect: Connect, nats: NatsServer, root: NatsConnection, stream: Stream, events: int

@@ -71,6 +71,7 @@ def test_for_people_it_ends_with_a_timeline(tmp_path: Path, temporary: Path):
     assert list(temporary.iterdir()) == []
 
 
+@pytest.mark.full
 def test_a_coder_that_cannot_do_it_ends_with_a_failure(tmp_path: Path, temporary: Path):
     failed = rig(tmp_path / "home", "demo", "--json", "--coder", "command: false")
     assert failed.returncode == 1, failed.stderr

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
 from msgspec import Struct, structs
 from msgspec.json import decode
 
@@ -267,6 +268,7 @@ async def kill_who_waits(running: Shop, books: Books) -> None:
         await running.see(issue, said)
 
 
+@pytest.mark.full  # tests/integration/test_spend.py adds up by hand in every run
 async def test_money_attempts_and_merges_are_those_that_were_counted_outside(tmp_path: Path) -> None:
     paths = {ref: tmp_path / f"{ref.repo}.git" for ref in (SHOP, SITE)}
     for ref, path in paths.items():

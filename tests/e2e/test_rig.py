@@ -23,6 +23,7 @@ from tests.support.watched import alarms
 SHOP, STORE = RepoRef("demo", "shop"), RepoRef("demo", "store")
 
 
+@pytest.mark.full  # tests/simulation shows it of the conductor
 async def test_work_that_can_never_pass_ends_with_a_person_and_the_last_findings(tmp_path: Path) -> None:
     path = new_repository(tmp_path / "shop", {"total.txt": "broken\n"})
     before = git(path, "rev-parse", "main")

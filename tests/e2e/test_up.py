@@ -75,6 +75,7 @@ class TestUp:
         assert not any(sessions.command_line(pid) for pid in running.processes())
         assert at_work_on(home) == []
 
+    @pytest.mark.full
     def test_killed_it_leaves_nothing_and_the_next_start_goes_on(self, home: Path):
         with up(home) as running:
             running.until("ready")
@@ -95,6 +96,7 @@ class TestUp:
         assert at_work_on(home) == []
         assert not any(sessions.command_line(pid) for pid in running.processes())
 
+    @pytest.mark.full
     def test_whoever_reads_what_it_says_may_leave(self, home: Path):
         path = new_repository(home.parent / "shop", {"total.txt": "1\n"})
         with up(home) as running:

@@ -116,6 +116,7 @@ async def test_a_cluster_with_one_node_that_may_lose_events_is_refused(tmp_path:
             await until_refused(cluster)
 
 
+@pytest.mark.full
 def test_the_command_keeps_the_nodes_up_until_it_is_ended(tmp_path: Path) -> None:
     argv = [str(Path(sys.executable).with_name("rig")), "cluster", "--json"]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env={"RIG_HOME": str(tmp_path)}) as running:

@@ -277,7 +277,7 @@ def check(examples: int, steps: int) -> None:
 
 @pytest.mark.timeout(300)  # when something is found, making it small takes a while
 def test_whatever_happens() -> None:
-    check(examples=160, steps=40)
+    check(examples=80, steps=40)
 
 
 @pytest.mark.full

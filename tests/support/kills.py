@@ -29,14 +29,6 @@ _CAUGHT = """
 select case when bool_or(relation = $1::regclass) then count(distinct pid) else 0 end
 from pg_locks join pg_stat_activity using (pid) where not granted and application_name = 'rig projector'
 """
-GATE = """
-create table public.gate ();
-create function public.pass() returns trigger language plpgsql as
-    'begin lock table public.gate in row exclusive mode; return null; end';
-create constraint trigger gate after update on rig.projection deferrable initially deferred
-    for each row execute function public.pass();
-"""
-_WAITS = "select exists (select from pg_locks where not granted and relation = $1::regclass)"
 GATE = "public.gate"
 """Who commits a position passes it last of all: see `make_gate`."""
 

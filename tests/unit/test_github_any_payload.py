@@ -34,7 +34,7 @@ from tests.support.github_payloads import (
 from tests.support.translated import ISSUE, WEB, Desk, desk, opened
 
 FULL = os.environ.get("RIG_FULL") == "1"
-EXAMPLES = 2_000 if FULL else 100
+EXAMPLES = 2_000 if FULL else 60
 pytestmark = [pytest.mark.full, pytest.mark.timeout(600)] if FULL else []
 """The same tests, with more examples, are the long count."""
 DEEP = "<deep>"

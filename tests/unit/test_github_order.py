@@ -17,7 +17,7 @@ from tests.support.github_payloads import body, issue, issues, sha
 from tests.support.translated import ISSUE, WEB, Desk, desk, opened
 
 FULL = os.environ.get("RIG_FULL") == "1"
-HISTORIES = 4_000 if FULL else 150
+HISTORIES = 4_000 if FULL else 100
 pytestmark = [pytest.mark.full, pytest.mark.timeout(600)] if FULL else []
 """The same tests, with more histories, are the long count."""
 MAY = {Permission(WEB, "bob"): "write"}
