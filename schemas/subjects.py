@@ -23,7 +23,6 @@ MAX_TOKEN = 300
 """Characters of one escaped token; a longer one is refused at the edge."""
 
 _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
-_PLAIN = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_TOKEN}}}")
 _TOKEN = re.compile(r"(?:[A-Za-z0-9_-]|%[0-9A-F]{2})+")
 
 
@@ -32,8 +31,6 @@ def escape(text: str) -> str:
 
     Raises BadSubject when the text is empty or its token would exceed MAX_TOKEN characters.
     """
-    if _PLAIN.fullmatch(text):
-        return text
     token = "".join(chr(byte) if byte in _SAFE else f"%{byte:02X}" for byte in text.encode("utf-8", "strict"))
     if not token or len(token) > MAX_TOKEN:
         raise BadSubject(f"{text[:40]!r}… cannot be a subject token: {len(token)} characters, 1 to {MAX_TOKEN} fit")
