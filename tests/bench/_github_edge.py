@@ -16,10 +16,10 @@ from aiohttp import web
 sys.path[0] = str(Path(__file__).parents[2])
 
 from bridges.github.receive import PATH, receiving  # noqa: E402 - the path is set above
-from bus import Bus  # noqa: E402
-from machine import garbage  # noqa: E402
-from schemas import Actor  # noqa: E402
-from tests.support.deliveries import SECRET  # noqa: E402
+from bus import Bus  # noqa: E402 - the path is set above
+from machine import garbage  # noqa: E402 - the path is set above
+from schemas import Actor  # noqa: E402 - the path is set above
+from tests.support.deliveries import SECRET  # noqa: E402 - the path is set above
 
 
 async def bare(request: web.BaseRequest) -> web.StreamResponse:

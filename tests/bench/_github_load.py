@@ -23,7 +23,7 @@ from msgspec import Struct
 sys.path[0] = str(Path(__file__).parents[2])
 
 from machine import garbage  # noqa: E402 - the path is set above
-from tests.support.deliveries import SECRET  # noqa: E402
+from tests.support.deliveries import SECRET  # noqa: E402 - the path is set above
 
 BODIES = 200
 BODY_BYTES = 10_000

@@ -13,8 +13,8 @@ from pathlib import Path
 
 sys.path[0] = str(Path(__file__).parents[2])  # this file is named as the room that it measures
 
-from tests.bench import _bus_codec, _bus_consume, _bus_publish, _bus_replay, _bus_tracing  # noqa: E402
-from tests.bench._report import Row, report  # noqa: E402
+from tests.bench import _bus_codec, _bus_consume, _bus_publish, _bus_replay, _bus_tracing  # noqa: E402 - the path is set above
+from tests.bench._report import Row, report  # noqa: E402 - the path is set above
 
 PARTS = {
     "publish": _bus_publish.measure,

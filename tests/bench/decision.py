@@ -10,8 +10,8 @@ from pathlib import Path
 
 sys.path[0] = str(Path(__file__).parents[2])  # beside this file, bus.py is not the room
 
-from tests.bench import _decision  # noqa: E402
-from tests.bench._report import report  # noqa: E402
+from tests.bench import _decision  # noqa: E402 - the path is set above
+from tests.bench._report import report  # noqa: E402 - the path is set above
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory(prefix="rig-bench-") as temporary:

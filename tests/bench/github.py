@@ -25,11 +25,11 @@ from msgspec import Struct
 sys.path[0] = str(Path(__file__).parents[2])
 
 from bus import Bus  # noqa: E402 - the path is set above
-from deploy.embedded.nats import embedded_nats  # noqa: E402
-from schemas import Actor  # noqa: E402
-from tests.bench._github_load import Told  # noqa: E402
-from tests.bench._report import Row, report  # noqa: E402
-from tests.support.servers import connected, reaching  # noqa: E402
+from deploy.embedded.nats import embedded_nats  # noqa: E402 - the path is set above
+from schemas import Actor  # noqa: E402 - the path is set above
+from tests.bench._github_load import Told  # noqa: E402 - the path is set above
+from tests.bench._report import Row, report  # noqa: E402 - the path is set above
+from tests.support.servers import connected, reaching  # noqa: E402 - the path is set above
 
 HERE = Path(__file__).parent
 CONNECTIONS = 256

@@ -31,7 +31,7 @@ from tests.support.readside import database, reached, rows
 from tests.support.rig import rig
 from tests.support.servers import reaching
 
-KILLS = pytest.mark.parametrize("kills", [1, pytest.param(50, marks=[pytest.mark.full, pytest.mark.timeout(600)])])
+KILLS = pytest.mark.parametrize("kills", [2, pytest.param(50, marks=[pytest.mark.full, pytest.mark.timeout(600)])])
 ROUND = 150
 """Messages between two kills, at least."""
 STEP = 10

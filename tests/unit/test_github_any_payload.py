@@ -177,7 +177,7 @@ def test_any_bytes(event: str, body: bytes) -> None:
 @settings(max_examples=EXAMPLES)
 @given(st.sampled_from(EVENTS), st.dictionaries(st.text(max_size=10), shapeless) | shapeless)
 def test_any_json(event: str, payload: object) -> None:
-    tried(event, written(payload))
+    assert tried(event, written(payload)) in ([], ["untranslatable"]), "what is of no shape of GitHub's says nothing"
 
 
 def changed(draw: st.DrawFn, payload: Any) -> Any:
