@@ -17,16 +17,14 @@ import msgspec
 from msgspec import Struct, structs
 
 from agents import runtime
-from agents.access import access
 from agents.brief import Brief, NotReady, brief, required
 from agents.coder import coder as coder_of
 from agents.driver import NOTHING, CoderUnavailable, Driver, Result, Task, Usage
 from agents.output import RunOutput
 from agents.prompt import prompt
-from agents.remote import WorkspaceFailed
 from agents.runtime import AgentConfig, Replica
-from agents.workspace import Workspace
-from agents.worktree import Worktree
+from agents.workspace import Workspace, WorkspaceFailed, Worktree
+from agents.workspace.access import access
 from bus import Bus, BusError, Done, Drop, Outcome, Retry, trace_of
 from bus.tracing import tracing
 from machine.checks import run_check

@@ -11,8 +11,8 @@ from typing import cast
 
 import pytest
 
-from agents import access as agents_access
-from agents.cache import AgentGit
+from agents.workspace import access as agents_access
+from agents.workspace.cache import AgentGit
 from bridges.github.api import GitHub
 from bridges.github.config import GitHubConfig
 from bridges.github.credentials import serve_credentials

@@ -8,9 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.remote import WorkspaceFailed
-from agents.workspace import Workspace, WorkspaceInUse
-from agents.worktree import DiffSize
+from agents.workspace import DiffSize, Workspace, WorkspaceFailed, WorkspaceInUse
 from machine.git import Git, Identity
 from machine.trees import remove_tree
 from schemas import RepoRef
@@ -351,7 +349,7 @@ async def test_what_cannot_be_removed_is_named_and_stops_nobody(
     def denied(path: Path) -> OSError | None:
         return PermissionError("another user's") if path.suffix == ".gone" else remove_tree(path)
 
-    monkeypatch.setattr("agents.workspace.remove_tree", denied)
+    monkeypatch.setattr("agents.workspace.workspace.remove_tree", denied)
     async with (
         Workspace.taken(tmp_path / "agent", DEV) as workspace,
         workspace.checkout(SHOP, project.url, base="main", branch=BRANCH) as tree,

@@ -20,9 +20,9 @@ from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from agents.cache import Cache, is_half_made, kept_ref, tracking_ref
-from agents.remote import Access, Remote, WorkspaceFailed
-from agents.worktree import Worktree, commit_everything, unmerged
+from agents.workspace.cache import Cache, is_half_made, kept_ref, tracking_ref
+from agents.workspace.remote import Access, Remote, WorkspaceFailed
+from agents.workspace.worktree import Worktree, commit_everything, unmerged
 from machine.git import GitError, Identity
 from machine.process import SpawnFailed
 from machine.trees import remove_tree

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from agents.remote import Remote
+from agents.workspace.remote import Remote
 from machine.git import Git, branch_ref
 from machine.process import Outcome
 

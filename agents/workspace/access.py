@@ -9,7 +9,7 @@ import asyncio
 from typing import Final
 from urllib.parse import urlsplit
 
-from agents.remote import Access, WorkspaceFailed
+from agents.workspace.remote import Access, WorkspaceFailed
 from bus import Bus, NoService, Refused
 from schemas import Forge, RepoRef
 from schemas.queries import GIT_CREDENTIAL, GitCredential, GitCredentialRequest

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from agents.cache import Cache, tracking_ref
-from agents.remote import Remote, WorkspaceFailed
+from agents.workspace.cache import Cache, tracking_ref
+from agents.workspace.remote import Remote, WorkspaceFailed
 from machine.git import Git, GitError, branch_ref
 
 __all__ = ["DiffSize", "Worktree", "commit_everything", "nested_repositories", "unmerged"]

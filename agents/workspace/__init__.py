@@ -1,0 +1,14 @@
+"""Where an agent works: one cached clone per repository, one git worktree per run. Git, and nothing of events.
+
+workspace     the directory of one agent, and what becomes of work that was never pushed
+cache         the clone that its runs share
+worktree      one run's files, and what git says of them
+remote        where git fetches from and pushes to
+access        what lets it in there, as the forge's bridge hands it out
+"""
+
+from agents.workspace.remote import WorkspaceFailed
+from agents.workspace.workspace import Workspace, WorkspaceInUse
+from agents.workspace.worktree import DiffSize, Worktree
+
+__all__ = ["DiffSize", "Workspace", "WorkspaceFailed", "WorkspaceInUse", "Worktree"]
