@@ -18,8 +18,8 @@ from msgspec import Struct, structs
 
 from agents import runtime
 from agents.brief import Brief, NotReady, brief, required
-from agents.coder import coder as coder_of
-from agents.driver import NOTHING, CoderUnavailable, Driver, Result, Task, Usage
+from agents.coders.coder import coder as coder_of
+from agents.coders.driver import NOTHING, CoderUnavailable, Driver, Result, Task, Usage
 from agents.output import RunOutput
 from agents.prompt import prompt
 from agents.runtime import AgentConfig, Replica
@@ -64,6 +64,8 @@ GRACE_SECONDS = 2.0
 """Between TERM and KILL, for a check that is stopped."""
 BUS_AWAY_SECONDS = 2.0
 """After which an assignment is tried again when the bus went away in the middle."""
+HOMES = ".coders"
+"""In the workspace: what coding CLIs keep there. No owner of a repository is called so."""
 
 
 LEAST_PAUSE_SECONDS = 0.5
@@ -107,11 +109,12 @@ class Run(Struct, frozen=True, kw_only=True):
 class DevE:
     """What dev-e does with an assignment."""
 
-    def __init__(self, bus: Bus, replica: Replica, workspace: Workspace, driver: Driver) -> None:
+    def __init__(self, bus: Bus, replica: Replica, workspace: Workspace, driver: Driver, *, home: Path) -> None:
         self._bus = bus
         self._replica = replica
         self._workspace = workspace
         self._driver = driver
+        self._home = home
 
     async def work(self, recorded: Recorded) -> Outcome:
         """Works one assignment to its end, whatever that is; a `runtime.Work`."""
@@ -263,7 +266,7 @@ class DevE:
             budget_usd=assigned.reserved_usd,
         )
         async with RunOutput.sent(self._bus, run.id) as output:
-            result = await self._driver.run(task, tree.path, on_output=output.add)
+            result = await self._driver.run(task, tree.path, home=self._home, on_output=output.add)
         await self._say(run, run.used(self._driver.provider, result.usage))  # whoever owns the work by now
         return result
 
@@ -347,17 +350,19 @@ async def run_dev_e(
     """Is the replica `name` until `life.stop`; its workspace is `data_dir/<name>`.
 
     It takes work that needs no more than its `capabilities`. Raises Misconfigured with all that is wrong about name,
-    slots and coder (see agents.coder), WorkspaceInUse when the replica runs already, and what runtime.run raises.
+    slots and coder (see coders.coder), WorkspaceInUse when the replica runs already, and what runtime.run raises.
     """
     driver = _configured(name, slots, coder)
     try:
-        version = await driver.check()
+        checked = await driver.check()
     except CoderUnavailable as error:
         raise Misconfigured(str(error)) from None
-    life.check("coder", ok=True, detail=f"{driver.provider} {version}".strip())
+    life.check("coder", ok=True, detail=f"{driver.provider} {checked.version}".strip())
     config = AgentConfig(name=name, role=ROLE, slots=slots, provider=driver.provider, capabilities=capabilities)
     async with Workspace.taken(data_dir / escape(name), Identity(name, f"{name}@rig.invalid")) as workspace:
-        await runtime.run(bus, config, lambda replica: DevE(bus, replica, workspace, driver).work, life)
+        home = data_dir / escape(name) / HOMES / escape(driver.provider)
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        await runtime.run(bus, config, lambda replica: DevE(bus, replica, workspace, driver, home=home).work, life)
 
 
 def _configured(name: str, slots: int, coder: str) -> Driver:

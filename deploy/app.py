@@ -252,7 +252,7 @@ add_history(app, find_server)
 
 def _provider(line: str) -> str:
     """The name of the coder that a line means. Raises BadInput."""
-    from agents.coder import coder
+    from agents.coders.coder import coder
 
     try:
         return coder(line).provider

@@ -15,8 +15,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from shutil import disk_usage
 
-from agents.coder import coder
-from agents.driver import CoderUnavailable
+from agents.coders.coder import coder
+from agents.coders.driver import CoderUnavailable
 from bridges.findings import Finding, Report, Verdict
 from bridges.terminal.session import person
 from bus import Bus, BusError, NoStream, TopologyDrift, Unavailable, make_streams
@@ -141,10 +141,10 @@ async def _coder(settings: Settings) -> Finding:
         return Finding("coder", Verdict.NOTE, seen, "give one with RIG_CODER or `rig up --coder`")
     driver = coder(settings.coder)
     try:
-        version = await driver.check()
+        checked = await driver.check()
     except CoderUnavailable as error:
         return Finding("coder", Verdict.PROBLEM, str(error), "install it, or mend RIG_CODER")
-    return Finding("coder", Verdict.OK, f"{driver.provider} {version}".strip())
+    return Finding("coder", Verdict.OK, f"{driver.provider} {checked.version}".strip())
 
 
 def of_github(settings: Settings) -> Iterator[Finding]:

@@ -166,7 +166,7 @@ class _Reader:
     def coder(self) -> str | None:
         line = self._get("RIG_CODER")
         if line is not None:
-            from agents.coder import coder  # here: whoever has no coder need not know the drivers
+            from agents.coders.coder import coder  # here: whoever has no coder need not know the drivers
 
             try:
                 coder(line)

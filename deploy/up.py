@@ -112,7 +112,7 @@ async def running_rig(
     """Everything that makes a rig, ready, on `home`; in the end all of it is stopped and no process is left.
 
     Servers that are not given by their URL are started; for `nats_replicas` see `bus.ensure`. Without a `coder` (see
-    agents.coder) no agent runs, without `github` no bridge to it. `policy` is adopted where it differs from the one in
+    agents.coders) no agent runs, without `github` no bridge to it. `policy` is adopted where it differs from the one in
     force; None keeps that, or is the default on a new log. `report` must be quick. Raises HomeInUse, ServerFailed,
     LogRefused, RoleFailed, BusError.
     """

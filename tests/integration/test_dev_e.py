@@ -11,8 +11,8 @@ from traceback import format_exception
 import pytest
 from msgspec import structs
 
+from agents.coders.driver import Checked, Driver, Forgetful, OnOutput, Result, Task
 from agents.dev_e import DevE, run_dev_e
-from agents.driver import Driver, OnOutput, Result, Task
 from agents.output import MOST_BYTES, RunOutput
 from agents.runtime import AgentConfig, Replica
 from agents.workspace import Workspace
@@ -231,19 +231,19 @@ async def test_git_that_fails_is_no_fault_of_the_work(rig: Rig) -> None:
     assert "not a git repository" in failed.detail
 
 
-class Broken:
+class Broken(Forgetful):
     """A driver with a bug."""
 
     provider = "broken"
 
-    async def check(self) -> str:
-        return ""
+    async def check(self) -> Checked:
+        return Checked()
 
-    async def run(self, task: Task, worktree: Path, *, on_output: OnOutput) -> Result:
+    async def run(self, task: Task, worktree: Path, *, home: Path, on_output: OnOutput) -> Result:
         raise ZeroDivisionError("division by zero")
 
 
-class Overtaken:
+class Overtaken(Forgetful):
     """A driver that finishes just when another replica takes the work over."""
 
     provider = "overtaken"
@@ -251,10 +251,10 @@ class Overtaken:
     def __init__(self, rig: Rig) -> None:
         self._rig = rig
 
-    async def check(self) -> str:
-        return ""
+    async def check(self) -> Checked:
+        return Checked()
 
-    async def run(self, task: Task, worktree: Path, *, on_output: OnOutput) -> Result:
+    async def run(self, task: Task, worktree: Path, *, home: Path, on_output: OnOutput) -> Result:
         (worktree / "total.py").write_text("a + b\n")
         await self._rig.say(Actor.DEV_E, ISSUE, TAKEN_OVER)
         return Result()
@@ -269,7 +269,7 @@ TAKEN_OVER = WorkStarted(
 async def dev_e(rig: Rig, driver: Driver) -> AsyncGenerator[DevE]:
     config = AgentConfig(name="dev-e-1", role="dev-e", slots=1, provider=driver.provider)
     async with Workspace.taken(rig.tmp_path / "agent", Identity("dev-e-1", "dev-e-1@rig.invalid")) as workspace:
-        yield DevE(rig.bus, Replica(rig.bus, config, rig.life), workspace, driver)
+        yield DevE(rig.bus, Replica(rig.bus, config, rig.life), workspace, driver, home=rig.tmp_path)
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from agents.coders.driver import Checked, Forgetful, OnOutput, Result, Task, Usage
 from agents.dev_e import DevE, pause
-from agents.driver import OnOutput, Result, Task, Usage
 from agents.runtime import AgentConfig, Replica
 from agents.workspace import Workspace
 from bus import Done, Retry
@@ -39,7 +39,7 @@ async def rig(tmp_path: Path) -> AsyncGenerator[Rig]:
 # ── money ────────────────────────────────────────────────────────────────────
 
 
-class Dear:
+class Dear(Forgetful):
     """A driver that knows what it used, and notes what it may spend."""
 
     provider = "dear"
@@ -48,10 +48,10 @@ class Dear:
     def __init__(self) -> None:
         self.budgets: list[float] = []
 
-    async def check(self) -> str:
-        return ""
+    async def check(self) -> Checked:
+        return Checked()
 
-    async def run(self, task: Task, worktree: Path, *, on_output: OnOutput) -> Result:
+    async def run(self, task: Task, worktree: Path, *, home: Path, on_output: OnOutput) -> Result:
         self.budgets.append(task.budget_usd)
         return Result(failure=FailureKind.MAX_TURNS, detail="enough", usage=self.usage)
 
@@ -61,7 +61,7 @@ async def test_what_a_run_has_used_is_said_before_how_it_ended(rig: Rig) -> None
     driver = Dear()
     config = AgentConfig(name="dev-e-1", role="dev-e", slots=1, provider=driver.provider)
     async with Workspace.taken(rig.tmp_path / "agent", Identity("dev-e-1", "dev-e-1@rig.invalid")) as workspace:
-        dev_e = DevE(rig.bus, Replica(rig.bus, config, rig.life), workspace, driver)
+        dev_e = DevE(rig.bus, Replica(rig.bus, config, rig.life), workspace, driver, home=rig.tmp_path)
         assert await dev_e.work(await rig.assign(reserved_usd=2.5)) == Done()
     assert driver.budgets == [2.5]
     assert await rig.said() == ["work_started", "tokens_used", "work_failed"]
@@ -139,7 +139,7 @@ async def test_what_is_not_needed_any_more_keeps_nobody_from_it(rig: Rig) -> Non
     driver = Dear()
     config = AgentConfig(name="dev-e-1", role="dev-e", slots=1, provider="dear", capabilities=("node",))
     async with Workspace.taken(rig.tmp_path / "agent", Identity("dev-e-1", "dev-e-1@rig.invalid")) as workspace:
-        dev_e = DevE(rig.bus, Replica(rig.bus, config, rig.life), workspace, driver)
+        dev_e = DevE(rig.bus, Replica(rig.bus, config, rig.life), workspace, driver, home=rig.tmp_path)
         assigned = await rig.assign()
         assert isinstance(await dev_e.work(assigned), Retry)
         assert await rig.said() == []

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from agents.coder import coder
-from agents.command import CommandDriver
-from agents.driver import CoderUnavailable, Driver, Result, Task, Usage
-from agents.scripted import ScriptedDriver
+from agents.coders.coder import coder
+from agents.coders.command import CommandDriver
+from agents.coders.driver import Checked, CoderUnavailable, Driver, Result, Task, Usage
+from agents.coders.scripted import ScriptedDriver
 from schemas import FailureKind, Invalid, IssueRef
 from tests.support.clock import HOURS, hours_pass, pass_time
 from tests.support.waiting import until_gone
@@ -36,7 +36,7 @@ def shell(script: str) -> CommandDriver:
 
 async def run(driver: Driver, worktree: Path, given: Task | None = None) -> tuple[Result, bytes]:
     output = bytearray()
-    result = await driver.run(given or task(), worktree, on_output=output.extend)
+    result = await driver.run(given or task(), worktree, home=worktree, on_output=output.extend)
     return result, bytes(output)
 
 
@@ -90,7 +90,7 @@ async def test_a_silent_program_is_stopped_with_all_that_it_started(tmp_path: Pa
         output.extend(chunk)
         hours_pass()
 
-    result = await shell("sleep 60 & echo $!; wait").run(task(silence=HOURS), tmp_path, on_output=heard)
+    result = await shell("sleep 60 & echo $!; wait").run(task(silence=HOURS), tmp_path, home=tmp_path, on_output=heard)
     assert result == Result(failure=FailureKind.STALLED, detail="it printed nothing for 36000 s")
     until_gone(int(output))
 
@@ -107,7 +107,7 @@ async def test_what_a_program_prints_keeps_it_alive(tmp_path: Path) -> None:
         os.write(go, b"on\n")
 
     script = shell("exec 3< go; for i in 1 2 3; do echo .; read on <&3; done")
-    result = await script.run(task(wall=10 * HOURS, silence=HOURS), tmp_path, on_output=heard)
+    result = await script.run(task(wall=10 * HOURS, silence=HOURS), tmp_path, home=tmp_path, on_output=heard)
     os.close(go)
     assert (result, times) == (Result(), 3)
 
@@ -130,7 +130,9 @@ async def test_a_program_that_cannot_be_started_is_no_fault_of_the_work(tmp_path
 async def test_a_cancelled_run_leaves_no_process(tmp_path: Path) -> None:
     heard: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     driver = shell("sleep 60 & echo $!; wait")
-    working = asyncio.create_task(driver.run(task(), tmp_path, on_output=lambda chunk: heard.set_result(int(chunk))))
+    working = asyncio.create_task(
+        driver.run(task(), tmp_path, home=tmp_path, on_output=lambda chunk: heard.set_result(int(chunk)))
+    )
     child = await heard
     working.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -141,8 +143,8 @@ async def test_a_cancelled_run_leaves_no_process(tmp_path: Path) -> None:
 async def test_a_line_may_name_a_program_with_arguments(tmp_path: Path) -> None:
     driver = coder("command: sh -c 'echo \"$1\" > said' sh 'two words'")
     assert driver.provider == "sh"
-    assert await driver.check() == ""
-    assert await driver.run(task(), tmp_path, on_output=lambda _: None) == Result()
+    assert await driver.check() == Checked()
+    assert await driver.run(task(), tmp_path, home=tmp_path, on_output=lambda _: None) == Result()
     assert (tmp_path / "said").read_text() == "two words\n"
 
 
@@ -155,7 +157,7 @@ async def test_a_relative_program_is_the_operators_and_not_the_repositorys(
         (place / "coder").chmod(0o755)
     monkeypatch.chdir(tmp_path)
     output = bytearray()
-    await coder("command:./coder").run(task(), worktree, on_output=output.extend)
+    await coder("command:./coder").run(task(), worktree, home=worktree, on_output=output.extend)
     assert output == b"operator\n"
 
 
@@ -185,5 +187,5 @@ def test_a_line_that_names_no_coder_says_what_to_write(line: str, problem: str) 
 
 async def test_python_is_a_coder(tmp_path: Path) -> None:
     driver = coder(f'command: {sys.executable} -c \'open("new.py", "w").write("1")\'')
-    assert await driver.run(task(), tmp_path, on_output=lambda _: None) == Result()
+    assert await driver.run(task(), tmp_path, home=tmp_path, on_output=lambda _: None) == Result()
     assert (tmp_path / "new.py").read_text() == "1"

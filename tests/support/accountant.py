@@ -47,7 +47,7 @@ def note(ledger: Path, line: dict[str, Any]) -> None:
 
 
 def record(used: dict[str, Any]) -> dict[str, Any]:
-    """As a coding CLI prints it: see agents.usage."""
+    """As a coding CLI prints it: see agents.coders.usage."""
     cost = used["micros"] / 1_000_000
     return {
         "type": "result",

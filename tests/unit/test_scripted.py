@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from agents import scripted
-from agents.driver import NOTHING, CoderUnavailable, Result, Task
-from agents.scripted import ScriptedDriver
+from agents.coders import scripted
+from agents.coders.driver import NOTHING, Checked, CoderUnavailable, Result, Task
+from agents.coders.scripted import ScriptedDriver
 from bus.testing import run
 from schemas import FailureKind, Invalid, IssueRef
 
@@ -86,7 +86,7 @@ def one(step: str) -> str:
 
 async def play(driver: ScriptedDriver, worktree: Path, given: Task | None = None) -> tuple[Result, bytes]:
     output = bytearray()
-    result = await driver.run(given or task(), worktree, on_output=output.extend)
+    result = await driver.run(given or task(), worktree, home=worktree, on_output=output.extend)
     return result, bytes(output)
 
 
@@ -116,9 +116,9 @@ async def test_an_issue_that_no_part_fits_is_named(driver: Make, worktree: Path)
 
 
 async def test_the_version_is_of_the_scripts_content(driver: Make) -> None:
-    first = await driver(TWO_TRIES).check()
+    first = (await driver(TWO_TRIES).check()).version
     assert len(first) == 12
-    assert await driver(one('{ do = "hang" }')).check() != first
+    assert await driver(one('{ do = "hang" }')).check() != Checked(version=first)
 
 
 async def test_a_script_that_is_gone_is_said_before_work(driver: Make, tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ async def test_a_run_can_be_stopped_in_the_middle(driver: Make, worktree: Path) 
         '{ do = "write", path = "half", content = "" }, { do = "say", text = "half" }, { do = "sleep", seconds = 60 }'
     )
     heard = asyncio.Event()
-    run = asyncio.create_task(driver(one(steps)).run(task(), worktree, on_output=lambda _: heard.set()))
+    run = asyncio.create_task(driver(one(steps)).run(task(), worktree, home=worktree, on_output=lambda _: heard.set()))
     await heard.wait()
     run.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from agents.driver import Usage
-from agents.usage import usage_said
+from agents.coders.driver import Usage
+from agents.coders.usage import usage_said
 
 RECORD = (
     b'{"type":"result","subtype":"success","is_error":false,"result":"Done.","session_id":"s-1","total_cost_usd":0.25,'

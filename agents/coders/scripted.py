@@ -24,7 +24,8 @@ from typing import Annotated, TypeAlias, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from agents.driver import NOTHING, CoderUnavailable, OnOutput, Result, Task, unless_silent
+from agents.coders.clocks import unless_silent
+from agents.coders.driver import NOTHING, Checked, CoderUnavailable, Forgetful, OnOutput, Result, Task
 from schemas import FailureKind, Invalid
 
 Inside: TypeAlias = Annotated[str, Meta(min_length=1)]
@@ -107,7 +108,7 @@ class CannotDo(Exception):
     """A step does not fit the files that it finds."""
 
 
-class ScriptedDriver:
+class ScriptedDriver(Forgetful):
     """Plays a script."""
 
     provider = "scripted"
@@ -116,12 +117,12 @@ class ScriptedDriver:
         self._path = path
         self._script = script
 
-    async def check(self) -> str:
+    async def check(self) -> Checked:
         if not self._path.is_file():
             raise CoderUnavailable(f"the script {self._path} is gone")
-        return self._script.version
+        return Checked(version=self._script.version)
 
-    async def run(self, task: Task, worktree: Path, *, on_output: OnOutput) -> Result:
+    async def run(self, task: Task, worktree: Path, *, home: Path, on_output: OnOutput) -> Result:
         return msgspec.structs.replace(await self._play(task, worktree, on_output), usage=NOTHING)
 
     async def _play(self, task: Task, worktree: Path, on_output: OnOutput) -> Result:

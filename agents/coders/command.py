@@ -9,8 +9,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from agents.driver import CoderUnavailable, OnOutput, Result, Task, Usage, unless_silent
-from agents.usage import usage_said
+from agents.coders.clocks import unless_silent
+from agents.coders.driver import Checked, CoderUnavailable, Forgetful, OnOutput, Result, Task, Usage
+from agents.coders.usage import usage_said
 from machine import process
 from machine.process import Cut, Limits, Outcome, SpawnFailed
 from schemas import FailureKind
@@ -21,7 +22,7 @@ EXCERPT_BYTES = 4_096
 """How much of the end of its output goes with a failure."""
 
 
-class CommandDriver:
+class CommandDriver(Forgetful):
     """Runs `argv`, whose first item is the absolute path of a program."""
 
     def __init__(self, argv: Sequence[str], *, metered: bool = False) -> None:
@@ -32,12 +33,12 @@ class CommandDriver:
     def provider(self) -> str:
         return Path(self._argv[0]).name
 
-    async def check(self) -> str:
+    async def check(self) -> Checked:
         if not os.access(self._argv[0], os.X_OK):
             raise CoderUnavailable(f"the coder {self._argv[0]} cannot be run any more; install it, or mend RIG_CODER")
-        return ""  # an unknown program cannot be asked for its version without running it
+        return Checked()  # an unknown program cannot be asked for its version without running it
 
-    async def run(self, task: Task, worktree: Path, *, on_output: OnOutput) -> Result:
+    async def run(self, task: Task, worktree: Path, *, home: Path, on_output: OnOutput) -> Result:
         async def work(heard: OnOutput) -> Result:
             try:
                 outcome = await process.run(

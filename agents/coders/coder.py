@@ -9,10 +9,10 @@ import shlex
 import shutil
 from pathlib import Path
 
-from agents import scripted
-from agents.command import CommandDriver
-from agents.driver import Driver
-from agents.scripted import ScriptedDriver
+from agents.coders import scripted
+from agents.coders.command import CommandDriver
+from agents.coders.driver import Driver
+from agents.coders.scripted import ScriptedDriver
 from schemas import Invalid
 
 

@@ -15,7 +15,7 @@ from typing import Annotated, Literal, TypeAlias
 import msgspec
 from msgspec import Meta, Struct, field
 
-from agents.driver import Usage
+from agents.coders.driver import Usage
 
 LINES = 50
 """From the end: what comes later is what a child of it, or its shell, had to say."""
