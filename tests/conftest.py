@@ -4,7 +4,7 @@ import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 
 import pytest
 
@@ -12,6 +12,7 @@ from bus import Bus
 from bus.client import NatsConnection
 from deploy.embedded.nats import NatsServer
 from schemas import Actor
+from tests.support import peers
 from tests.support.servers import as_root, connected, nats_with_root
 
 FULL = os.environ.get("RIG_FULL") == "1"
@@ -34,6 +35,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(180))
         if item.get_closest_marker("full") is not None and not FULL:
             item.add_marker(pytest.mark.skip(reason="a long count: set RIG_FULL=1"))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Peers are installed before any test's time begins to run; what cannot be installed the tests say themselves."""
+    if any(item.get_closest_marker("peer") for item in session.items) and not session.config.option.collectonly:
+        with suppress(pytest.skip.Exception, pytest.fail.Exception):
+            peers.packages()
 
 
 @pytest.fixture(autouse=True)

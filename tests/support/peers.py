@@ -39,11 +39,16 @@ def run(script: str, question: Mapping[str, object]) -> Any:
 
 def ready(script: str) -> tuple[list[str], dict[str, str]]:
     """The command that runs a script of tests/peers/ and its environment; the packages are installed."""
-    node = shutil.which("node")
+    node, place = shutil.which("node"), packages()
+    return [str(node), str(PEERS / script)], {**os.environ, "NODE_PATH": str(place)}
+
+
+def packages() -> Path:
+    """Where the packages are; installed, if they were not."""
     npm = shutil.which("npm")
-    if node is None or npm is None:
+    if npm is None or shutil.which("node") is None:
         _without("there is no node with npm here")
-    return [node, str(PEERS / script)], {**os.environ, "NODE_PATH": str(_installed(npm) / "node_modules")}
+    return _installed(npm) / "node_modules"
 
 
 def _installed(npm: str) -> Path:
