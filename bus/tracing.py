@@ -13,7 +13,7 @@ may quote them, never become attributes.
 """
 
 from asyncio import CancelledError
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -164,6 +164,17 @@ class Tracing:
             return
         with _current(self._active().start_span(name)):
             yield
+
+    @contextmanager
+    def calling(self, name: str, attributes: Mapping[str, str | int]) -> Generator[Span | None]:
+        """Somebody outside is asked, and answers: CLIENT. None while there are no spans."""
+        if not self.on:
+            yield None
+            return
+        from opentelemetry.trace import SpanKind
+
+        with _current(self._active().start_span(name, kind=SpanKind.CLIENT, attributes=attributes)) as span:
+            yield Span(span)
 
     @contextmanager
     def _span(

@@ -1,5 +1,12 @@
-"""The one way to a model: messages in, an answer out, whichever of several models gave it.
+"""The one way to a model: messages in, an answer out, whichever of several models gave it, and what that has cost.
 
-messages    pure: what is said and answered, and `Model`, which is all that the rest of the agents know of one
-config      pure: which models there are, and which is asked for what
+messages             pure: what is said and answered, and `Model`, which is all that the rest of the agents know of one
+config, chain        pure: which models there are, and which are asked for what
+gateways             reads what the operator says of them
+wire, errors         pure: the HTTP interface that everybody speaks, and what a refusal means
+prices, standing     pure: what a call costs; what is known of each model here and now
+endpoint             one provider over HTTP
+trying               one model after another
+purse                the money: asked for before, told after
+gateway              all of it, behind `Model`
 """

@@ -4,20 +4,22 @@ A model is named PROVIDER/MODEL. The chain is tried in order; a kind of task may
 How the operator's file looks, and how it is read: see gateways.
 """
 
+import re
 from enum import StrEnum
-from typing import Annotated, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 from msgspec import Meta, Struct, field
 
 from agents.llm.messages import TaskKind
 
-__all__ = ["Gateways", "LlmConfig", "ModelFacts", "ModelName", "Provider", "Route", "split"]
+__all__ = ["MODEL", "Gateways", "LlmConfig", "ModelFacts", "ModelName", "Provider", "Route", "split"]
 
+MODEL: Final = re.compile(r"[A-Za-z0-9._-]+/[!-~]+")
 ModelName: TypeAlias = Annotated[
     str,
     Meta(
         max_length=200,
-        pattern=r"\A[A-Za-z0-9._-]+/[!-~]+\Z",
+        pattern=rf"\A{MODEL.pattern}\Z",
         description="a model as PROVIDER/MODEL, like openai/gpt-5-mini",
     ),
 ]
@@ -70,16 +72,13 @@ class Provider(Struct, frozen=True, kw_only=True):
     url: str
     """Before /chat/completions, without a slash at its end."""
     key: str | None = None
+    key_header: str | None = None
+    """Where the key goes; None: into Authorization, as a bearer's."""
     headers: dict[str, str] = field(default_factory=dict[str, str])
-    """Sent along; they may hold secrets."""
+    """Sent along. No secrets: those are keys."""
 
     def __repr__(self) -> str:
         return f"Provider({self.url!r}, {'a key' if self.key else 'no key'}, {len(self.headers)} headers)"
-
-    @property
-    def confidential(self) -> tuple[str, ...]:
-        """What no log and no screen may show."""
-        return tuple(text for text in (self.key, *self.headers.values()) if text)
 
 
 class ModelFacts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -109,4 +108,4 @@ class Gateways(Struct, frozen=True, kw_only=True):
     @property
     def confidential(self) -> tuple[str, ...]:
         """What no log and no screen may show."""
-        return tuple(text for provider in self.providers.values() for text in provider.confidential)
+        return tuple(provider.key for provider in self.providers.values() if provider.key)

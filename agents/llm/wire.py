@@ -1,0 +1,329 @@
+"""The wire of OpenAI's chat completions and embeddings, as everybody speaks it. Pure.
+
+Sources: platform.openai.com/docs/api-reference/chat (and /chat/streaming, /embeddings); docs.openclaw.ai,
+"OpenAI chat completions". Those who speak it take liberties: what is missing is left open where nothing hangs on it.
+"""
+
+import secrets
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Final
+
+import msgspec
+from msgspec import Struct, structs
+
+from agents.llm.messages import Finish, Message, Schema, Speaker, Tokens, ToolCall, ToolSpec
+
+__all__ = [
+    "ADAPTABLE",
+    "Answer",
+    "ErrorInstead",
+    "Malformed",
+    "Stream",
+    "chat_body",
+    "embeddings_body",
+    "read_chat",
+    "read_embeddings",
+]
+
+ADAPTABLE: Final = frozenset({"max_tokens", "temperature", "stream_options", "response_format"})
+"""What not every endpoint knows, and can be done without, or said otherwise."""
+_FINISHES: Final = {
+    "length": Finish.LENGTH,
+    "max_tokens": Finish.LENGTH,
+    "content_filter": Finish.REFUSED,
+    "refusal": Finish.REFUSED,
+}
+
+
+class Malformed(Exception):
+    """An answer that is none; the message says how."""
+
+
+class ErrorInstead(Malformed):
+    """An error came in place of an answer: see errors."""
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """What one model has said."""
+
+    text: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    finish: Finish = Finish.STOP
+    tokens: Tokens | None = None
+    """None: it has not said what it used."""
+    model: str = ""
+    """What it calls itself; "": it does not say."""
+
+
+class _Function(Struct):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class _Call(Struct):
+    index: int | None = None
+    id: str | None = None
+    function: _Function = msgspec.field(default_factory=_Function)
+
+
+class _Said(Struct):
+    """A message, or what a piece of a stream adds to one."""
+
+    content: str | None = None
+    refusal: str | None = None
+    tool_calls: list[_Call] | None = None
+
+
+class _Choice(Struct):
+    message: _Said = msgspec.field(default_factory=_Said)
+    delta: _Said = msgspec.field(default_factory=_Said)
+    finish_reason: str | None = None
+
+
+class _Cached(Struct):
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+
+
+class _Usage(Struct):
+    prompt_tokens: int = 0
+    completion_tokens: int | None = None
+    prompt_tokens_details: _Cached | None = None
+
+    def tokens(self) -> Tokens:
+        details = self.prompt_tokens_details or _Cached()
+        read, written = max(0, details.cached_tokens or 0), max(0, details.cache_write_tokens or 0)
+        rest = max(0, self.prompt_tokens - read - written)
+        return Tokens(rest, max(0, self.completion_tokens or 0), read, written)
+
+
+class _Completion(Struct):
+    """An answer, or a piece of one."""
+
+    choices: list[_Choice] = msgspec.field(default_factory=list[_Choice])
+    usage: _Usage | None = None
+    model: str | None = None
+    error: msgspec.Raw = msgspec.Raw()
+
+
+class _Vector(Struct):
+    embedding: tuple[float, ...]
+    index: int
+
+
+class _Vectors(Struct):
+    data: list[_Vector]
+    usage: _Usage | None = None
+
+
+_COMPLETION: Final = msgspec.json.Decoder(_Completion)
+_VECTORS: Final = msgspec.json.Decoder(_Vectors)
+_OBJECT: Final = msgspec.json.Decoder(dict[str, object])
+
+
+def chat_body(
+    model: str,
+    messages: Sequence[Message],
+    *,
+    tools: Sequence[ToolSpec] = (),
+    max_tokens: int,
+    temperature: float | None = None,
+    schema: Schema | None = None,
+    stream: bool = False,
+    without: AbstractSet[str] = frozenset(),
+) -> bytes:
+    """A request for an answer; `without` are those of ADAPTABLE that this endpoint does not know."""
+    body: dict[str, object] = {"model": model, "messages": [_message(message) for message in messages]}
+    if tools:
+        body["tools"] = [{"type": "function", "function": structs.asdict(tool)} for tool in tools]
+    body["max_completion_tokens" if "max_tokens" in without else "max_tokens"] = max_tokens
+    if temperature is not None:
+        body["temperature"] = temperature
+    if schema is not None:
+        body["response_format"] = {
+            "type": "json_schema",
+            "json_schema": {"name": "answer", "schema": schema, "strict": True},
+        }
+    if stream:
+        body |= {"stream": True, "stream_options": {"include_usage": True}}
+    return _encoded({name: value for name, value in body.items() if name == "max_tokens" or name not in without})
+
+
+def embeddings_body(model: str, texts: Sequence[str]) -> bytes:
+    """A request for vectors."""
+    return _encoded({"model": model, "input": [_sendable(text) or " " for text in texts], "encoding_format": "float"})
+
+
+def read_chat(body: bytes) -> Answer:
+    """A whole answer. Raises ErrorInstead, Malformed."""
+    said = _decoded(body)
+    if not said.choices:
+        raise ErrorInstead("an error") if _has(said.error) else Malformed("an answer without choices")
+    choice = said.choices[0]
+    message = choice.message
+    calls = [(call.id, call.function.name, call.function.arguments) for call in message.tool_calls or ()]
+    return _answer(
+        text=message.content or "",
+        refusal=message.refusal or "",
+        calls=calls,
+        reason=choice.finish_reason,
+        usage=said.usage,
+        model=said.model,
+    )
+
+
+def read_embeddings(body: bytes, count: int) -> tuple[tuple[tuple[float, ...], ...], Tokens | None]:
+    """The vectors in the order of the texts, and what they used. Raises Malformed."""
+    try:
+        said = _VECTORS.decode(body)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise Malformed(f"no embeddings: {error}") from None
+    by_index = {item.index: item.embedding for item in said.data}
+    if sorted(by_index) != list(range(count)) or len(said.data) != count:
+        raise Malformed(f"{len(said.data)} embeddings for {count} texts")
+    vectors = tuple(by_index[index] for index in range(count))
+    if not vectors[0] or len({len(vector) for vector in vectors}) != 1:
+        raise Malformed("embeddings of different dimensions, or of none")
+    return vectors, None if said.usage is None else said.usage.tokens()
+
+
+class Stream:
+    """An answer that comes in pieces: server-sent events, line by line."""
+
+    def __init__(self) -> None:
+        self.failure: bytes | None = None
+        """It broke off with this error, a JSON object, in place of its end."""
+        self._text: list[str] = []
+        self._refusal: list[str] = []
+        self._calls: dict[int, _Call] = {}
+        self._reason: str | None = None
+        self._usage: _Usage | None = None
+        self._model: str | None = None
+        self._done = False
+
+    def line(self, line: str) -> str:
+        """Takes the next line; the text that it adds. Raises Malformed."""
+        name, _, value = line.partition(":")
+        if name != "data" or self._done or self.failure is not None:
+            return ""
+        if value.strip() == "[DONE]":
+            self._done = True
+            return ""
+        said = _decoded(value.encode())
+        if _has(said.error):
+            self.failure = value.encode()
+            return ""
+        self._usage = said.usage or self._usage
+        self._model = said.model or self._model
+        return "".join(self._piece(choice) for choice in said.choices[:1])
+
+    def ended(self) -> Answer | None:
+        """The whole answer; None when the stream has broken off before its end."""
+        if self.failure is not None or (self._reason is None and not self._done):
+            return None
+        calls = [(call.id, call.function.name, call.function.arguments) for _, call in sorted(self._calls.items())]
+        return _answer(
+            text="".join(self._text),
+            refusal="".join(self._refusal),
+            calls=calls,
+            reason=self._reason,
+            usage=self._usage,
+            model=self._model,
+        )
+
+    @property
+    def tokens(self) -> Tokens | None:
+        """What it has said so far that it used."""
+        return None if self._usage is None else self._usage.tokens()
+
+    def _piece(self, choice: _Choice) -> str:
+        said = choice.delta
+        self._reason = choice.finish_reason or self._reason
+        self._refusal.append(said.refusal or "")
+        for call in said.tool_calls or ():
+            self._add(call)
+        self._text.append(said.content or "")
+        return said.content or ""
+
+    def _add(self, piece: _Call) -> None:
+        last = max(self._calls, default=-1)
+        index = piece.index
+        if index is None:  # some do not number them: a new id begins a new call
+            index = last + 1 if piece.id or last < 0 else last
+        call = self._calls.setdefault(index, _Call())
+        call.id = call.id or piece.id
+        call.function.name = call.function.name or piece.function.name
+        call.function.arguments = (call.function.arguments or "") + (piece.function.arguments or "")
+
+
+def _answer(
+    *,
+    text: str,
+    refusal: str,
+    calls: Sequence[tuple[str | None, str | None, str | None]],
+    reason: str | None,
+    usage: _Usage | None,
+    model: str | None,
+) -> Answer:
+    finish = Finish.REFUSED if refusal else _FINISHES.get(reason or "")
+    # What is cut off is no call, and neither is what a refusal stands beside.
+    wanted = tuple(_calls(calls)) if finish is None else ()
+    return Answer(
+        text=text or refusal,
+        tool_calls=wanted,
+        finish=finish or (Finish.TOOLS if wanted else Finish.STOP),
+        tokens=None if usage is None else usage.tokens(),
+        model=model or "",
+    )
+
+
+def _calls(calls: Sequence[tuple[str | None, str | None, str | None]]) -> Iterator[ToolCall]:
+    """Each with an id of its own: its answer must find it."""
+    seen: set[str] = set()
+    for given, name, arguments in calls:
+        own = given if given and given not in seen else f"call-{secrets.token_hex(8)}"
+        seen.add(own)
+        yield ToolCall(id=own, name=name or "", arguments=arguments or "")
+
+
+def _message(message: Message) -> dict[str, object]:
+    said: dict[str, object] = {"role": message.speaker.value, "content": _sendable(message.text)}
+    if message.speaker is Speaker.TOOL:
+        said["tool_call_id"] = message.answers or ""
+    if message.tool_calls:
+        said["content"] = said["content"] or None
+        said["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": _arguments(call)}}
+            for call in message.tool_calls
+        ]
+    return said
+
+
+def _arguments(call: ToolCall) -> str:
+    """Some refuse a whole conversation for one call in it whose arguments are no JSON."""
+    try:
+        _OBJECT.decode(_sendable(call.arguments))
+    except (msgspec.DecodeError, RecursionError):
+        return "{}"
+    return _sendable(call.arguments)
+
+
+def _decoded(body: bytes) -> _Completion:
+    try:
+        return _COMPLETION.decode(body)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise Malformed(f"no answer: {error}") from None
+
+
+def _has(raw: msgspec.Raw) -> bool:
+    return bytes(raw) not in (b"", b"null")
+
+
+def _encoded(body: dict[str, object]) -> bytes:
+    return msgspec.json.encode(body)
+
+
+def _sendable(text: str) -> str:
+    """Half a character, as a program may print it, cannot be sent."""
+    return text.encode("utf-8", "replace").decode()
