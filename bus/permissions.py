@@ -22,7 +22,6 @@ from msgspec import Struct
 
 from bus.suitable import DURABILITY_SUBJECT
 from bus.topology import (
-    CONDUCTOR_TIMERS,
     DEAD,
     FIRED,
     INBOX,
@@ -33,6 +32,7 @@ from bus.topology import (
     PROJECTED,
     RECEIVED,
     RUNS,
+    TIMERS,
     WORK,
     Durable,
     Stream,
@@ -98,13 +98,25 @@ _AGENT: Final = ("presence", "run", "lease", "object")
 
 
 def _agent(actor: Actor, *asks: str) -> _Needs:
-    return _Needs(tuple(f"{branch}.{actor.value}.>" for branch in _AGENT), (RUNS, OBJECTS), (WORK[actor],), asks)
+    """Which of the two it is, work given to its role or timers of its own, the tables of the topology say."""
+    branches = [f"{branch}.{actor.value}.>" for branch in _AGENT]
+    if actor in TIMERS:
+        branches.append(_timers(actor))
+    works_on = [durables[actor] for durables in (WORK, FIRED) if actor in durables]
+    return _Needs(tuple(branches), (RUNS, OBJECTS), tuple(works_on), ("query", "conductor", *asks))
+
+
+def _timers(actor: Actor) -> str:
+    return f"timer.{actor.value}.set.>"
 
 
 _NEEDS: Final = {
-    Actor.CONDUCTOR.value: _Needs(("lease.conductor.>", "timer.conductor.set.>"), (CONDUCTOR_TIMERS,), (FIRED,)),
+    Actor.CONDUCTOR.value: _Needs(
+        ("lease.conductor.>", _timers(Actor.CONDUCTOR)), works_on=(FIRED[Actor.CONDUCTOR],), serves="conductor"
+    ),
     Actor.DEV_E.value: _agent(Actor.DEV_E, "github"),
-    Actor.REVIEW_E.value: _agent(Actor.REVIEW_E),
+    Actor.REVIEW_E.value: _agent(Actor.REVIEW_E, "github"),
+    Actor.AGENT.value: _agent(Actor.AGENT),
     # It looks from outside: at the log, at who gives signs of life, at what is dead, at what was delivered and waits,
     # at how far the read side is.
     Actor.WATCH.value: _Needs(

@@ -13,7 +13,6 @@ nothing behind. (A schedule far away on the same subject cancels for good too, a
 import asyncio
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Final
 
 from bus.connection import Connection, raise_refusal
 from bus.consume import consume
@@ -21,9 +20,6 @@ from bus.errors import NoStream
 from bus.outcomes import Handler
 from bus.topology import FIRED, Durable
 from schemas import Actor
-
-FIRINGS: Final = {Actor.CONDUCTOR: FIRED}
-"""Of each role that uses timers. Each has a stream of its own: with schedules on, who may write to it may erase it."""
 
 
 class Timers:
@@ -65,6 +61,6 @@ class Timers:
 
     def _firings(self) -> Durable:
         try:
-            return FIRINGS[self._actor]
+            return FIRED[self._actor]
         except KeyError:
             raise NoStream(f"{self._actor.value} has no stream of timers: give it one in bus.topology") from None

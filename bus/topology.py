@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from schemas import Actor, assignments_of
+from schemas import Actor, assignments_of, review_requests
 
 DAY: Final = 86_400_000_000_000
 """Nanoseconds, JetStream's unit of time."""
@@ -122,6 +122,14 @@ CONDUCTOR_TIMERS: Final = Stream(
     allow_msg_ttl=True,
     allow_rollup_hdrs=True,  # the server switches it on with schedules
 )
+AGENT_TIMERS: Final = Stream(
+    name="RIG_TIMERS_AGENT",
+    description="when agents are due by their schedules, waiting to fire",
+    subjects=("timer.agent.>",),
+    allow_msg_schedules=True,
+    allow_msg_ttl=True,
+    allow_rollup_hdrs=True,
+)
 LEASES: Final = Stream(
     name="RIG_LEASES",
     description="who holds what, for how long: the last word per lease, expiring by itself",
@@ -154,8 +162,8 @@ DEAD: Final = Stream(
     deny_delete=True,
     deny_purge=True,
 )
-STREAMS: Final = (LOG, INBOX, RUNS, BEATS, PRESENCE, CONDUCTOR_TIMERS, LEASES, OBJECTS, DEAD)
-CACHES: Final = frozenset({PRESENCE.name, CONDUCTOR_TIMERS.name})
+STREAMS: Final = (LOG, INBOX, RUNS, BEATS, PRESENCE, CONDUCTOR_TIMERS, AGENT_TIMERS, LEASES, OBJECTS, DEAD)
+CACHES: Final = frozenset({PRESENCE.name, CONDUCTOR_TIMERS.name, AGENT_TIMERS.name})
 """What these hold is said or set again: where one cannot be changed into what it must be, it is deleted and made anew.
 
 No other stream is ever deleted; of the leases even the positions must last, since they are fencing tokens.
@@ -199,10 +207,17 @@ class Durable(Struct, frozen=True, kw_only=True):
         }
 
 
-AGENTS: Final = (Actor.DEV_E, Actor.REVIEW_E)
-"""The roles that take assignments."""
-FIRED: Final = Durable(stream=CONDUCTOR_TIMERS, name="conductor", filter="timer.conductor.fired.>", ack_wait_seconds=10)
-WORK: Final = {role: Durable(stream=LOG, name=role.value, filter=assignments_of(role)) for role in AGENTS}
+TIMERS: Final = {Actor.CONDUCTOR: CONDUCTOR_TIMERS, Actor.AGENT: AGENT_TIMERS}
+"""Of each role that uses timers. Each has a stream of its own: with schedules on, who may write to it may erase it."""
+FIRED: Final = {
+    role: Durable(stream=stream, name=role.value, filter=f"timer.{role.value}.fired.>", ack_wait_seconds=10)
+    for role, stream in TIMERS.items()
+}
+WORK: Final = {
+    Actor.DEV_E: Durable(stream=LOG, name=Actor.DEV_E.value, filter=assignments_of(Actor.DEV_E)),
+    Actor.REVIEW_E: Durable(stream=LOG, name=Actor.REVIEW_E.value, filter=review_requests()),
+}
+"""What is asked of a role, of whose replicas one takes it."""
 RECEIVED: Final = {
     role: Durable(stream=INBOX, name=role.value, filter=f"inbox.{role.value}.delivery.>") for role in (Actor.GITHUB,)
 }
@@ -210,6 +225,6 @@ RECEIVED: Final = {
 PROJECTED: Final = Durable(stream=LOG, name="projector", filter="rig.>")
 """What the projector reads. It keeps its position itself: no such durable is made, its dead letters bear the name."""
 DURABLES: Final = tuple(
-    made for durable in (FIRED, *WORK.values(), *RECEIVED.values()) for made in (durable, durable.retries)
+    made for durable in (*FIRED.values(), *WORK.values(), *RECEIVED.values()) for made in (durable, durable.retries)
 )
 """Created by `ensure` alone: who may create a consumer may point it anywhere."""

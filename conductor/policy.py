@@ -18,7 +18,9 @@ from schemas import (
     Delivery,
     EscalationReason,
     FailureKind,
+    IssueRef,
     Policy,
+    RepoRef,
     Scope,
     Tier,
     Tiers,
@@ -151,18 +153,36 @@ def may_approve(by: str, repository: Repository | None, policy: Policy) -> bool:
 
 def day_limits(issue: Issue, role: str, state: State, policy: Policy) -> list[tuple[Scope, Micros]]:
     """The budgets of a day that work on the issue counts against and that have a limit, with it."""
-    repository = state.repositories.get(issue.ref.repository)
-    own = repository.overrides.day_usd if repository is not None else None
-    limits = {
-        f"repository:{issue.ref.repository}": policy.budget.repository_day_usd if own is None else own,
-        f"role:{role}": policy.of_role(role).day_usd,
-        "day": policy.budget.day_usd,
-    }
+    return _day_limits(issue.ref.repository, role, state, policy)
+
+
+def _day_limits(place: RepoRef | None, role: str, state: State, policy: Policy) -> list[tuple[Scope, Micros]]:
+    limits = {f"role:{role}": policy.of_role(role).day_usd, "day": policy.budget.day_usd}
+    if place is not None:
+        repository = state.repositories.get(place)
+        own = repository.overrides.day_usd if repository is not None else None
+        limits = {f"repository:{place}": policy.budget.repository_day_usd if own is None else own, **limits}
     found: list[tuple[Scope, Micros]] = []
     for scope, usd in limits.items():
         if usd is not None:
             raised = state.ledger.raised.get(scope)
             found.append((scope, micros(usd) if raised is None else max(micros(usd), raised.limit)))
+    return found
+
+
+def call_limits(ref: IssueRef | None, role: str, state: State, policy: Policy) -> list[tuple[Scope, Micros, Micros]]:
+    """The budgets that a call of a model outside the runs counts against and that have a limit: each with the limit,
+    and with what counts against it now. The breaker of an issue is among them."""
+    place = None if ref is None else ref.repository
+    of_the_day = _day_limits(place, role, state, policy)
+    found = [(scope, limit, state.ledger.committed(scope)) for scope, limit in of_the_day]
+    issue = None if ref is None else state.issues.get(ref)
+    if issue is not None:
+        limit, breaker = issue_limit(issue, state, policy), policy.budget.breaker_usd
+        if limit is not None:
+            found.append((f"issue:{ref}", limit, issue.committed))
+        if breaker:
+            found.append((f"issue:{ref}", micros(breaker), issue.since_progress))
     return found
 
 

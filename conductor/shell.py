@@ -13,15 +13,18 @@ from typing import Final
 import msgspec
 
 from bus import Bus, BusError, Causes, Conflict, Delivery, Done, Drop, Expect, Outcome, Reader, Skipped
+from conductor.allowance import Counter
 from conductor.decide import RULES, decide, may_decide, moment
 from conductor.evolve import evolve
 from conductor.state import State
 from conductor.timers import Owner, Timer, live, owner_of
 from machine.lifecycle import Lifecycle
 from schemas import (
+    ALLOWANCE,
     FLEET,
     MALFORMED,
     Actor,
+    AllowanceRequest,
     Decided,
     Draft,
     Envelope,
@@ -38,6 +41,8 @@ _RETRY_SECONDS: Final = 1.0
 """After a refusal or silence: how long to read on before deciding again on the same prefix."""
 
 
+SERVICE: Final = "conductor"
+"""Which agents ask for money: see allowance."""
 REFUSED_ROUNDS: Final = 5
 """After so many on end that did not land, the conductor is not ready, and says why."""
 
@@ -46,7 +51,7 @@ async def run_conductor(bus: Bus, lifecycle: Lifecycle) -> None:
     """Decides until stopped. Raises what makes going on impossible (a log that was recreated, say)."""
     async with asyncio.TaskGroup() as group:
         conductor = Conductor(bus, lifecycle)
-        tasks = [group.create_task(conductor.rounds()), group.create_task(conductor.mirror())]
+        tasks = [group.create_task(task) for task in (conductor.rounds(), conductor.mirror(), conductor.serve())]
         group.create_task(bus.timers.fired(conductor.fired, stop=lifecycle.stop))
         await lifecycle.stop.wait()
         for task in tasks:
@@ -61,9 +66,21 @@ class Conductor:
         self._lifecycle = lifecycle
         self._state = State()
         self._causes = Causes()
+        self._counter = Counter(self._state)
         self._refused = 0  # rounds without one that landed
         self._fresh: set[Owner] = set()
         self._to_mirror = asyncio.Event()
+        self._caught_up = asyncio.Event()
+
+    async def serve(self) -> None:
+        """Answers those who ask for money, from the first time that the log is read on."""
+        await self._caught_up.wait()
+        while True:
+            try:
+                return await self._bus.services.serve(SERVICE, ALLOWANCE, AllowanceRequest, self._counter.allowance)
+            except BusError as error:
+                log.info("nobody can ask for money yet: %s", error)
+            await asyncio.sleep(_RETRY_SECONDS)
 
     async def rounds(self) -> None:
         """Reads in order; whenever it has caught up with a complete batch, decides on exactly that prefix."""
@@ -101,8 +118,10 @@ class Conductor:
         if isinstance(item, Skipped):
             log.warning("position %d is skipped: %s", item.position, item.reason)
             evolve(self._state, None, item.position)
+            self._counter.read_on()
             return
         evolve(self._state, item.event, item.position)
+        self._counter.read_on()
         self._causes.hear(item.event)
         owner = owner_of(item.event)
         if owner is not None:
@@ -115,6 +134,8 @@ class Conductor:
         newer = "" if state.rules <= RULES else f"the log was decided under rules {state.rules}, these are {RULES}"
         self._lifecycle.check("policy", not missing, missing)
         self._lifecycle.check("rules", not newer, newer)
+        self._counter.stand_by(missing or newer)
+        self._caught_up.set()
 
     async def _round(self, policy: Policy) -> bool:
         """One round on the state as it stands. False when the batch did not land: read on, decide again."""

@@ -9,14 +9,19 @@ from schemas.agent import (
     AgentDeadlineSet,
     AgentJoined,
     AgentLeft,
+    AgentRested,
     AgentSilent,
     AgentStuck,
     AgentSuspended,
+    AgentWoken,
     LeaveReason,
     LoginExpiring,
     LoginRequired,
+    ModelUsed,
     QuotaReported,
+    RestOutcome,
     SuspensionReason,
+    WokenBy,
 )
 from schemas.branches import work_branch, work_branches
 from schemas.chat import (
@@ -156,6 +161,7 @@ from schemas.policy import (
 )
 from schemas.presence import AgentStatus, Heartbeat
 from schemas.queries import (
+    ALLOWANCE,
     AUTHORS_MAX,
     CONVERSATIONS_MAX,
     MEMORIES_MAX,
@@ -166,6 +172,8 @@ from schemas.queries import (
     AgentLine,
     Agents,
     AgentsRequest,
+    Allowance,
+    AllowanceRequest,
     ConversationLine,
     Conversations,
     ConversationsRequest,
@@ -227,13 +235,16 @@ from schemas.subjects import (
     everything_about,
     parse,
     repositories_named,
+    review_requests,
     unescape,
 )
 from schemas.validation import build
+from schemas.waking import woken
 from schemas.words import one_line, printable
 from schemas.work import CommandBlocked, FailureKind, QuestionAsked, TokensUsed, WorkFailed, WorkPushed, WorkStarted
 
 __all__ = [
+    "ALLOWANCE",
     "AUTHORS_MAX",
     "BY_TYPE",
     "CONVERSATIONS_MAX",
@@ -260,12 +271,16 @@ __all__ = [
     "AgentLeft",
     "AgentLine",
     "AgentRef",
+    "AgentRested",
     "AgentSilent",
     "AgentStatus",
     "AgentStuck",
     "AgentSuspended",
+    "AgentWoken",
     "Agents",
     "AgentsRequest",
+    "Allowance",
+    "AllowanceRequest",
     "AsItStood",
     "AssignReason",
     "AssignRequested",
@@ -386,6 +401,7 @@ __all__ = [
     "MessagesForgotten",
     "MessagesRequest",
     "MilestoneCompleted",
+    "ModelUsed",
     "NotAllowed",
     "Overrides",
     "Ownership",
@@ -410,6 +426,7 @@ __all__ = [
     "RepositoryConfigured",
     "RepositoryLine",
     "RepositoryRemoved",
+    "RestOutcome",
     "Resumed",
     "RetryRequested",
     "Reverted",
@@ -450,6 +467,7 @@ __all__ = [
     "WaitingReason",
     "WatchPolicy",
     "Withdrawal",
+    "WokenBy",
     "WorkFailed",
     "WorkPushed",
     "WorkStarted",
@@ -478,9 +496,11 @@ __all__ = [
     "pause_scopes",
     "printable",
     "repositories_named",
+    "review_requests",
     "scopes",
     "summary",
     "unescape",
+    "woken",
     "work_branch",
     "work_branches",
 ]

@@ -19,6 +19,8 @@ class Actor(StrEnum):
     PROJECTOR = "projector"
     DEV_E = "dev-e"
     REVIEW_E = "review-e"
+    AGENT = "agent"
+    """Every agent that has no role of its own; which it is, its source says: `agent/monitor-e`."""
     LOCAL = "local"
     GITHUB = "github"
     DISCORD = "discord"
@@ -46,6 +48,7 @@ _AGENT: _Events = _MEMORY | {
     agent.QuotaReported,
     agent.LoginRequired,
     agent.LoginExpiring,
+    agent.ModelUsed,
     chat.MessageSent,
 }
 _WORKER: _Events = frozenset(
@@ -172,6 +175,7 @@ MAY_SAY: dict[Actor, _Events] = {
     Actor.PROJECTOR: frozenset({memory.MemoryForgotten, memory.MemoriesCompacted}),
     Actor.DEV_E: _AGENT | _WORKER,
     Actor.REVIEW_E: _AGENT | _REVIEWER | {work.TokensUsed},
+    Actor.AGENT: _AGENT | {agent.AgentWoken, agent.AgentRested},
     Actor.LOCAL: _FORGE,
     Actor.GITHUB: _FORGE | _WISHES | _DELIVERY,
     Actor.DISCORD: _CHAT,
@@ -181,7 +185,15 @@ MAY_SAY: dict[Actor, _Events] = {
     | _OPERATOR
     | _DELIVERY
     | _REPOSITORIES
-    | {fleet.PolicyAdopted, fleet.LogRestored, chat.MessagesForgotten, memory.MemoryWritten, memory.MemoryForgotten},
+    | {
+        fleet.PolicyAdopted,
+        fleet.LogRestored,
+        agent.AgentWoken,
+        chat.MessageReceived,
+        chat.MessagesForgotten,
+        memory.MemoryWritten,
+        memory.MemoryForgotten,
+    },
     Actor.DASHBOARD: _WISHES | _OPERATOR | {chat.MessagesForgotten, memory.MemoryWritten, memory.MemoryForgotten},
 }
 

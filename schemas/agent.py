@@ -6,7 +6,7 @@ from typing import Annotated, TypeAlias
 from msgspec import Meta
 
 from schemas.event import AgentEvent
-from schemas.fields import Epoch, Instant, Run
+from schemas.fields import Epoch, Instant, Line, Run, Text, Tokens, Usd
 from schemas.refs import IssueRef, Name
 
 Percent: TypeAlias = Annotated[float, Meta(ge=0, le=1_000)]
@@ -130,3 +130,72 @@ class AgentDeadlinePassed(AgentEvent, frozen=True, kw_only=True):
 
     kind: AgentDeadlineKind
     at: Instant
+
+
+class ModelUsed(AgentEvent, frozen=True, kw_only=True):
+    """One call of a model through the gateway. What a coding CLI uses in a run is told by TokensUsed."""
+
+    call: Run
+    """Its id."""
+    role: Name
+    """Whose budget it counts against."""
+    purpose: Line
+    """What it was for: chat, summary, review, learning, embedding."""
+    provider: Line
+    model: Line
+    input: Tokens = 0
+    output: Tokens = 0
+    cache_read: Tokens = 0
+    cache_write: Tokens = 0
+    cost_usd: Usd | None = None
+    """None: nobody knows the price."""
+    issue: IssueRef | None = None
+    """The work that it was for, whose budgets it counts against too."""
+
+
+class WokenBy(StrEnum):
+    """What wakes an agent."""
+
+    SCHEDULE = "schedule"
+    EVENT = "event"
+    MESSAGE = "message"
+    WEBHOOK = "webhook"
+    PERSON = "person"
+
+
+class AgentWoken(AgentEvent, frozen=True, kw_only=True):
+    """The agent has something to do. Until it has rested from it that is open, whichever replica takes it up.
+
+    Its id follows from agent, `by`, `key` and `due` (schemas.waking): however often it is said, it is one.
+    """
+
+    run: Run
+    by: WokenBy
+    key: Line
+    """Which of these: the schedule's name, the id of the event or the message, the delivery's."""
+    due: Instant | None = None
+    """Of a schedule: for when it was."""
+    text: Text = ""
+    """What it was told."""
+
+
+class RestOutcome(StrEnum):
+    """How it went."""
+
+    DONE = "done"
+    LIMITED = "limited"
+    """It came to a limit of its turns, its time or its money, and said so."""
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class AgentRested(AgentEvent, frozen=True, kw_only=True):
+    """The agent is through with what it was woken for."""
+
+    run: Run
+    outcome: RestOutcome
+    detail: Text = ""
+    """Its last words, or why it came no further."""
+    turns: Annotated[int, Meta(ge=0)] = 0
+    cost_usd: Usd | None = None
+    """None: nobody knows the price."""

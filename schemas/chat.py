@@ -31,6 +31,8 @@ class MessageReceived(ChatEvent, frozen=True, kw_only=True):
     text: Text
     thread: Line | None = None
     attachments: tuple[Attachment, ...] = ()
+    to: Name | None = None
+    """The agent that is spoken to. None: whoever answers there."""
 
 
 class MessageSent(ChatEvent, frozen=True, kw_only=True):

@@ -36,6 +36,7 @@ Run: TypeAlias = Annotated[
     Meta(min_length=1, max_length=60, pattern=r"\A[A-Za-z0-9-]+\Z", description="the id of one run of an agent"),
 ]
 
+Tokens: TypeAlias = Annotated[int, Meta(ge=0)]
 Usd: TypeAlias = Annotated[float, Meta(ge=0, le=1_000_000, description="an amount in US dollars, from 0")]
 
 

@@ -292,8 +292,14 @@ class Policy(Struct, frozen=True, kw_only=True):
     """Between two signs of life of a replica."""
     coder_wall_seconds: Seconds = 2_700
     """How long a coder may take, all in all."""
+    coder_first_output_seconds: Seconds = 300
+    """How long a coder may take until it says anything."""
     coder_silence_seconds: Seconds = 600
     """How long a coder may be silent."""
+    coder_settle_seconds: Seconds = 30
+    """How long a coder that has said its result may take to end."""
+    coder_turns_max: Count = 200
+    """How often a coder may ask its model in one run."""
     coder_output_bytes: Size = 16_777_216
     """Of a coder's output; more ends it."""
     check_wall_seconds: Seconds = 900

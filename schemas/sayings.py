@@ -51,6 +51,15 @@ def _words(event: Event) -> str:
             return f"must be logged in at {event.provider}{_note(event.url)}"
         case agent.LoginExpiring():
             return f"its login at {event.provider} ends {_when(event.at)}{_note(event.url)}"
+        case agent.ModelUsed():
+            what = f"used {event.input} + {event.output} tokens of {event.provider}/{event.model} for {event.purpose}"
+            return f"{what}: {_cost(event.cost_usd)}{_listed((event.issue,) if event.issue else (), ', ')}"
+        case agent.AgentWoken():
+            due = "" if event.due is None else f", due {_when(event.due)}"
+            return f"woken by {event.by} {event.key}{due}{_note(event.text)}"
+        case agent.AgentRested():
+            spent = f"{_count(event.turns, 'turn')}, {_cost(event.cost_usd)}"
+            return f"rests ({event.outcome}, {spent}){_note(event.detail)}"
         case agent.AgentDeadlineSet():
             return f"{_spoken(event.kind)} due by {_when(event.at)}"
         case agent.AgentDeadlinePassed():
@@ -223,8 +232,8 @@ def _about_issue(event: IssueEvent) -> str:
         case work.QuestionAsked():
             return f"asks: {event.question}"
         case work.TokensUsed():
-            cost = "nobody knows what that costs" if event.cost_usd is None else f"${event.cost_usd:.2f}"
-            return f"run {event.run} used {event.input} + {event.output} tokens of {event.provider}: {cost}"
+            used = f"{event.input} + {event.output} tokens of {event.provider}"
+            return f"run {event.run} used {used}: {_cost(event.cost_usd)}"
         case work.CommandBlocked():
             return f"run {event.run} was kept from {one_line(event.command, 100)!r} ({event.rule})"
         case forge.ReviewAbstained():
@@ -276,6 +285,10 @@ def _about_issue(event: IssueEvent) -> str:
 
 def _short(sha: str) -> str:
     return sha[:9]
+
+
+def _cost(usd: float | None) -> str:
+    return "nobody knows what that costs" if usd is None else f"${usd:.2f}"
 
 
 def _spoken(value: str) -> str:

@@ -116,6 +116,11 @@ def assignments_of(role: str) -> str:
     return f"rig.issue.*.*.*.conductor.assigned.{escape(role)}"
 
 
+def review_requests() -> str:
+    """A filter for every request of a review, whoever it is asked of."""
+    return "rig.issue.*.*.*.conductor.review_requested"
+
+
 def repositories_named(repo: str) -> str:
     """A filter for what is said about every repository of that name, whoever owns it."""
     return f"rig.repo.*.{escape(repo)}.>"
@@ -187,6 +192,7 @@ __all__ = [
     "parse",
     "ref_of",
     "repositories_named",
+    "review_requests",
     "text",
     "unescape",
 ]

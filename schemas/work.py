@@ -1,15 +1,10 @@
 """Events about one issue that agents say: what a run does, asks and costs."""
 
 from enum import StrEnum
-from typing import Annotated
-
-from msgspec import Meta
 
 from schemas.event import IssueEvent
-from schemas.fields import Branch, Epoch, Excerpt, Instant, Line, Run, Sha, Text, Usd
+from schemas.fields import Branch, Epoch, Excerpt, Instant, Line, Run, Sha, Text, Tokens, Usd
 from schemas.refs import Name
-
-Tokens = Annotated[int, Meta(ge=0)]
 
 
 class WorkStarted(IssueEvent, frozen=True, kw_only=True):

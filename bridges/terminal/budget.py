@@ -27,7 +27,10 @@ from schemas import (
     FLEET,
     BudgetExceeded,
     BudgetRaised,
+    Event,
+    IssueAssigned,
     IssueRef,
+    ModelUsed,
     Overrides,
     Policy,
     PolicyAdopted,
@@ -35,6 +38,7 @@ from schemas import (
     RepoRef,
     branch,
 )
+from schemas.subjects import ref_of
 
 if TYPE_CHECKING:
     from bus import Bus
@@ -90,17 +94,24 @@ async def _budgets(bus: "Bus", now: datetime) -> Budgets:
     if policy is None:
         raise Failed("no policy is adopted yet, so there are no budgets: `rig policy adopt` or `rig up` does that")
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    filters = [f"rig.issue.*.*.*.*.{kind.name()}{'.*' if kind is MONEY[0] else ''}" for kind in MONEY]
+    filters = [_said_on(kind) for kind in MONEY]
     lately = [said async for said in bus.log.replay(filters, since=midnight - LOOK_BACK) if isinstance(said, Recorded)]
     ledger = Ledger(lately)
     sums = {scope: total for scope, total in ledger.sums(now.date()).items() if not scope.startswith("issue:")}
     issues = issues_to_show(ledger, known, now)
-    history = await bus.log.history([f"{branch(ref)}.>" for ref in issues]) if issues else []
+    about_them = [_said_on(ModelUsed), *(f"{branch(ref)}.>" for ref in issues)]
+    history = await bus.log.history(about_them) if issues else []
     of_issues = Ledger(history).sums(now.date())
     sums |= {f"issue:{ref}": of_issues.get(f"issue:{ref}", Sum()) for ref in issues}
     repositories = [RepoRef.parse(scope.partition(":")[2]) for scope in sums if scope.startswith("repository:")]
     overrides = {f"repository:{ref}": (await lookup.house_words(bus, ref)).overrides for ref in repositories}
     return budgets(sums, known, policy, overrides, now)
+
+
+def _said_on(kind: type[Event]) -> str:
+    """Where such an event is said, whatever it is about and whoever says it."""
+    about = "*." * len(ref_of(kind.noun).__struct_fields__)
+    return f"rig.{kind.noun}.{about}*.{kind.name()}{'.*' if kind is IssueAssigned else ''}"
 
 
 # ── raising ──────────────────────────────────────────────────────────────────

@@ -11,12 +11,14 @@ from typing import Final, TypeAlias
 from msgspec import Struct, field
 
 from schemas import (
+    DAY,
     BudgetReleased,
     BudgetReserved,
     BudgetSettled,
     Event,
     IssueAssigned,
     IssueRef,
+    ModelUsed,
     Recorded,
     TokensUsed,
     WorkStarted,
@@ -30,6 +32,7 @@ MONEY: Final[tuple[type[Event], ...]] = (
     BudgetSettled,
     BudgetReleased,
     TokensUsed,
+    ModelUsed,
 )
 """What it is folded from."""
 Micros: TypeAlias = int
@@ -69,8 +72,12 @@ class Ledger:
 
     def __init__(self, history: Iterable[Recorded] = ()) -> None:
         self._issues: dict[IssueRef, _Issue] = {}
+        self._calls: dict[str, tuple[ModelUsed, date]] = {}
+        """Of models, outside the runs: by the event's id, since one may have been said twice."""
         for said in history:
-            if isinstance(said.event.about, IssueRef):
+            if isinstance(said.event.data, ModelUsed):
+                self._calls[said.event.id] = said.event.data, said.event.time.date()
+            elif isinstance(said.event.about, IssueRef):
                 _apply(self._issues.setdefault(said.event.about, _Issue()), said.event.data, said.event.time)
 
     def sums(self, today: date) -> dict[str, Sum]:
@@ -83,6 +90,9 @@ class Ledger:
                 if account.settled is None or account.day == today:
                     for scope in of_the_day:
                         _add(found.setdefault(scope, Sum()), account)
+        for call, day in self._calls.values():
+            for scope in _counted(call, today=day == today):
+                found.setdefault(scope, Sum()).spent += _micros(call.cost_usd or 0)
         return found
 
     def under_way(self) -> list[IssueRef]:
@@ -92,6 +102,14 @@ class Ledger:
             for ref, issue in self._issues.items()
             if any(account.settled is None and account.reserved for account in issue.accounts.values())
         ]
+
+
+def _counted(call: ModelUsed, *, today: bool) -> tuple[str, ...]:
+    """The budgets that a call counts against."""
+    if call.issue is None:
+        return (f"role:{call.role}", DAY) if today else ()
+    of_issue, *of_the_day = scopes(call.issue, call.role)
+    return (of_issue, *of_the_day) if today else (of_issue,)
 
 
 def _add(into: Sum, account: _Account) -> None:

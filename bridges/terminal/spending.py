@@ -55,7 +55,8 @@ def lines(found: Spend, by: SpendBy) -> Iterator[str]:
         yield "nothing was spent"
     else:
         rows = [(by.upper(), "INPUT", "OUTPUT", "CACHED", "USD")]
-        rows += [(one_line(line.name, 80) or "not said", *_cells(line)) for line in found.lines]
+        nameless = "of no issue" if by in (SpendBy.ISSUE, SpendBy.REPOSITORY) else "not said"
+        rows += [(one_line(line.name, 80) or nameless, *_cells(line)) for line in found.lines]
         yield from show.table([*rows, ("in all", *_cells(found.total))])
         if found.next is not None:
             yield f"… and more: --after {found.next}"

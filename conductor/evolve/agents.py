@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from conductor.evolve.index import NO_POLICY, index_agent, withdraw
+from conductor.evolve.money import fold_call
 from conductor.policy import EXHAUSTED, LONGEST_REST, after
 from conductor.state import Agent, Due, Quota, State, Suspension
 from schemas import (
@@ -13,10 +14,13 @@ from schemas import (
     AgentDeadlineSet,
     AgentJoined,
     AgentLeft,
+    AgentRested,
     AgentSilent,
     AgentSuspended,
+    AgentWoken,
     Envelope,
     LoginRequired,
+    ModelUsed,
     QuotaReported,
     SuspensionReason,
 )
@@ -28,10 +32,15 @@ def fold_agent(state: State, name: str, event: Envelope) -> None:
     if isinstance(data, QuotaReported):
         _quota(state, name, data, event)
         return
+    if isinstance(data, AgentWoken | AgentRested):
+        return  # its own business
     if not isinstance(data, AgentDeadlineSet | AgentSuspended):
         if event.id in state.heard:
             return
         state.heard.add(event.id)
+    if isinstance(data, ModelUsed):
+        fold_call(state, data)
+        return
     if isinstance(data, AgentJoined):
         _joined(state, name, data, event.time)
         return

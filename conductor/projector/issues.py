@@ -27,6 +27,7 @@ from schemas import (
     IssueRefused,
     IssueRevised,
     IssueState,
+    ModelUsed,
     Ownership,
     Priority,
     PullRequestClosed,
@@ -124,6 +125,8 @@ def issues(state: State) -> Model[IssueRow]:
                 return (str(ref),)
             case RepoRef() as repository:
                 return [str(ref) for ref in state.issues if ref.repository == repository]
+            case _ if isinstance(said.event.data, ModelUsed):
+                return (str(said.event.data.issue),) if said.event.data.issue in state.issues else ()
             case _ if isinstance(said.event.data, BudgetRaised) and said.event.data.scope.startswith(_ISSUE_SCOPE):
                 key = said.event.data.scope.removeprefix(_ISSUE_SCOPE)
                 return (key,) if IssueRef.parse(key) in state.issues else ()
@@ -136,7 +139,7 @@ def issues(state: State) -> Model[IssueRow]:
         row.milestone, row.standing = issue.milestone, standing(issue)
         return row
 
-    return Model("issues", IssueRow, keys, fold_issue, (IssueEvent, RepoEvent, BudgetRaised), finish)
+    return Model("issues", IssueRow, keys, fold_issue, (IssueEvent, RepoEvent, BudgetRaised, ModelUsed), finish)
 
 
 def standing(issue: Issue) -> Standing:

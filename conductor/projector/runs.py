@@ -5,15 +5,18 @@ Money is counted in millionths of a US dollar, so that sums do not drift.
 
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
+from typing import Final
 
 from msgspec import Struct
 
 from conductor.projector.model import Model
 from conductor.state import Micros, micros
 from schemas import (
+    AgentRef,
     CommandBlocked,
     FailureKind,
     IssueRef,
+    ModelUsed,
     Recorded,
     TokensUsed,
     WorkFailed,
@@ -33,7 +36,7 @@ class Tokens(Struct, kw_only=True):
     unpriced: int = 0
     """Reports whose price nobody knows."""
 
-    def add(self, used: TokensUsed) -> None:
+    def add(self, used: TokensUsed | ModelUsed) -> None:
         self.input += used.input
         self.output += used.output
         self.cache_read += used.cache_read
@@ -66,17 +69,23 @@ class RunRow(Struct, kw_only=True):
 
 
 class SpendRow(Struct, kw_only=True):
-    """What one run used of one model on one day (UTC)."""
+    """What one run used of one model on one day (UTC); or what calls of a model outside the runs did, for one thing."""
 
     day: date
-    issue: IssueRef
+    issue: IssueRef | None
     run: str
+    """Empty: calls outside the runs."""
     role: str
     agent: str
     """The replica, as it calls itself."""
+    purpose: str
     provider: str
     model: str
     tokens: Tokens
+
+
+WORK: Final = "work"
+"""What runs are for."""
 
 
 def _runs_said(said: Recorded) -> Iterable[str]:
@@ -124,25 +133,43 @@ def _spend_said(said: Recorded) -> Iterable[str]:
         case TokensUsed(run=run, provider=provider, model=model):
             who = f"{_one_part(said.event.source)}/{_one_part(provider)}"
             return (f"{day_of(said)}/{said.event.about}/{run}/{who}/{model}",)
+        case ModelUsed() as call:
+            parts = (call.issue or "", said.event.about, call.role, call.purpose, call.provider, call.model)
+            return (f"{day_of(said)}/calls/{'/'.join(_one_part(str(part)) for part in parts)}",)
         case _:
             return ()
 
 
 def fold_spend(_: str, row: SpendRow | None, said: Recorded) -> SpendRow | None:
-    event, issue = said.event.data, said.event.about
-    if not isinstance(event, TokensUsed) or not isinstance(issue, IssueRef):
-        return row
-    spend = row or SpendRow(
-        day=day_of(said),
-        issue=issue,
-        run=event.run,
-        role=said.event.actor,
-        agent=said.event.source.partition("/")[2] or said.event.source,
-        provider=event.provider,
-        model=event.model,
-        tokens=Tokens(),
-    )
-    spend.tokens.add(event)
+    match said.event.data, said.event.about:
+        case TokensUsed() as used, IssueRef() as issue:
+            source = said.event.source
+            spend = row or SpendRow(
+                day=day_of(said),
+                issue=issue,
+                run=used.run,
+                role=said.event.actor,
+                agent=source.partition("/")[2] or source,
+                purpose=WORK,
+                provider=used.provider,
+                model=used.model,
+                tokens=Tokens(),
+            )
+        case ModelUsed() as used, AgentRef(agent):
+            spend = row or SpendRow(
+                day=day_of(said),
+                issue=used.issue,
+                run="",
+                role=used.role,
+                agent=agent,
+                purpose=used.purpose,
+                provider=used.provider,
+                model=used.model,
+                tokens=Tokens(),
+            )
+        case _:
+            return row
+    spend.tokens.add(used)
     return spend
 
 
@@ -157,4 +184,4 @@ def day_of(said: Recorded) -> date:
 
 
 RUNS = Model("runs", RunRow, _runs_said, fold_run, (WorkStarted, WorkPushed, WorkFailed, TokensUsed, CommandBlocked))
-SPEND = Model("spend", SpendRow, _spend_said, fold_spend, (TokensUsed,))
+SPEND = Model("spend", SpendRow, _spend_said, fold_spend, (TokensUsed, ModelUsed), version=2)

@@ -198,14 +198,15 @@ select row::text as row from rig.agents order by key;
 select agent, key as issue from rig.issues where agent is not null order by key;
 
 -- name: spend_by
--- What was spent, by one of six things, from a day to a day and of a repository (null: of all): the dearest first, days
+-- What was spent, by one of seven things, from a day to a day and of a repository (null: of all): the dearest first, days
 -- the newest first.
-select name, rig.counted(sum(input)) as input, rig.counted(sum(output)) as output,
+select coalesce(name, '') as name, rig.counted(sum(input)) as input, rig.counted(sum(output)) as output,
        rig.counted(sum(cache_read)) as cache_read, rig.counted(sum(cache_write)) as cache_write,
        rig.counted(sum(cost)) as cost, rig.counted(sum(unpriced)) as unpriced
 from (
     select case $1::text when 'role' then role when 'agent' then agent when 'repository' then repository
-                         when 'issue' then issue when 'model' then model else day end as name,
+                         when 'issue' then issue when 'model' then model when 'purpose' then purpose
+                         else day end as name,
            input, output, cache_read, cache_write, cost, unpriced
     from rig.spend
     where ($2::text is null or day >= $2) and ($3::text is null or day <= $3) and ($4::text is null or repository = $4)
@@ -219,7 +220,7 @@ offset $5 limit $6;
 select rig.counted(sum(input)) as input, rig.counted(sum(output)) as output,
        rig.counted(sum(cache_read)) as cache_read, rig.counted(sum(cache_write)) as cache_write,
        rig.counted(sum(cost)) as cost, rig.counted(sum(unpriced)) as unpriced,
-       rig.counted(sum(cost) filter (where merged.issue is null)) as unmerged
+       rig.counted(sum(cost) filter (where rig.spend.issue is not null and merged.issue is null)) as unmerged
 from rig.spend left join (select distinct issue from rig.merges) as merged using (issue)
 where ($1::text is null or day >= $1) and ($2::text is null or day <= $2) and ($3::text is null or repository = $3);
 

@@ -26,7 +26,19 @@ from conductor.state.fleet import (
     Suspension,
     Trust,
 )
-from conductor.state.issue import Deadline, Delivered, Facet, Gate, GateKey, Issue, Lane, Review, Verdict, unclaimed
+from conductor.state.issue import (
+    Deadline,
+    Delivered,
+    Facet,
+    Gate,
+    GateKey,
+    Issue,
+    Lane,
+    Review,
+    Verdict,
+    calls_of,
+    unclaimed,
+)
 from conductor.state.money import Account, Ledger, Micros, Raised, dollars, micros
 from conductor.state.shelf import Key, Shelf
 from schemas import IssueRef, PauseScope, Policy, RepoRef
@@ -59,6 +71,7 @@ __all__ = [
     "Suspension",
     "Trust",
     "Verdict",
+    "calls_of",
     "dollars",
     "micros",
     "unclaimed",

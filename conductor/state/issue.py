@@ -200,7 +200,7 @@ class Issue(Struct):
     """Whether a person let this head through without having looked as they should, or merged it themselves."""
 
     accounts: dict[str, Account] = field(default_factory=dict[str, Account])
-    """By run; `#<epoch>` for one that nobody has claimed yet."""
+    """By run; `#<epoch>` for one that nobody has claimed yet, `@<role>` for calls of models outside the runs."""
     committed: Micros = 0
     """All that it has cost and that is set aside for it."""
     granted: Micros = 0
@@ -252,3 +252,8 @@ _WANTS_WORK = (IssueState.QUEUED, IssueState.CHANGES_REQUESTED, IssueState.MERGE
 def unclaimed(epoch: int) -> str:
     """Under which name money is set aside for an epoch before anybody claims it."""
     return f"#{epoch}"
+
+
+def calls_of(role: str) -> str:
+    """Under which name a role's calls of models outside the runs are counted."""
+    return f"@{role}"

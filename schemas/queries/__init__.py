@@ -1,10 +1,11 @@
-"""What can be asked and what is answered, by request and reply: the query service's and the forges'.
+"""What can be asked and what is answered, by request and reply: the query service's, the forges' and the conductor's.
 
 Answers of the query service are true for one position of the log, which they carry. People and screens ask; who
 works reads the log itself. Text in an answer is as it was said: whoever shows it makes it printable.
 """
 
 from schemas.queries.agents import AgentLine, Agents, AgentsRequest
+from schemas.queries.allowance import ALLOWANCE, Allowance, AllowanceRequest
 from schemas.queries.conversations import (
     AUTHORS_MAX,
     CONVERSATIONS_MAX,
@@ -46,6 +47,7 @@ from schemas.queries.spend import Spend, SpendBy, SpendLine, SpendOnMerged, Spen
 from schemas.queries.status import LeftOut, RepositoryLine, Status, StatusRequest, Writing, WritingRequest
 
 __all__ = [
+    "ALLOWANCE",
     "AUTHORS_MAX",
     "CONVERSATIONS_MAX",
     "GIT_CREDENTIAL",
@@ -58,6 +60,8 @@ __all__ = [
     "AgentLine",
     "Agents",
     "AgentsRequest",
+    "Allowance",
+    "AllowanceRequest",
     "AuditRequest",
     "Audited",
     "ConversationLine",

@@ -1,4 +1,4 @@
-"""What runs have cost."""
+"""What runs have cost, and calls of models outside them."""
 
 from datetime import date
 from enum import StrEnum
@@ -21,6 +21,8 @@ class SpendBy(StrEnum):
     DAY = "day"
     """Of UTC."""
     MODEL = "model"
+    PURPOSE = "purpose"
+    """What runs used is for work; of a call outside them it is said what it was for."""
 
 
 class SpendRequest(Struct, frozen=True, kw_only=True):
@@ -39,7 +41,7 @@ class SpendRequest(Struct, frozen=True, kw_only=True):
 
 
 class Spent(Struct, frozen=True, kw_only=True):
-    """What runs have said that they used. Sums are of whole millionths of a dollar: they do not drift."""
+    """What runs and callers have said that they used. Sums are of whole millionths of a dollar: they do not drift."""
 
     input: int = 0
     output: int = 0
@@ -51,10 +53,10 @@ class Spent(Struct, frozen=True, kw_only=True):
 
 
 class SpendLine(Spent, frozen=True, kw_only=True):
-    """Of one agent, role, repository, issue, day or model."""
+    """Of one agent, role, repository, issue, day, model or purpose."""
 
     name: str
-    """Empty: it was not said, which model."""
+    """Empty: of no issue or repository; or it was not said, which model."""
 
 
 class SpendOnMerged(Struct, frozen=True, kw_only=True):

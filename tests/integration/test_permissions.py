@@ -18,7 +18,19 @@ from nats.aio.msg import Msg
 
 from bus.client import NatsConnection
 from bus.permissions import ADMIN, QUERY, ROLES, permissions
-from bus.topology import BEATS, CONDUCTOR_TIMERS, DEAD, DURABLES, FIRED, LEASES, LOG, PRESENCE, RUNS, STREAMS, Stream
+from bus.topology import (
+    BEATS,
+    DEAD,
+    DURABLES,
+    FIRED,
+    LEASES,
+    LOG,
+    PRESENCE,
+    RUNS,
+    STREAMS,
+    TIMERS,
+    Stream,
+)
 from deploy.embedded.nats import NatsServer, embedded_nats
 from schemas import Actor
 from tests.support.servers import connected
@@ -211,7 +223,7 @@ async def test_no_role_takes_or_acknowledges_the_work_of_another(rig: Rig, role:
         if not may_publish(role, subject)
     ]
     own = (
-        {Actor.CONDUCTOR: 1, Actor.DEV_E: 1, Actor.REVIEW_E: 1, Actor.GITHUB: 1}.get(Actor(role), 0)
+        {Actor.CONDUCTOR: 1, Actor.DEV_E: 1, Actor.REVIEW_E: 1, Actor.AGENT: 1, Actor.GITHUB: 1}.get(Actor(role), 0)
         if role in set(Actor)
         else 0
     )
@@ -241,14 +253,15 @@ SCHEDULING = (
     {"Nats-Scheduler": "timer.conductor.set.x", "Nats-Schedule-Next": "purge"},
 )
 EXPIRING = ({"Nats-TTL": "1s"}, {"Nats-TTL": "never"})
-HAVE_TTL = (BEATS, LEASES, CONDUCTOR_TIMERS)
+FIRINGS = FIRED[Actor.CONDUCTOR]
+HAVE_TTL = (BEATS, LEASES, *TIMERS.values())
 """Where a role may let its own word expire: what is true for the moment, and holds one word per subject."""
 
 
 @every_stream
 @every_role
 async def test_no_message_erases_expires_or_schedules(rig: Rig, role: str, stream: Stream) -> None:
-    if stream == CONDUCTOR_TIMERS and role == Actor.CONDUCTOR:
+    if role in TIMERS and stream == TIMERS[Actor(role)]:
         pytest.skip("its own cache: see the test of that")
     before = await rig.stored()
     attempts = [*ERASING, *SCHEDULING, *(() if stream in HAVE_TTL else EXPIRING)]
@@ -259,17 +272,18 @@ async def test_no_message_erases_expires_or_schedules(rig: Rig, role: str, strea
     assert await rig.stored() == before
 
 
-async def test_the_timers_of_the_conductor_stay_within_their_stream(rig: Rig) -> None:
+@pytest.mark.parametrize("role", TIMERS)
+async def test_the_timers_of_a_role_stay_within_their_stream(rig: Rig, role: Actor) -> None:
     """The one exception. Schedules force roll-up on, so who sets timers can erase that stream: it is a cache."""
-    conductor, subject = rig.holders[Actor.CONDUCTOR], "timer.conductor.set.x"
+    holder, subject = rig.holders[role], f"timer.{role}.set.x"
     before = await rig.stored()
     attempts = (*SCHEDULING, *EXPIRING, *ERASING)
-    allowed = [headers for headers in attempts if "error" not in await conductor.ask(subject, headers=headers)]
-    fired = {"Nats-Schedule": FUTURE, "Nats-Schedule-Target": "timer.conductor.fired.x"}
-    assert "error" not in await conductor.ask(subject, headers=fired)
+    allowed = [headers for headers in attempts if "error" not in await holder.ask(subject, headers=headers)]
+    fired = {"Nats-Schedule": FUTURE, "Nats-Schedule-Target": f"timer.{role}.fired.x"}
+    assert "error" not in await holder.ask(subject, headers=fired)
     assert allowed == [*EXPIRING, *ERASING], "and no schedule for elsewhere, nor in the name of another"
     after = await rig.stored()
-    own = CONDUCTOR_TIMERS.name
+    own = TIMERS[role].name
     assert {name: found for name, found in after.items() if name != own} == {
         name: found for name, found in before.items() if name != own
     }
@@ -332,7 +346,7 @@ async def test_no_answer_is_put_on_anothers_subject(rig: Rig, role: str) -> None
     targets = [
         *(subject for subject in (ANOTHERS, "rig.fleet.conductor.decided") if not may_publish(role, subject)),
         *("presence.x.y", "run.x.y", "lease.x.y", "object.x.y", "dead.letter.x.y", "timer.conductor.fired.y"),
-        *(f"$JS.API.STREAM.PURGE.{RUNS.name}", f"$JS.API.CONSUMER.DELETE.{FIRED.stream.name}.{FIRED.name}"),
+        *(f"$JS.API.STREAM.PURGE.{RUNS.name}", f"$JS.API.CONSUMER.DELETE.{FIRINGS.stream.name}.{FIRINGS.name}"),
     ]
     for subject in asked:
         body = b'{"seq":1}' if ".GET." in subject else b"1" if ".NEXT." in subject else b""
@@ -416,10 +430,10 @@ async def test_every_role_reads_what_it_needs_and_hears_what_is_stored(rig: Rig,
     assert await holder.refusals() == []
 
 
-@pytest.mark.parametrize("role", [Actor.DEV_E, Actor.REVIEW_E])
-async def test_an_agent_takes_its_assignments_and_acknowledges_them(rig: Rig, role: Actor) -> None:
+@pytest.mark.parametrize(("role", "asked"), [(Actor.DEV_E, "assigned.dev-e"), (Actor.REVIEW_E, "review_requested")])
+async def test_an_agent_takes_what_is_asked_of_it_and_acknowledges_that(rig: Rig, role: Actor, asked: str) -> None:
     holder = rig.holders[role]
-    said = await rig.holders[Actor.CONDUCTOR].ask(f"rig.issue.a.b.1.conductor.assigned.{role}")
+    said = await rig.holders[Actor.CONDUCTOR].ask(f"rig.issue.a.b.1.conductor.{asked}")
     waiting = await holder.client.subscribe("_INBOX.work")
     await holder.client.publish(
         f"$JS.API.CONSUMER.MSG.NEXT.RIG.{role}", b'{"batch":1000,"expires":5000000000}', "_INBOX.work"

@@ -20,10 +20,11 @@ async def test_the_durables_of_the_rig_are_made_and_mended(connect: Connect) -> 
     bus = await connect(Actor.CLI)
     for durable in DURABLES:
         assert (await info(bus, durable))["config"]["filter_subject"] == durable.filter
-    await make(bus, structs.replace(FIRED, ack_wait_seconds=3.0, filter="timer.conductor.fired.x"))
+    fired = FIRED[Actor.CONDUCTOR]
+    await make(bus, structs.replace(fired, ack_wait_seconds=3.0, filter="timer.conductor.fired.x"))
     await ensure(bus.connection)
-    config = (await info(bus, FIRED))["config"]
-    assert (config["ack_wait"], config["filter_subject"]) == (10 * SECOND, FIRED.filter)
+    config = (await info(bus, fired))["config"]
+    assert (config["ack_wait"], config["filter_subject"]) == (10 * SECOND, fired.filter)
 
 
 async def test_a_durable_that_is_another_is_refused_by_all(connect: Connect) -> None:
