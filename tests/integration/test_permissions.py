@@ -277,7 +277,9 @@ async def test_the_timers_of_a_role_stay_within_their_stream(rig: Rig, role: Act
     """The one exception. Schedules force roll-up on, so who sets timers can erase that stream: it is a cache."""
     holder, subject = rig.holders[role], f"timer.{role}.set.x"
     before = await rig.stored()
-    attempts = (*SCHEDULING, *EXPIRING, *ERASING)
+    by_itself = {"Nats-Scheduler": subject, "Nats-Schedule-Next": "purge"}
+    await holder.ask(subject, headers=SCHEDULING[-1])  # of another stream's timer: whatever is answered, see below
+    attempts = (*SCHEDULING[:-1], by_itself, *EXPIRING, *ERASING)
     allowed = [headers for headers in attempts if "error" not in await holder.ask(subject, headers=headers)]
     fired = {"Nats-Schedule": FUTURE, "Nats-Schedule-Target": f"timer.{role}.fired.x"}
     assert "error" not in await holder.ask(subject, headers=fired)
@@ -430,10 +432,10 @@ async def test_every_role_reads_what_it_needs_and_hears_what_is_stored(rig: Rig,
     assert await holder.refusals() == []
 
 
-@pytest.mark.parametrize(("role", "asked"), [(Actor.DEV_E, "assigned.dev-e"), (Actor.REVIEW_E, "review_requested")])
-async def test_an_agent_takes_what_is_asked_of_it_and_acknowledges_that(rig: Rig, role: Actor, asked: str) -> None:
+async def test_an_agent_takes_its_assignments_and_acknowledges_them(rig: Rig) -> None:
+    role = Actor.DEV_E
     holder = rig.holders[role]
-    said = await rig.holders[Actor.CONDUCTOR].ask(f"rig.issue.a.b.1.conductor.{asked}")
+    said = await rig.holders[Actor.CONDUCTOR].ask(f"rig.issue.a.b.1.conductor.assigned.{role}")
     waiting = await holder.client.subscribe("_INBOX.work")
     await holder.client.publish(
         f"$JS.API.CONSUMER.MSG.NEXT.RIG.{role}", b'{"batch":1000,"expires":5000000000}', "_INBOX.work"

@@ -5,6 +5,7 @@ import random
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import pytest
 from msgspec import Struct, structs
@@ -16,11 +17,14 @@ from deploy.embedded.nats import NatsServer
 from machine.lifecycle import Lifecycle
 from schemas import (
     Actor,
+    AgentRef,
     Draft,
     Envelope,
     Event,
     IssueRef,
     Merged,
+    ModelUsed,
+    Ref,
     RepoRef,
     Reverted,
     Spend,
@@ -42,13 +46,20 @@ ISSUES = [IssueRef("acme.inc", repo, number) for repo in ("shop", "site") for nu
 
 
 class Report(Struct, frozen=True):
-    """What one run said once that it used."""
+    """What was said once of what was used: by a run, or by who calls a model outside the runs."""
 
     time: datetime
-    issue: IssueRef
-    run: str
+    issue: IssueRef | None
     source: str
-    used: TokensUsed
+    used: TokensUsed | ModelUsed
+
+    @property
+    def repository(self) -> RepoRef | None:
+        return None if self.issue is None else self.issue.repository
+
+    @property
+    def about(self) -> Ref:
+        return self.issue if isinstance(self.used, TokensUsed) and self.issue else AgentRef(self.source.split("/")[1])
 
     @property
     def micros(self) -> int:
@@ -56,23 +67,28 @@ class Report(Struct, frozen=True):
 
 
 def reports() -> Sequence[Report]:
-    """Ten days of work of three replicas with three models, some of it of no known price."""
+    """Ten days of work and calls of three replicas with three models, some of it of no known price."""
     chance, found = random.Random(5), list[Report]()  # noqa: S311 - a test's
     for number in range(150):
-        used = TokensUsed(
-            epoch=1,
-            run=f"r-{number // 2}",
-            provider="any",
-            model=("", "large", "vendor/small")[number % 3],
-            input=chance.randrange(9_000),
-            output=chance.randrange(900),
-            cache_read=chance.randrange(90),
-            cache_write=chance.randrange(9),
-            cost_usd=None if number % 10 == 3 else chance.randrange(1, 9_999_999) / 1_000_000,
-        )
+        tokens: dict[str, Any] = {
+            "input": chance.randrange(9_000),
+            "output": chance.randrange(900),
+            "cache_read": chance.randrange(90),
+            "cache_write": chance.randrange(9),
+            "cost_usd": None if number % 10 == 3 else chance.randrange(1, 9_999_999) / 1_000_000,
+        }
         source = ("dev-e/dev-e-1", "dev-e/dev-e-2", "review-e/review-e-1")[number // 2 % 3]
         days = timedelta(days=chance.randrange(10), hours=chance.randrange(14))
-        found.append(Report(TODAY - days, ISSUES[number // 2 % 10], used.run, source, used))
+        issue = ISSUES[number // 2 % 10]
+        model = ("", "large", "vendor/small")[number % 3]
+        used = TokensUsed(epoch=1, run=f"r-{number // 2}", provider="any", model=model, **tokens)
+        if number % 4 == 1:
+            source, issue = (source, issue) if number % 8 == 1 else ("agent/monitor-e", None)
+            role, purpose = source.split("/")[0], ("chat", "review / second")[number % 3 % 2]
+            used = ModelUsed(
+                call=f"c-{number}", role=role, purpose=purpose, provider="any/1", model="large", issue=issue, **tokens
+            )
+        found.append(Report(TODAY - days, issue, source, used))
     return found
 
 
@@ -80,15 +96,16 @@ REPORTS = reports()
 BY: dict[SpendBy, Callable[[Report], str]] = {
     SpendBy.AGENT: lambda one: one.source.split("/")[1],
     SpendBy.ROLE: lambda one: one.source.split("/")[0],
-    SpendBy.REPOSITORY: lambda one: str(one.issue.repository),
-    SpendBy.ISSUE: lambda one: str(one.issue),
+    SpendBy.REPOSITORY: lambda one: str(one.repository or ""),
+    SpendBy.ISSUE: lambda one: str(one.issue or ""),
     SpendBy.DAY: lambda one: one.time.date().isoformat(),
     SpendBy.MODEL: lambda one: one.used.model,
+    SpendBy.PURPOSE: lambda one: "work" if isinstance(one.used, TokensUsed) else one.used.purpose,
 }
 MERGED = {ISSUES[0]: TODAY - timedelta(days=8), ISSUES[1]: TODAY - timedelta(days=2), ISSUES[5]: TODAY}
 
 
-def said(about: IssueRef, data: Event, time: datetime, number: int, source: str = "local") -> Envelope:
+def said(about: Ref, data: Event, time: datetime, number: int, source: str = "local") -> Envelope:
     actor = source.partition("/")[0]
     return envelope(Draft(about=about, data=data), id=f"said-{number}", actor=actor, source=source, time=time)
 
@@ -99,7 +116,7 @@ def the_log() -> list[Envelope]:
         for number, (issue, time) in enumerate(MERGED.items())
     ]
     reverted = Reverted(merge_sha=f"{1:040x}", revert_sha="f" * 40, by="ann")
-    spent = [said(one.issue, one.used, one.time, number, one.source) for number, one in enumerate(REPORTS)]
+    spent = [said(one.about, one.used, one.time, number, one.source) for number, one in enumerate(REPORTS)]
     return [
         *spent[:70],
         *merges,
@@ -160,7 +177,7 @@ async def test_every_sum_is_the_one_made_by_hand(person: Bus, postgres_url: str)
         assert answer.total == summed(REPORTS)
         first, last = (TODAY - timedelta(days=6)).date(), (TODAY - timedelta(days=2)).date()
         answer = await ask(person, SpendRequest(by=by, since=first, until=last, repository=shop))
-        chosen = [one for one in REPORTS if first <= one.time.date() <= last and one.issue.repository == shop]
+        chosen = [one for one in REPORTS if first <= one.time.date() <= last and one.repository == shop]
         assert list(answer.lines) == by_hand(by, chosen)
         assert answer.total == summed(chosen)
     nothing = await ask(person, SpendRequest(since=date(2001, 1, 1), until=date(2001, 1, 2)))
@@ -191,12 +208,12 @@ async def test_what_a_merged_change_cost_and_what_came_to_nothing(person: Bus) -
     assert answer.merged == SpendOnMerged(
         changes=3, reverted=1, cost_usd=of_merged / 1_000_000, per_change_usd=round(of_merged / 3) / 1_000_000
     )
-    assert round(answer.unmerged_usd * 1_000_000) == cost(REPORTS) - of_merged
+    assert round(answer.unmerged_usd * 1_000_000) == cost([one for one in REPORTS if one.issue]) - of_merged
     since = (TODAY - timedelta(days=1)).date()
     answer = await ask(person, SpendRequest(since=since))
     of_one = cost([one for one in REPORTS if one.issue == ISSUES[5]])
     assert (answer.merged.changes, answer.merged.cost_usd) == (1, of_one / 1_000_000), "whenever it was spent"
-    lately = [one for one in REPORTS if one.time.date() >= since and one.issue not in MERGED]
+    lately = [one for one in REPORTS if one.time.date() >= since and one.issue and one.issue not in MERGED]
     assert answer.unmerged_usd == cost(lately) / 1_000_000
 
 
@@ -219,7 +236,7 @@ async def test_it_is_shown_to_people(person: Bus, nats: NatsServer) -> None:
     rig = Terminal(nats)
     said = (await rig("spend", "--by", "role", "--since", "20d", "--repository", "acme.inc/shop")).out.splitlines()
     assert said[0].split() == ["ROLE", "INPUT", "OUTPUT", "CACHED", "USD"]
-    chosen = [one for one in REPORTS if one.issue.repo == "shop"]
+    chosen = [one for one in REPORTS if one.repository == RepoRef("acme.inc", "shop")]
     role, total = by_hand(SpendBy.ROLE, chosen)[0], summed(chosen)
     cached = f"{role.cache_read + role.cache_write}"
     assert said[1].split() == [
