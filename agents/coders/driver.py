@@ -12,6 +12,7 @@ from typing import Protocol, TypeAlias
 
 from msgspec import Struct
 
+from agents.guard.blocked import Blocked
 from schemas import FailureKind, IssueRef
 
 OnOutput: TypeAlias = Callable[[bytes], None]
@@ -88,13 +89,6 @@ class Usage(Struct, frozen=True, kw_only=True):
 
 
 NOTHING = Usage(cost_usd=0.0)
-
-
-class Blocked(Struct, frozen=True):
-    """A command that the guard kept the coder from running."""
-
-    command: str
-    rule: str
 
 
 class Result(Struct, frozen=True, kw_only=True):
