@@ -107,8 +107,7 @@ def up(
         settings = Settings.read(os.environ, options)
         wanted = None if policy is None else read(policy)
         provider = None if settings.coder is None else _provider(settings.coder)
-        if settings.github is not None:
-            hide(settings.github.confidential)
+        hide(settings.confidential)
         screen = Screen(as_json=json)
 
         async def run() -> None:

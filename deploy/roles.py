@@ -67,8 +67,7 @@ def run(role: Role, environ: Mapping[str, str]) -> int:
         for problem in wrong.problems:
             log.error("%s", problem)
         return WRONG_USAGE
-    if settings.github is not None:
-        hide(settings.github.confidential)
+    hide(settings.confidential)
     failures: list[str] = []
 
     async def work(life: Lifecycle) -> None:

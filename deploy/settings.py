@@ -18,6 +18,8 @@
     RIG_GITHUB_AUDIT_SECONDS    from one comparison with GitHub's log of deliveries to the next: 600
     RIG_HTTP                    where webhooks come in, host:port: 127.0.0.1:8080
 
+    RIG_GATEWAY_URL, RIG_GATEWAY_KEY, RIG_GATEWAY_MODEL, RIG_GATEWAYS   which models there are: see agents/llm/gateways
+
 The URLs hold passwords: each may be the content of a file instead, RIG_NATS_URL_FILE, RIG_POSTGRES_URL_FILE, and so may
 each secret of GitHub's, RIG_GITHUB_TOKEN_FILE. What the rig does is not configured here: that is policy, and policy is
 in the log (`rig policy`).
@@ -30,16 +32,19 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct, structs
 
+from agents.llm.config import Gateways
 from bridges.github.config import API, AUDIT_SECONDS, HTTP, GitHubConfig, wrong_account, wrong_address, wrong_api
 from deploy.home import Home
 from deploy.keys import public_key
 from schemas import Invalid
 from schemas.refs import NAME
 
-__all__ = ["GITHUB", "Settings", "github_place", "github_variables", "nats_server"]
+__all__ = ["GATEWAY", "GITHUB", "Settings", "github_place", "github_variables", "nats_server"]
 
 GITHUB = "RIG_GITHUB"
 """Of `needs`: every variable without which GitHub cannot be reached, and reach us."""
+GATEWAY = "RIG_GATEWAY"
+"""Of `needs`: that there is a model."""
 MAX_SLOTS = 64
 MAX_AUDIT_SECONDS = 86_400
 """GitHub keeps its log of deliveries for three days."""
@@ -63,6 +68,15 @@ class Settings(Struct, frozen=True, kw_only=True):
     health: str | None
     github: GitHubConfig | None
     """None: no account of GitHub's is configured."""
+    gateways: Gateways | None = None
+    """None: no model is configured."""
+
+    @property
+    def confidential(self) -> tuple[str, ...]:
+        """What no log and no screen may show."""
+        return tuple(
+            secret for part in (self.github, self.gateways) if part is not None for secret in part.confidential
+        )
 
     @classmethod
     def read(
@@ -85,8 +99,9 @@ class Settings(Struct, frozen=True, kw_only=True):
             agent=reader.agent(),
             health=reader.health(),
             github=reader.github(needed=GITHUB in needs),
+            gateways=reader.gateways(needed=GATEWAY in needs),
         )
-        reader.check_set(tuple(name for name in needs if name != GITHUB))
+        reader.check_set(tuple(name for name in needs if name not in (GITHUB, GATEWAY)))
         if reader.problems:
             raise Invalid("settings", reader.problems)
         return settings
@@ -230,6 +245,28 @@ class _Reader:
         if problem := wrong_api(place.api):
             self.problems.append(f"RIG_GITHUB_API: {problem}")
         return place
+
+    def gateways(self, *, needed: bool) -> Gateways | None:
+        """None where no model is configured."""
+        before = len(self.problems)
+        url, key, models = self._get("RIG_GATEWAY_URL"), self._secret("RIG_GATEWAY_KEY"), self._get("RIG_GATEWAY_MODEL")
+        file = self._get("RIG_GATEWAYS")
+        if file is not None and (url or key or models):
+            self.problems.append("RIG_GATEWAYS and RIG_GATEWAY_… are both set: name one endpoint, or a file of several")
+        elif file is None and url is None and (needed or key or models):
+            self.problems.append(
+                "RIG_GATEWAY_URL is not set: an endpoint that speaks as OpenAI's does, like OpenClaw's,"
+                " http://127.0.0.1:18789/v1 (or the name of a file of several in RIG_GATEWAYS)"
+            )
+        if len(self.problems) > before or (file is None and url is None):
+            return None
+        from agents.llm.gateways import load, one  # here: whoever asks no model need not know
+
+        try:
+            return one(url or "", key, models or "") if file is None else load(Path(file).expanduser(), self._environ)
+        except Invalid as error:
+            self.problems += error.problems if file is None else [f"RIG_GATEWAYS: {each}" for each in error.problems]
+            return None
 
     def _audit_seconds(self) -> int:
         text = self._get("RIG_GITHUB_AUDIT_SECONDS")

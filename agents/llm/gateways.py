@@ -32,6 +32,7 @@ All problems at once. Keys are never shown.
 import ipaddress
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Final, TypeVar
 from urllib.parse import urlsplit
@@ -44,7 +45,7 @@ from agents.llm.config import MODEL, Gateways, ModelFacts, ModelName, Provider, 
 from schemas import Invalid
 from schemas.refs import NAME
 
-__all__ = ["EXAMPLE", "load", "one", "wrong_url"]
+__all__ = ["EXAMPLE", "load", "one", "variables", "wrong_url"]
 
 EXAMPLE: Final = "http://127.0.0.1:18789/v1"
 ONE: Final = "gateway"
@@ -64,6 +65,10 @@ class _Provider(Struct, kw_only=True, forbid_unknown_fields=True):
     key_env: str | None = None
     key_header: HeaderName | None = None
     headers: dict[HeaderName, HeaderValue] = field(default_factory=dict[HeaderName, HeaderValue])
+
+
+class _KeyElsewhere(Struct):
+    key_env: str | None = None
 
 
 def one(url: str, key: str | None, models: str) -> Gateways:
@@ -116,6 +121,20 @@ def load(path: Path, environ: Mapping[str, str]) -> Gateways:
     if problems:
         raise Invalid(f"gateways ({path})", problems)
     return gateways
+
+
+def variables(environ: Mapping[str, str]) -> dict[str, str]:
+    """Those that a process needs which is to read the same: ours, and those in which the file looks for keys."""
+    names = {name for name in environ if name == "RIG_GATEWAYS" or name.startswith("RIG_GATEWAY_")}
+    with suppress(OSError, ValueError, msgspec.ValidationError):
+        said = tomllib.loads(Path(environ.get("RIG_GATEWAYS", "")).read_text(encoding="utf-8"))
+        providers = msgspec.convert(said.get("providers", {}), dict[str, _KeyElsewhere])
+        names |= {provider.key_env for provider in providers.values() if provider.key_env in environ}
+    found = {name: environ[name] for name in names if name is not None}
+    paths = {
+        name: str(Path(found[name]).absolute()) for name in ("RIG_GATEWAYS", "RIG_GATEWAY_KEY_FILE") if name in found
+    }
+    return found | paths
 
 
 def wrong_url(url: str) -> str | None:

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from agents.llm.gateways import variables
 from bridges.github.config import GitHubConfig
 from deploy import redact
 from deploy.home import Home
 from deploy.redact import hide, redacted
-from deploy.settings import GITHUB, Settings, github_place, github_variables, nats_server
+from deploy.settings import GATEWAY, GITHUB, Settings, github_place, github_variables, nats_server
 from schemas import Invalid, RepoRef
 from tests.support.pem import EC_KEY, RSA_KEY
 
@@ -251,3 +252,39 @@ class TestRedacted:
         monkeypatch.setattr(redact, "_hidden", set[str]())
         hide(GitHubConfig(token="plain words", secrets=("plain", "x.*")).confidential)
         assert redacted("plain words, plain, x.*, xyz") == "***, ***, ***, xyz"
+
+
+class TestGateways:
+    def test_one_endpoint_from_variables(self, tmp_path: Path):
+        (tmp_path / "key").write_text("sk-1\n")
+        place = {"RIG_GATEWAY_URL": "http://127.0.0.1:18789/v1", "RIG_GATEWAY_MODEL": "openclaw/default"}
+        settings = Settings.read(place | {"RIG_GATEWAY_KEY_FILE": str(tmp_path / "key")}, needs=(GATEWAY,))
+        assert settings.gateways is not None
+        assert settings.gateways.chain == ("gateway/openclaw/default",)
+        assert settings.confidential == ("sk-1",)
+
+    def test_several_from_a_file(self, tmp_path: Path):
+        file = tmp_path / "gateways.toml"
+        file.write_text('chain = ["a/x"]\n[providers.a]\nurl = "https://a.example/v1"\nkey_env = "A_KEY"\n')
+        environ = {"RIG_GATEWAYS": str(file), "A_KEY": "sk-2", "HOME": "/"}
+        settings = Settings.read(environ)
+        assert settings.gateways is not None
+        assert settings.gateways.confidential == ("sk-2",)
+        assert variables(environ) == {"RIG_GATEWAYS": str(file), "A_KEY": "sk-2"}
+
+    def test_none_is_none_unless_it_is_needed(self):
+        assert Settings.read({}).gateways is None
+        (said,) = problems({}, needs=(GATEWAY,))
+        assert said.startswith("RIG_GATEWAY_URL is not set")
+
+    def test_all_that_is_wrong_at_once(self, tmp_path: Path):
+        said = problems({"RIG_GATEWAY_URL": "http://api.example.com", "RIG_GATEWAY_KEY": "a b"})
+        assert [each.split(":")[0].split(" ")[0] for each in said] == [
+            "RIG_GATEWAY_URL",
+            "RIG_GATEWAY_MODEL",
+            "RIG_GATEWAY_KEY",
+        ]
+        (said,) = problems({"RIG_GATEWAYS": "x", "RIG_GATEWAY_MODEL": "m"})
+        assert said.startswith("RIG_GATEWAYS and RIG_GATEWAY_")
+        (said,) = problems({"RIG_GATEWAYS": str(tmp_path / "nowhere")})
+        assert said.startswith("RIG_GATEWAYS: ")
