@@ -69,9 +69,7 @@ def brief(issue: IssueRef, events: Iterable[Recorded], repository: Iterable[Reco
     asked = _Asked()
     for recorded in events:
         asked.apply(recorded.event.data, recorded.event.time)
-    where = _Where()
-    for recorded in repository:
-        where.apply(recorded.event.data)
+    where = Where.of(repository)
     base_branch = asked.base_branch or where.base_branch
     if asked.title is None:
         raise NotReady(f"nobody has approved {issue}")
@@ -95,16 +93,15 @@ def brief(issue: IssueRef, events: Iterable[Recorded], repository: Iterable[Reco
 
 def required(events: Iterable[Recorded], repository: Iterable[Recorded]) -> frozenset[str]:
     """What a replica must have for an issue: all that the issue and its repository ask for."""
-    asked, where = _Asked(), _Where()
+    asked = _Asked()
     for recorded in events:
         asked.apply(recorded.event.data, recorded.event.time)
-    for recorded in repository:
-        where.apply(recorded.event.data)
+    where = Where.of(repository)
     return asked.requires | where.capabilities
 
 
-class _Where:
-    """The fold of a repository."""
+class Where:
+    """The fold of a repository: where it is, and how it is checked. None: it is not known, or not under the rig."""
 
     def __init__(self) -> None:
         self.capabilities: frozenset[str] = frozenset()
@@ -112,6 +109,13 @@ class _Where:
         self.clone_url: str | None = None
         self.base_branch: str | None = None
         self.forge = Forge.LOCAL
+
+    @classmethod
+    def of(cls, repository: Iterable[Recorded]) -> "Where":
+        where = cls()
+        for recorded in repository:
+            where.apply(recorded.event.data)
+        return where
 
     def apply(self, event: Event) -> None:
         match event:

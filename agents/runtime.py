@@ -8,14 +8,14 @@ import asyncio
 import logging
 import math
 import secrets
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from typing import TypeAlias
 
 from msgspec import Struct
 
-from bus import WORK, Bus, BusError, Outcome
+from bus import WORK, Bus, BusError, Durable, Outcome
 from machine.lifecycle import Lifecycle, Misconfigured
 from schemas import (
     FLEET,
@@ -165,17 +165,27 @@ Work: TypeAlias = Callable[[Recorded], Awaitable[Outcome]]
 """Handles one IssueAssigned. Cancelled when the replica stops; must then leave nothing running."""
 
 
-async def run(bus: Bus, config: AgentConfig, work: Callable[[Replica], Work], life: Lifecycle) -> None:
-    """Is an agent until `life.stop`. Raises what ends it for good; a bus that is away is waited for."""
+async def run(
+    bus: Bus,
+    config: AgentConfig,
+    work: Callable[[Replica], Work],
+    life: Lifecycle,
+    *,
+    also: Sequence[Durable] = (),
+) -> None:
+    """Is an agent until `life.stop`. Raises what ends it for good; a bus that is away is waited for.
+
+    Beside the work of its role it takes what comes on the durables `also`, and as much of each at once.
+    """
     replica = Replica(bus, config, life)
     async with asyncio.TaskGroup() as group:
         policy = group.create_task(replica.follow_policy())
         if await _first(replica.adopted, life.stop):
-            await _serve(bus, replica, work(replica), life)
+            await _serve(bus, replica, work(replica), life, (WORK[Actor(config.role)], *also))
         policy.cancel()
 
 
-async def _serve(bus: Bus, replica: Replica, work: Work, life: Lifecycle) -> None:
+async def _serve(bus: Bus, replica: Replica, work: Work, life: Lifecycle, durables: Sequence[Durable]) -> None:
     joined = await replica.join()
     reason = LeaveReason.FAILED
     try:
@@ -184,8 +194,9 @@ async def _serve(bus: Bus, replica: Replica, work: Work, life: Lifecycle) -> Non
             life.ready()
             # One durable for all replicas of the role: the server gives each assignment to one of them.
             # Nothing is prefetched: what this replica does not work on yet, another may.
-            durable = WORK[Actor(replica.config.role)]
-            await bus.log.work(durable, work, slots=replica.config.slots, stop=life.stop)
+            async with asyncio.TaskGroup() as working:
+                for durable in durables:
+                    working.create_task(bus.log.work(durable, work, slots=replica.config.slots, stop=life.stop))
             for task in background:
                 task.cancel()
         reason = LeaveReason.STOPPED

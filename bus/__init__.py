@@ -35,10 +35,11 @@ from bus.outcomes import Done, Drop, Outcome, Retry
 from bus.presence import Seen, Silent
 from bus.publish import MAX_BATCH, Expect
 from bus.stored import Stored
-from bus.topology import WORK, Durable
+from bus.topology import WANTED, WORK, Durable
 
 __all__ = [
     "MAX_BATCH",
+    "WANTED",
     "WORK",
     "Arrived",
     "Bus",

@@ -33,6 +33,7 @@ from bus.topology import (
     RECEIVED,
     RUNS,
     TIMERS,
+    WANTED,
     WORK,
     Durable,
     Stream,
@@ -103,6 +104,8 @@ def _agent(actor: Actor, *asks: str) -> _Needs:
     if actor in TIMERS:
         branches.append(_timers(actor))
     works_on = [durables[actor] for durables in (WORK, FIRED) if actor in durables]
+    if actor is Actor.REVIEW_E:
+        works_on.append(WANTED)
     return _Needs(tuple(branches), (RUNS, OBJECTS), tuple(works_on), ("query", "conductor", *asks))
 
 

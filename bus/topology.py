@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from schemas import Actor, assignments_of, review_requests
+from schemas import Actor, assignments_of, review_requests, reviews_wanted
 
 DAY: Final = 86_400_000_000_000
 """Nanoseconds, JetStream's unit of time."""
@@ -218,6 +218,8 @@ WORK: Final = {
     Actor.REVIEW_E: Durable(stream=LOG, name=Actor.REVIEW_E.value, filter=review_requests()),
 }
 """What is asked of a role, of whose replicas one takes it."""
+WANTED: Final = Durable(stream=LOG, name="review-e-wanted", filter=reviews_wanted())
+"""What review-e is asked beside the rig's own work: to look at people's pull requests."""
 RECEIVED: Final = {
     role: Durable(stream=INBOX, name=role.value, filter=f"inbox.{role.value}.delivery.>") for role in (Actor.GITHUB,)
 }
@@ -225,6 +227,8 @@ RECEIVED: Final = {
 PROJECTED: Final = Durable(stream=LOG, name="projector", filter="rig.>")
 """What the projector reads. It keeps its position itself: no such durable is made, its dead letters bear the name."""
 DURABLES: Final = tuple(
-    made for durable in (*FIRED.values(), *WORK.values(), *RECEIVED.values()) for made in (durable, durable.retries)
+    made
+    for durable in (*FIRED.values(), *WORK.values(), WANTED, *RECEIVED.values())
+    for made in (durable, durable.retries)
 )
 """Created by `ensure` alone: who may create a consumer may point it anywhere."""

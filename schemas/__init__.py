@@ -236,6 +236,7 @@ from schemas.subjects import (
     parse,
     repositories_named,
     review_requests,
+    reviews_wanted,
     unescape,
 )
 from schemas.validation import build
@@ -497,6 +498,7 @@ __all__ = [
     "printable",
     "repositories_named",
     "review_requests",
+    "reviews_wanted",
     "scopes",
     "summary",
     "unescape",

@@ -121,6 +121,11 @@ def review_requests() -> str:
     return "rig.issue.*.*.*.conductor.review_requested"
 
 
+def reviews_wanted() -> str:
+    """A filter for every pull request of people's that is to be reviewed, whoever is to do it."""
+    return "rig.issue.*.*.*.*.review_wanted"
+
+
 def repositories_named(repo: str) -> str:
     """A filter for what is said about every repository of that name, whoever owns it."""
     return f"rig.repo.*.{escape(repo)}.>"
@@ -193,6 +198,7 @@ __all__ = [
     "ref_of",
     "repositories_named",
     "review_requests",
+    "reviews_wanted",
     "text",
     "unescape",
 ]
