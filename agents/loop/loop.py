@@ -13,6 +13,7 @@ from typing import Final, Literal, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
+from agents.guard.repetition import Repetition
 from agents.llm.messages import (
     ErrorKind,
     Finish,
@@ -119,6 +120,9 @@ class _Talk:
         self._task = task
         self._on_text = on_text
         self._spent = Spent()
+        self._repetition = Repetition()
+        self._circling: Limit | None = None
+        """It does the same again and again."""
         self._budget = limits.history_tokens
         self._until = asyncio.get_running_loop().time() + limits.seconds
 
@@ -134,9 +138,11 @@ class _Talk:
                     self._answer_all(_NOT_DONE)
                     return await self._last_turn(limit)
                 self._say("")
-                for called in await self._timed(self._caller.all(reply.message.tool_calls)):
+                done = await self._timed(self._caller.all(reply.message.tool_calls))
+                for called in done:
                     self._heard(called)
-                if (limit := self._spent.reached(self._limits)) is not None:
+                self._compare(done)
+                if (limit := self._circling or self._spent.reached(self._limits)) is not None:
                     return await self._last_turn(limit)
         except _OutOfTime:
             self._answer_all("stopped: the time of this conversation is over. What it has done by then is not known")
@@ -187,6 +193,15 @@ class _Talk:
         message = called.message
         self._spent.tool_characters += len(message.text)
         self._messages.append(message)
+
+    def _compare(self, done: Sequence[Called]) -> None:
+        """With what was done before; of equal calls in one reply the first counts."""
+        calls = {f"{called.call.name} {called.call.arguments}": called.result for called in reversed(done)}
+        for call, result in reversed(calls.items()):
+            why = self._repetition.saw(call, result.text, error=result.error)
+            if why is not None and self._circling is None:
+                log.info("the conversation is stopped: %s", why)
+                self._circling = Limit.REPETITION
 
     def _answered(self, reply: Reply) -> Turned:
         text = reply.message.text.strip()

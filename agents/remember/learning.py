@@ -1,18 +1,22 @@
 """Learning after work: what was of use is said, and what is worth remembering is written."""
 
+import logging
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
+from agents.guard import secrets
 from agents.remember.lessons import LESSONS, TITLE_CHARACTERS, Learned
 from agents.remember.recalling import Recalled
 from agents.remember.saying import SAYING_SECONDS, Embed, say, vector_of
 from bus import Bus
 from schemas import IssueRef, MemoryEmbedded, MemoryUsed, MemoryWritten, one_line, printable
 
-__all__ = ["learn", "write"]
+__all__ = ["holds_secret", "learn", "write"]
 
 LESSON_CHARACTERS: Final = 2_000
+
+log = logging.getLogger(__name__)
 
 
 async def learn(
@@ -40,6 +44,9 @@ async def learn(
         title = one_line(lesson.title, TITLE_CHARACTERS)
         if not title.strip():
             continue
+        if holds_secret(f"{lesson.title}\n{lesson.text}"):
+            log.warning("%s is not remembered: it holds a credential", key)
+            continue
         written = MemoryWritten(
             memory=title,
             kind=lesson.kind,
@@ -53,6 +60,12 @@ async def learn(
         if await write(bus, scope, written, key=key, cause=cause, embed=embed):
             names.append(title)
     return tuple(names)
+
+
+def holds_secret(text: str) -> bool:
+    """Whether a credential stands there, as far as one sees that."""
+    lines = printable(text).split("\n")
+    return bool(secrets.found("+++ b/text\n@@ -0,0 +1 @@\n" + "\n".join(f"+{line}" for line in lines)))
 
 
 async def write(

@@ -68,7 +68,7 @@ async def test_old_answers_of_tools_go_first() -> None:
 
 
 async def test_a_question_outlives_all_that_its_tools_say() -> None:
-    many = [reply("", wants("look", id=f"c{turn}")) for turn in range(8)]
+    many = [reply("", wants("look", {"at": turn}, id=f"c{turn}")) for turn in range(8)]
     model = ScriptedModel(*many, "Found.", summary=["It looked."] * 8)
     turned = await converse(model, (says("look", "y" * 1_200),), [SYSTEM], "Find the bug in #7", limits=LIMITS)
     assert turned.answer == "Found."

@@ -6,6 +6,7 @@ import pytest
 
 from agents.llm.messages import ErrorKind, ModelError, TaskKind
 from agents.remember import Learned, Lesson, Recalled, learned_from, reflect
+from agents.remember.learning import holds_secret
 from schemas import MemoryKind
 from tests.support.talking import ScriptedModel
 
@@ -62,3 +63,8 @@ async def test_a_model_says_what_was_learned() -> None:
 )
 async def test_what_cannot_be_read_is_nothing(said: str | ModelError) -> None:
     assert await reflect(ScriptedModel(learning=[said]), "We did it.", FOUND) == Learned()
+
+
+def test_a_credential_is_seen() -> None:
+    assert holds_secret("The token\nis ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8")
+    assert not holds_secret("Totals are in cents\nNever use floats for money.")

@@ -231,6 +231,13 @@ async def test_at_a_limit_a_last_turn_without_tools_says_so(limits: Limits, limi
     assert well_formed(turned.messages)
 
 
+async def test_going_round_in_circles_is_a_limit() -> None:
+    model = ScriptedModel(*[reply("", wants("look"))] * 4, "It is always the same.")
+    turned = await converse(model, (says("look", "nothing"),), SYSTEM, "Find it", limits=LIMITS)
+    assert turned.limited is Limit.REPETITION
+    assert turned.answer == "It is always the same.\n\n(Stopped: it did the same again and again.)"
+
+
 async def test_the_time_is_a_limit_for_a_tool_that_runs_and_a_model_that_thinks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
