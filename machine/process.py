@@ -122,13 +122,15 @@ async def run(
     limits: Limits,
     stdin: bytes | int = b"",
     on_output: Callable[[bytes], None] | None = None,
+    on_errors: Callable[[bytes], None] | None = None,
     separate_errors: bool = False,
     own_session: bool = False,
 ) -> Outcome:
     """Run `argv` to its end or to a limit; when this returns or raises, its process group is gone.
 
     `stdin` is what the program reads there, or the descriptor of an open file. `on_output` sees every piece of output
-    as it comes, in the event loop: it must be quick. What it raises stops the program and is raised here.
+    as it comes, in the event loop: it must be quick. What it raises stops the program and is raised here. With
+    `on_errors` standard error goes there, and is kept apart.
     `own_session` is for what must not be stopped half-way when this process dies: whoever sweeps up after us by our
     session does not reach it, and it ends by itself. Raises SpawnFailed.
     """
@@ -141,7 +143,8 @@ async def run(
             limits=limits,
             stdin=stdin,
             on_output=on_output,
-            separate_errors=separate_errors,
+            on_errors=on_errors,
+            separate_errors=separate_errors or on_errors is not None,
             own_session=own_session,
         )
     )
@@ -194,6 +197,7 @@ async def _spawn(
     limits: Limits,
     stdin: bytes | int,
     on_output: Callable[[bytes], None] | None,
+    on_errors: Callable[[bytes], None] | None,
     separate_errors: bool,
     own_session: bool,
 ) -> "_Child":
@@ -206,7 +210,7 @@ async def _spawn(
             given.seek(0)
         try:
             _, child = await loop.subprocess_exec(
-                lambda: _Child(limits, on_output),
+                lambda: _Child(limits, {1: on_output, 2: on_errors or on_output}),
                 *argv,
                 cwd=cwd,
                 env=dict(env),
@@ -257,14 +261,14 @@ class _Kept:
 class _Child(asyncio.SubprocessProtocol):
     """One running program and its group: collects what it prints, and says when it is over."""
 
-    def __init__(self, limits: Limits, on_output: Callable[[bytes], None] | None) -> None:
+    def __init__(self, limits: Limits, heard: dict[int, Callable[[bytes], None] | None]) -> None:
         loop = asyncio.get_running_loop()
         self.over: asyncio.Future[Cut | None] = loop.create_future()
         """The program exited by itself (None), or must be stopped. Carries what on_output raised."""
         self.kept = {1: _Kept(limits.kept_bytes), 2: _Kept(limits.kept_bytes)}
         self.seen = 0
         self._gone: asyncio.Future[int] = loop.create_future()  # exited (the code), and its pipes are closed
-        self._on_output = on_output
+        self._heard = heard
         self._output_limit = limits.output_bytes
         self._timer = loop.call_later(limits.wall_seconds, self._settle, Cut.TIMED_OUT)
         self._transport: asyncio.SubprocessTransport
@@ -279,11 +283,11 @@ class _Child(asyncio.SubprocessProtocol):
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         self.seen += len(data)
         self.kept[fd].add(data)
-        if self._on_output is not None:
+        if (heard := self._heard[fd]) is not None:
             try:
-                self._on_output(data)
+                heard(data)
             except Exception as error:  # noqa: BLE001 - raised again by run(), where a caller can see it
-                self._on_output = None
+                self._heard = {1: None, 2: None}
                 if not self.over.done():
                     self.over.set_exception(error)
         if self.seen > self._output_limit:

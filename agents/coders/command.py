@@ -9,17 +9,12 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from agents.coders.clocks import unless_silent
+from agents.coders import program
 from agents.coders.driver import Checked, CoderUnavailable, Forgetful, OnOutput, Result, Task, Usage
+from agents.coders.program import Ended
 from agents.coders.usage import usage_said
-from machine import process
-from machine.process import Cut, Limits, Outcome, SpawnFailed
+from machine.process import SpawnFailed
 from schemas import FailureKind
-
-GRACE_SECONDS = 2.0
-"""Between TERM and KILL: less than whoever stops an agent gives it."""
-EXCERPT_BYTES = 4_096
-"""How much of the end of its output goes with a failure."""
 
 
 class CommandDriver(Forgetful):
@@ -39,32 +34,17 @@ class CommandDriver(Forgetful):
         return Checked()  # an unknown program cannot be asked for its version without running it
 
     async def run(self, task: Task, worktree: Path, *, home: Path, on_output: OnOutput) -> Result:
-        async def work(heard: OnOutput) -> Result:
-            try:
-                outcome = await process.run(
-                    self._argv,
-                    cwd=worktree,
-                    env=process.environment(),
-                    limits=Limits(task.wall_seconds, task.output_bytes, GRACE_SECONDS),
-                    stdin=task.prompt.encode(),
-                    on_output=heard,
-                )
-            except SpawnFailed as error:
-                return Result(failure=FailureKind.SPAWN, detail=str(error))
-            return self._judge(outcome, task)
+        env = program.environment({}, ())
+        try:
+            ended = await program.run(self._argv, task, worktree, home=home, env=env, on_output=on_output)
+        except SpawnFailed as error:
+            return Result(failure=FailureKind.SPAWN, detail=str(error))
+        return self._judge(ended, task)
 
-        return await unless_silent(work, task, on_output)
-
-    def _judge(self, outcome: Outcome, task: Task) -> Result:
-        usage = usage_said(outcome.output) if self._metered else Usage()
-        match outcome.cut:
-            case Cut.TIMED_OUT:
-                failure, how = FailureKind.TIMED_OUT, f"was stopped after {task.wall_seconds:g} s"
-            case Cut.OUTPUT_LIMIT:
-                failure, how = FailureKind.GUARD, f"was stopped after printing {task.output_bytes} bytes"
-            case None if outcome.exit_code:
-                failure, how = FailureKind.BUG, f"ended with exit code {outcome.exit_code}"
-            case None:
-                return Result(usage=usage)
-        said = outcome.excerpt(EXCERPT_BYTES) or "nothing"
-        return Result(failure=failure, detail=f"{self.provider} {how}. The end of what it said:\n{said}", usage=usage)
+    def _judge(self, ended: Ended, task: Task) -> Result:
+        usage = usage_said(ended.whole or ended.output) if self._metered else Usage()
+        if ended.exit_code == 0:
+            return Result(usage=usage)
+        failure = FailureKind.BUG if ended.stopped is None else ended.stopped.failure(task)[0]
+        detail = f"{self.provider} {ended.how(task)}. The end of what it said:\n{ended.excerpt}"
+        return Result(failure=failure, detail=detail, usage=usage)

@@ -91,6 +91,14 @@ class Usage(Struct, frozen=True, kw_only=True):
 NOTHING = Usage(cost_usd=0.0)
 
 
+class Quota(Struct, frozen=True, kw_only=True):
+    """How much of its provider's quota the login has used, in percent, where the coder says so."""
+
+    five_hour_percent: float = 0.0
+    weekly_percent: float = 0.0
+    resets_at: datetime | None = None
+
+
 class Result(Struct, frozen=True, kw_only=True):
     """How a run of the coder ended. What it achieved is to be seen in the worktree."""
 
@@ -106,6 +114,7 @@ class Result(Struct, frozen=True, kw_only=True):
     turns: int | None = None
     retry_at: datetime | None = None
     """When the provider will take work again, where it says so."""
+    quota: Quota | None = None
     text: str = ""
     """Its last words, for people alone."""
     blocked: tuple[Blocked, ...] = ()

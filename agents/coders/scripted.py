@@ -24,7 +24,7 @@ from typing import Annotated, TypeAlias, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from agents.coders.clocks import unless_silent
+from agents.coders.clocks import Clocks, Stopped
 from agents.coders.driver import NOTHING, Checked, CoderUnavailable, Forgetful, OnOutput, Result, Task
 from schemas import FailureKind, Invalid
 
@@ -131,7 +131,13 @@ class ScriptedDriver(Forgetful):
             detail = f"{self._path} has no part for {task.issue} ({task.title!r})"
             return Result(failure=FailureKind.BUG, detail=detail)
 
-        async def work(heard: OnOutput) -> Result:
+        clocks = Clocks(task, speaks=False)
+
+        def heard(chunk: bytes) -> None:
+            clocks.heard()
+            on_output(chunk)
+
+        async def work() -> Result:
             for number, step in enumerate(steps, 1):
                 try:
                     result = await _do(step, worktree, heard)
@@ -142,14 +148,18 @@ class ScriptedDriver(Forgetful):
                     return result
             return Result()
 
-        clock = asyncio.timeout(task.wall_seconds)
+        wall = asyncio.timeout(task.wall_seconds)
         try:
-            async with clock:
-                return await unless_silent(work, task, on_output)
+            async with wall:
+                result = await clocks.watch(work())
         except TimeoutError:
-            if not clock.expired():
+            if not wall.expired():
                 raise
-            return Result(failure=FailureKind.TIMED_OUT, detail=f"it was stopped after {task.wall_seconds:g} s")
+            result = Stopped.OVERTIME
+        if isinstance(result, Result):
+            return result
+        failure, how = result.failure(task)
+        return Result(failure=failure, detail=f"it {how}")
 
 
 async def _do(step: Step, worktree: Path, on_output: OnOutput) -> Result | None:
