@@ -24,6 +24,19 @@ EXCERPT_BYTES = 4_096
 """How much of the end of its output goes with a failure."""
 TAIL_BYTES = 64 * 1024
 MARK = "CODER_MARK"
+NETWORK_VARIABLES = frozenset(
+    {
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "NO_PROXY",
+        "http_proxy",
+        "https_proxy",
+        "no_proxy",
+        "NODE_EXTRA_CA_CERTS",
+        "SSL_CERT_FILE",
+    }
+)
+"""The way to its model."""
 
 
 class Records(Protocol):

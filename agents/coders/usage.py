@@ -33,6 +33,10 @@ class _Tokens(Struct, frozen=True):
 
 
 class _OfModel(Struct, frozen=True):
+    input: Count = field(default=0, name="inputTokens")
+    output: Count = field(default=0, name="outputTokens")
+    cache_read: Count = field(default=0, name="cacheReadInputTokens")
+    cache_write: Count = field(default=0, name="cacheCreationInputTokens")
     cost: Cost = field(default=0.0, name="costUSD")
 
 
@@ -54,12 +58,14 @@ def usage_said(output: bytes) -> Usage:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             continue
         used, models = record.usage, record.models
+        every = models.values()
         return Usage(
             model=record.model or max(models, key=lambda name: models[name].cost, default=""),
-            input=used.input,
-            output=used.output,
-            cache_read=used.cache_read,
-            cache_write=used.cache_write,
+            # The record's own sum is of the main conversation, and 0 where a limit ended it.
+            input=max(used.input, sum(of.input for of in every)),
+            output=max(used.output, sum(of.output for of in every)),
+            cache_read=max(used.cache_read, sum(of.cache_read for of in every)),
+            cache_write=max(used.cache_write, sum(of.cache_write for of in every)),
             cost_usd=record.cost,
         )
     return Usage()

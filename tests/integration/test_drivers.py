@@ -172,8 +172,11 @@ async def test_a_line_may_name_a_script(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ("", "'' names no coder; write scripted:PATH or command:PROGRAM ARGUMENT"),
-        ("claude", "'claude' names no coder"),
+        ("", "'' names no coder; write claude, scripted:PATH or command:PROGRAM ARGUMENT"),
+        ("clod", "'clod' names no coder"),
+        ("claude: model program=sh", "'model' is none of program=…, model=…, mcp=…"),
+        ("claude: program=no-such-claude", "there is no program 'no-such-claude' on the PATH"),
+        ("claude: program=sh mcp=/no/such.json", "there is no file '/no/such.json'"),
         ("command:", "'command:' names no coder"),
         ("command: 'open", "'open\" cannot be split into arguments: No closing quotation"),
         ("command: no-such-coder --now", "there is no program 'no-such-coder' on the PATH"),
