@@ -14,7 +14,6 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
@@ -210,7 +209,9 @@ def judged(records: ClaudeRecords, ended: Ended, task: Task) -> Result:
 
 
 def _without_result(records: ClaudeRecords, ended: Ended, task: Task) -> dict[str, FailureKind | str]:
-    if ended.stopped is not None:
+    if ended.counted_out:
+        kind = FailureKind.GUARD
+    elif ended.stopped is not None:
         # Stopped while it tried a failing call again and again: that is what kept it.
         kind = _KINDS.get(records.error or "") or ended.stopped.failure(task)[0]
     elif records.session is None and ended.exit_code:
@@ -242,7 +243,7 @@ def _settings(worktree: Path, notes: Path) -> dict[str, object]:
     hook = shlex.join([sys.executable, "-I", "-m", HOOK, str(notes), str(worktree)])
     # A hook that fails is passed over, unless its exit code is 2: then the call is not made.
     before = [{"matcher": "*", "hooks": [{"type": "command", "command": f"{hook} || exit 2"}]}]
-    return {"hooks": {"PreToolUse": before} if find_spec("agents.guard") else {}, "includeCoAuthoredBy": False}
+    return {"hooks": {"PreToolUse": before}, "includeCoAuthoredBy": False}
 
 
 def _patience(task: Task) -> dict[str, str]:

@@ -13,7 +13,9 @@ import msgspec
 from msgspec import Raw, Struct, field
 
 from agents.coders.driver import Blocked, Quota, Usage
+from agents.coders.program import CountedOut
 from agents.coders.usage import usage_said
+from agents.guard.repetition import Repetition
 
 SHOWN_CHARACTERS = 2_000
 """Of each thing shown to whoever watches."""
@@ -108,14 +110,6 @@ class Ending(Struct, frozen=True):
         return self.result or "; ".join(self.errors) or self.subtype
 
 
-class Call(Struct, frozen=True):
-    """Something that it had done, and what came of it."""
-
-    what: str
-    result: str
-    error: bool
-
-
 class ClaudeRecords:
     """The state of one stream."""
 
@@ -133,7 +127,7 @@ class ClaudeRecords:
         self._model = ""
         self._spent: dict[str, _Tokens] = {}
         self._open: dict[str, str] = {}
-        self._calls: list[Call] = []
+        self._repetition = Repetition()
         self._writing: dict[str, str] = {}
         self._written: set[str] = set()
 
@@ -165,11 +159,6 @@ class ClaudeRecords:
         """Files beyond the worktree that it says it has written."""
         root = worktree.resolve()
         return sorted(name for name in self._written if not (root / name).resolve().is_relative_to(root))
-
-    def calls(self) -> list[Call]:
-        """What was finished since it was asked last."""
-        calls, self._calls = self._calls, []
-        return calls
 
     def line(self, line: bytes) -> str:
         head = _read(line, _Head)
@@ -223,13 +212,17 @@ class ClaudeRecords:
         for block in content if isinstance(content, list) else []:
             if block.type == "tool_result" and (what := self._open.pop(block.tool_use_id, None)) is not None:
                 result = _text(block.content)
-                self._calls.append(Call(what, result, bool(block.is_error)))
+                self._saw(what, result, error=bool(block.is_error))
                 path = self._writing.pop(block.tool_use_id, None)
                 if path is not None and not block.is_error:
                     self._written.add(path)
                 if block.is_error:
                     shown.append(f"! {result}"[:SHOWN_CHARACTERS])
         return "\n".join(shown)
+
+    def _saw(self, what: str, result: str, *, error: bool) -> None:
+        if why := self._repetition.saw(what, result, error=error):
+            raise CountedOut(why)
 
     def _limited(self, info: _Limit) -> None:
         resets = _instant(info.resets_at)

@@ -40,7 +40,10 @@ NETWORK_VARIABLES = frozenset(
 
 
 class Records(Protocol):
-    """Reads what a CLI says of itself, a line at a time. Never trusts it: a line that makes no sense is passed over."""
+    """Reads what a CLI says of itself, a line at a time. Never trusts it: a line that makes no sense is passed over.
+
+    It may raise CountedOut.
+    """
 
     @property
     def over(self) -> bool:
@@ -52,12 +55,18 @@ class Records(Protocol):
         ...
 
 
+class CountedOut(Exception):
+    """It goes round in circles; why, for people. Raised by whoever reads its records."""
+
+
 class Ended(Struct, frozen=True, kw_only=True):
     """How a program ended, as the machine saw it."""
 
     exit_code: int | None
     """None: it was stopped before."""
     stopped: Stopped | None
+    counted_out: str = ""
+    """Why it was stopped though no clock was up."""
     output: bytes
     """The end of what it said, errors included."""
     whole: bytes = b""
@@ -69,6 +78,8 @@ class Ended(Struct, frozen=True, kw_only=True):
 
     def how(self, task: Task) -> str:
         """For people, to follow the coder's name."""
+        if self.counted_out:
+            return f"was stopped: {self.counted_out}"
         if self.stopped is not None:
             return self.stopped.failure(task)[1]
         if self.exit_code is not None and self.exit_code < 0:
@@ -130,6 +141,8 @@ async def run(
                 on_errors=errors,
             )
         )
+    except CountedOut as why:
+        return Ended(exit_code=None, stopped=None, counted_out=str(why), output=tail.content())
     finally:
         await marks.sweep(MARK, mark)
     if isinstance(outcome, Stopped):

@@ -477,8 +477,8 @@ async def test_slots_work_side_by_side(rig: Rig) -> None:
 
 async def test_everything_wrong_with_its_configuration_is_said_at_once(rig: Rig) -> None:
     with pytest.raises(Misconfigured) as raised:
-        await run_dev_e(rig.bus, rig.life, name="dev e", slots=0, coder="claude", data_dir=rig.tmp_path)
+        await run_dev_e(rig.bus, rig.life, name="dev e", slots=0, coder="clod", data_dir=rig.tmp_path)
     problems = str(raised.value)
     assert problems.startswith("dev-e: name 'dev e': write letters")
     assert "; slots 0: write 1 to 64; " in problems
-    assert "; coder: 'claude' names no coder" in problems
+    assert "; coder: 'clod' names no coder" in problems

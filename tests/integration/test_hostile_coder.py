@@ -125,6 +125,7 @@ async def test_its_time_is_up(place: Place) -> None:
         ("1 GB of output", FailureKind.GUARD, "was stopped after printing 1000000 bytes"),
         ("one endless line", FailureKind.GUARD, "was stopped after printing 1000000 bytes"),
         ("writes outside the worktree", FailureKind.GUARD, "claude wrote outside its worktree: "),
+        ("goes round in circles", FailureKind.GUARD, "was stopped: it made the same call with the same result 4 times"),
         ("an empty diff", None, ""),
     ],
 )

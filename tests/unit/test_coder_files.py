@@ -1,5 +1,6 @@
 """Pieces of the coders: lines out of pieces, files in a home, processes by their mark."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -44,7 +45,7 @@ def test_a_file_is_brought_with_its_directories_and_for_its_owner_alone(tmp_path
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="the system does not tell environments")
-async def test_a_mark_finds_what_left_its_group_and_its_session(tmp_path: Path) -> None:
+def test_a_mark_finds_what_left_its_group_and_its_session(tmp_path: Path) -> None:
     env = {**os.environ, "A_MARK": f"{tmp_path}:1"}
     hold = [sys.executable, "-I", "-S", "-c", "print('up', flush=True); import time; time.sleep(3600)"]
     marked = [subprocess.Popen(hold, env=env, stdout=subprocess.PIPE, start_new_session=new) for new in (True, False)]
@@ -53,7 +54,7 @@ async def test_a_mark_finds_what_left_its_group_and_its_session(tmp_path: Path) 
         for child in (*marked, other):
             assert child.stdout is not None
             assert child.stdout.readline() == b"up\n"
-        assert await marks.sweep("A_MARK", f"{tmp_path}:") == sorted(child.pid for child in marked)
+        assert asyncio.run(marks.sweep("A_MARK", f"{tmp_path}:")) == sorted(child.pid for child in marked)
         until_gone(*(child.pid for child in marked))
         assert other.poll() is None
         assert marks.bearers("A_MARK", f"{tmp_path}:") == []
