@@ -7,6 +7,6 @@ wire, errors         pure: the HTTP interface that everybody speaks, and what a 
 prices, standing     pure: what a call costs; what is known of each model here and now
 endpoint             one provider over HTTP
 trying               one model after another
-purse                the money: asked for before, told after
+purse, rig_purse     the money: asked for before, told after; the rig's own
 gateway              all of it, behind `Model`
 """

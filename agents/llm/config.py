@@ -24,7 +24,7 @@ ModelName: TypeAlias = Annotated[
     ),
 ]
 PricePerMillion: TypeAlias = Annotated[
-    float, Meta(ge=0, le=1_000_000, description="US dollars for a million tokens, from 0")
+    float, Meta(ge=0, le=10_000, description="US dollars for a million tokens, 0 to 10000")
 ]
 
 

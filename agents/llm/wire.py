@@ -28,6 +28,8 @@ __all__ = [
 
 ADAPTABLE: Final = frozenset({"max_tokens", "temperature", "stream_options", "response_format"})
 """What not every endpoint knows, and can be done without, or said otherwise."""
+MOST_TOKENS: Final = 10_000_000
+"""Of one call: what says more is mistaken."""
 _FINISHES: Final = {
     "length": Finish.LENGTH,
     "max_tokens": Finish.LENGTH,
@@ -91,9 +93,13 @@ class _Usage(Struct):
     completion_tokens: int | None = None
     prompt_tokens_details: _Cached | None = None
 
-    def tokens(self) -> Tokens:
+    def tokens(self) -> Tokens | None:
+        """None: nobody can have used that."""
+        if max(self.prompt_tokens, self.completion_tokens or 0) > MOST_TOKENS:
+            return None
         details = self.prompt_tokens_details or _Cached()
-        read, written = max(0, details.cached_tokens or 0), max(0, details.cache_write_tokens or 0)
+        read = min(max(0, details.cached_tokens or 0), MOST_TOKENS)
+        written = min(max(0, details.cache_write_tokens or 0), MOST_TOKENS)
         rest = max(0, self.prompt_tokens - read - written)
         return Tokens(rest, max(0, self.completion_tokens or 0), read, written)
 

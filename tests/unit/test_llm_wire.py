@@ -52,9 +52,11 @@ def test_an_answer_without_anything_that_is_optional() -> None:
         ),
         ({"prompt_tokens": 1, "completion_tokens": None, "prompt_tokens_details": None}, Tokens(1)),
         ({"prompt_tokens": 1, "prompt_tokens_details": {"cached_tokens": 9}}, Tokens(0, 0, 9)),
+        ({"prompt_tokens": -1, "completion_tokens": -5}, Tokens()),
+        ({"prompt_tokens": 10**30, "completion_tokens": 1}, None),
     ],
 )
-def test_what_was_used_is_counted_once(usage: object, tokens: Tokens) -> None:
+def test_what_was_used_is_counted_once(usage: object, tokens: Tokens | None) -> None:
     body = {"choices": [{"message": {"content": "Hi"}}], "usage": usage}
     assert read_chat(json.dumps(body).encode()).tokens == tokens
 

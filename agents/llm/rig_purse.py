@@ -1,0 +1,128 @@
+"""The rig's own money for calls of models, as its conductor gives it.
+
+Fail closed: where no conductor says yes, nothing is spent; where it cannot be told what the last call has cost, there
+is no next one.
+"""
+
+import asyncio
+import logging
+from typing import Final
+
+from agents.llm.config import split
+from agents.llm.purse import Spent
+from bus import Bus, BusError, NoService, Refused
+from schemas import AgentRef, Draft, IssueRef, ModelUsed, event_id
+from schemas.queries import ALLOWANCE, Allowance, AllowanceRequest
+
+__all__ = ["BusPurse"]
+
+log = logging.getLogger(__name__)
+
+CONDUCTOR: Final = "conductor"
+GRACE_SECONDS: Final = 15.0
+"""For a conductor that does not answer, or stands by: another may be taking over."""
+ANSWER_SECONDS: Final = 5.0
+PAUSE_SECONDS: Final = 0.5
+TELLING_SECONDS: Final = 5.0
+MOST_USD: Final = 1_000_000.0
+"""Of what can be asked for."""
+
+
+class BusPurse:
+    """The rig's money, as its conductor gives it, for one agent."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        *,
+        agent: str,
+        role: str,
+        issue: IssueRef | None = None,
+        cause: str | None = None,
+        grace_seconds: float = GRACE_SECONDS,
+    ) -> None:
+        self._bus = bus
+        self._agent = agent
+        self._role = role
+        self._issue = issue
+        self._cause = cause
+        self._grace = grace_seconds
+        self._under_way: dict[str, float] = {}
+        """What calls may still cost: the conductor does not know of them."""
+        self._unsaid: dict[str, ModelUsed] = {}
+        self._said: int | None = None
+        """The position of what was said last."""
+        self._telling = asyncio.Lock()
+
+    async def allow(self, call: str, amount_usd: float) -> str | None:
+        await self.tell()
+        if self._unsaid:
+            return "what models have cost so far cannot be told: the bus does not take it"
+        amount = sum(self._under_way.values()) + amount_usd
+        self._under_way[call] = amount_usd
+        why_not = "nobody was asked"
+        try:
+            why_not = await self._ask(amount)
+        finally:
+            if why_not is not None:
+                self.not_spent(call)
+        return why_not
+
+    def spent(self, spent: Spent) -> None:
+        self._under_way.pop(spent.call, None)
+        provider, model = split(spent.name)
+        self._unsaid[spent.call] = ModelUsed(
+            call=spent.call,
+            role=self._role,
+            purpose=spent.purpose.value,
+            provider=provider,
+            model=model,
+            input=spent.tokens.input,
+            output=spent.tokens.output,
+            cache_read=spent.tokens.cache_read,
+            cache_write=spent.tokens.cache_write,
+            cost_usd=spent.cost_usd,
+            issue=self._issue,
+        )
+
+    def not_spent(self, call: str) -> None:
+        self._under_way.pop(call, None)
+
+    async def tell(self) -> None:
+        async with self._telling:
+            for call, used in list(self._unsaid.items()):
+                draft = Draft(about=AgentRef(self._agent), data=used, cause=self._cause)
+                said = event_id(self._bus.log.actor, self._agent, "model_used", call)
+                try:
+                    self._said = await self._bus.log.publish(draft, said, timeout_seconds=TELLING_SECONDS)
+                except BusError as error:
+                    log.warning("what %s has used is not told yet: %s", used.model, error)
+                    return
+                del self._unsaid[call]
+
+    async def _ask(self, amount_usd: float) -> str | None:
+        """Raises nothing: whoever cannot be asked has not allowed it."""
+        amount = min(amount_usd, MOST_USD)
+        wanted = AllowanceRequest(role=self._role, amount_usd=amount, issue=self._issue, wait_for=self._said)
+        until = asyncio.get_running_loop().time() + self._grace
+        while True:
+            try:
+                answer = await self._bus.services.ask(
+                    CONDUCTOR, ALLOWANCE, wanted, Allowance, timeout_seconds=ANSWER_SECONDS
+                )
+            except (NoService, Refused) as error:
+                if asyncio.get_running_loop().time() >= until:
+                    return f"no conductor says that it may be spent: {error}"
+            except BusError as error:
+                return f"no conductor can be asked: {error}"
+            else:
+                return None if answer.granted else _no_room(answer, amount_usd)
+            await asyncio.sleep(PAUSE_SECONDS)
+
+
+def _no_room(answer: Allowance, amount_usd: float) -> str:
+    limit = 0.0 if answer.limit_usd is None else answer.limit_usd
+    return (
+        f"the budget {answer.scope} has no room for ${amount_usd:.4f}:"
+        f" ${answer.committed_usd:.2f} of ${limit:.2f} is spent or set aside"
+    )

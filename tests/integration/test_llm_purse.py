@@ -1,0 +1,144 @@
+"""The rig's money for models, against a real conductor: asked for before each call, told after it, fail closed."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from agents.llm.config import LlmConfig
+from agents.llm.gateway import Gateway
+from agents.llm.messages import ErrorKind, Message, ModelError, Speaker, TaskKind, Tokens
+from agents.llm.purse import Spent
+from agents.llm.rig_purse import BusPurse
+from bus import Bus, Unavailable
+from conductor.shell import run_conductor
+from machine.lifecycle import Lifecycle
+from schemas import (
+    FLEET,
+    Actor,
+    AgentRef,
+    Draft,
+    ModelUsed,
+    Policy,
+    PolicyAdopted,
+    everything_about,
+)
+from schemas.policy import Budget
+from tests.support.models import TestClock, gateways, says, served
+
+Connect = Callable[[Actor, str], Awaitable[Bus]]
+NAME = "monitor-e"
+ASKED = [Message(Speaker.USER, "Hello?")]
+
+
+@pytest.fixture
+async def bus(connect: Connect) -> Bus:
+    return await connect(Actor.AGENT, f"agent/{NAME}")
+
+
+@asynccontextmanager
+async def conducted(connect: Connect, *, day_usd: float) -> AsyncGenerator[None]:
+    """A conductor, and a policy with so much money a day."""
+    cli = await connect(Actor.CLI, "cli/test")
+    policy = Policy(
+        budget=Budget(day_usd=day_usd, run_usd=1.0, issue_usd=None, repository_day_usd=None, breaker_usd=None)
+    )
+    adopted = PolicyAdopted(hash=policy.digest(), policy=policy, by="test")
+    await cli.log.publish(Draft(about=FLEET, data=adopted), "policy-1")
+    life = Lifecycle()
+    conductor = asyncio.create_task(run_conductor(await connect(Actor.CONDUCTOR, "conductor/1"), life))
+    try:
+        yield
+    finally:
+        life.stop.set()
+        await conductor
+
+
+async def used(bus: Bus) -> list[ModelUsed]:
+    said = await bus.log.history([everything_about(AgentRef(NAME))])
+    return [each.event.data for each in said if isinstance(each.event.data, ModelUsed)]
+
+
+def spent(call: str, usd: float | None = 3.0) -> Spent:
+    return Spent(call=call, purpose=TaskKind.CHAT, name="a/b/c", tokens=Tokens(1, 2, 3, 4), cost_usd=usd)
+
+
+async def test_what_was_spent_is_in_the_way_of_the_next_call_at_once(connect: Connect, bus: Bus) -> None:
+    async with conducted(connect, day_usd=5.0):
+        purse = BusPurse(bus, agent=NAME, role="agent")
+        assert await purse.allow("c-1", 3.0) is None
+        purse.spent(spent("c-1"))
+        why_not = await purse.allow("c-2", 3.0)
+        assert why_not == "the budget day has no room for $3.0000: $3.00 of $5.00 is spent or set aside"
+        assert await purse.allow("c-3", 1.0) is None
+        purse.not_spent("c-3")
+
+    expected = ModelUsed(
+        call="c-1",
+        role="agent",
+        purpose="chat",
+        provider="a",
+        model="b/c",
+        input=1,
+        output=2,
+        cache_read=3,
+        cache_write=4,
+        cost_usd=3.0,
+    )
+    assert await used(bus) == [expected]
+
+
+async def test_calls_under_way_at_once_do_not_spend_the_same_money(connect: Connect, bus: Bus) -> None:
+    async with conducted(connect, day_usd=5.0):
+        purse = BusPurse(bus, agent=NAME, role="agent")
+        answers = [await purse.allow(f"c-{number}", 2.0) for number in range(3)]
+        assert [answer is None for answer in answers] == [True, True, False]
+        purse.not_spent("c-0")
+        assert await purse.allow("c-4", 2.0) is None
+
+
+async def test_without_a_conductor_nothing_is_spent(bus: Bus) -> None:
+    async with served() as server:
+        server.does["one"] = [says("Hello.")]
+        purse = BusPurse(bus, agent=NAME, role="agent", grace_seconds=0.0)
+        async with Gateway.opened(gateways(server.url, "a/one"), LlmConfig(), purse, clock=TestClock()) as gateway:
+            with pytest.raises(ModelError, match="no conductor says that it may be spent") as error:
+                await gateway.chat(ASKED, task=TaskKind.CHAT)
+
+        assert error.value.kind is ErrorKind.OVER_BUDGET
+        assert server.asked == []
+
+
+async def test_what_cannot_be_told_is_kept_and_nothing_more_is_spent_until_it_is(
+    connect: Connect, bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object, **__: object) -> int:
+        raise Unavailable("the server did not answer")
+
+    async with conducted(connect, day_usd=50.0):
+        purse = BusPurse(bus, agent=NAME, role="agent")
+        assert await purse.allow("c-1", 1.0) is None
+        purse.spent(spent("c-1", None))
+        with monkeypatch.context() as patched:
+            patched.setattr(bus.log, "publish", away)
+            why_not = await purse.allow("c-2", 1.0)
+            assert why_not is not None
+            assert "cannot be told" in why_not
+        assert await purse.allow("c-3", 1.0) is None
+
+    assert [(each.call, each.cost_usd) for each in await used(bus)] == [("c-1", None)]
+
+
+async def test_a_conversation_is_paid_for_to_the_end_of_the_money(connect: Connect, bus: Bus) -> None:
+    async with served() as server, conducted(connect, day_usd=1.0):
+        server.does["one"] = [says("Hello.", usage={"prompt_tokens": 200_000, "completion_tokens": 30_000})]  # $0.50
+        purse = BusPurse(bus, agent=NAME, role="agent")
+        async with Gateway.opened(gateways(server.url, "a/one"), LlmConfig(), purse, clock=TestClock()) as gateway:
+            costs = [(await gateway.chat(ASKED, task=TaskKind.CHAT)).cost_usd for _ in range(2)]
+            with pytest.raises(ModelError) as error:
+                await gateway.chat(ASKED, task=TaskKind.CHAT)
+
+        assert costs == [pytest.approx(0.5)] * 2
+        assert error.value.kind is ErrorKind.OVER_BUDGET
+        assert [each.cost_usd for each in await used(bus)] == [pytest.approx(0.5)] * 2
