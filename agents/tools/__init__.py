@@ -2,4 +2,9 @@
 
 tool        pure: what a tool is to the rest of the agents
 config      pure: what a character says about its tools
+problems    pure: what is wrong with that
+schema      pure: whether a value is as a JSON Schema wants it
+secrets     what stands in a character by name alone
+egress      where a tool may reach
+http        tools that are one HTTP request
 """
