@@ -1,6 +1,6 @@
-// A language model that says what it is told to, as `@copilotkit/aimock` serves it (Anthropic's Messages API), for one
-// test. Standard input: {opening, rounds} on one line, as JSON; it serves until standard input ends. Standard output:
-// {port}, once it serves.
+// A language model that says what it is told to, as `@copilotkit/aimock` serves it (Anthropic's Messages API, OpenAI's
+// chat completions), for one test. Standard input: {opening, rounds} on one line, as JSON; it serves until standard input
+// ends. Standard output: {port}, once it serves.
 //
 // A prompt that holds the text `opening` begins a round of the conversation, and `rounds` says for each of them what
 // the model answers, one turn after the other: {text} or {tool, input}. Which round and turn it is can be seen from
@@ -16,6 +16,7 @@ const textOf = (content) =>
   typeof content === "string" ? content : (content ?? []).map((part) => part.text ?? "").join("");
 
 function answer(script, request) {
+  if (request.embeddingInput !== undefined) return { embedding: [0.5, -0.25] };
   if (!request.tools?.length) return { content: "A title", usage };
   let round = 0;
   let turn = 0;
