@@ -34,8 +34,8 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rena
     """Of what a price is known for; None: whatever the rig grants."""
     history_tokens: Annotated[int, Meta(ge=1_000)] = 60_000
     """More of a conversation is not shown to the model: what came before is summed up."""
-    tool_seconds: Annotated[float, Meta(gt=0, le=3_600)] = 120.0
-    """One call."""
+    tool_seconds: Annotated[float, Meta(gt=0, le=3_600)] = 300.0
+    """One call; what waits for a person takes that long, too."""
     tool_characters: Annotated[int, Meta(ge=200)] = 20_000
     """Of one answer of a tool; its middle is left out."""
     all_tool_characters: Annotated[int, Meta(ge=200)] = 400_000
