@@ -8,7 +8,8 @@ import asyncio
 import logging
 import math
 import secrets
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from typing import TypeAlias
@@ -55,6 +56,8 @@ class AgentConfig(Struct, frozen=True, kw_only=True):
     slots: int
     """How many assignments it takes at once."""
     provider: str
+    models: tuple[str, ...] = ()
+    """Which of its provider's it uses, where that can be known."""
     capabilities: tuple[str, ...] = ()
     """What there is on its machine that not every machine has."""
 
@@ -72,6 +75,8 @@ class Replica:
         self._life = life
         self._issues: list[IssueRef] = []
         self._changed = asyncio.Event()
+        self._times: Counter[str] = Counter()
+        """How often it has said each of its events."""
 
     @contextmanager
     def working_on(self, issue: IssueRef) -> Generator[None]:
@@ -118,10 +123,11 @@ class Replica:
             role=config.role,
             capabilities=config.capabilities,
             provider=config.provider,
+            models=config.models,
             slots=config.slots,
             version=version(DISTRIBUTION),
         )
-        return await self._say(joined)
+        return await self.say(joined)
 
     async def keep_name(self, joined: int) -> None:
         """Raises Misconfigured once another process has joined under this name: the log has given it the place."""
@@ -135,15 +141,19 @@ class Replica:
         """Says that it takes no more work, if that is possible: its silence will tell in the end."""
         try:
             async with asyncio.timeout(FAREWELL_SECONDS):
-                await self._say(AgentLeft(boot=self.boot, reason=reason))
+                await self.say(AgentLeft(boot=self.boot, reason=reason))
                 await self._bus.presence.leave(self._heartbeat())
         except (BusError, TimeoutError) as error:
             log.warning("%s leaves without a word: %s", self.config.name, error)
 
-    async def _say(self, event: AgentEvent) -> int:
+    async def say(self, event: AgentEvent) -> int:
+        """Says something of itself; the position of that. Raises what publishing raises."""
         draft = Draft(about=AgentRef(self.config.name), data=event)
-        said = event_id(self._bus.log.actor, self.config.name, self.boot, event.name())
-        return await self._bus.log.publish(draft, said)
+        before = self._times[event.name()]
+        said = event_id(self._bus.log.actor, self.config.name, self.boot, event.name(), *([before] if before else []))
+        position = await self._bus.log.publish(draft, said)
+        self._times[event.name()] += 1
+        return position
 
     def _heartbeat(self) -> Heartbeat:
         config = self.config
@@ -165,6 +175,10 @@ Work: TypeAlias = Callable[[Recorded], Awaitable[Outcome]]
 """Handles one IssueAssigned. Cancelled when the replica stops; must then leave nothing running."""
 
 
+Beside: TypeAlias = Callable[[Replica], Coroutine[object, object, None]]
+"""What a replica does for ever beside its work, from its joining on."""
+
+
 async def run(
     bus: Bus,
     config: AgentConfig,
@@ -172,6 +186,7 @@ async def run(
     life: Lifecycle,
     *,
     also: Sequence[Durable] = (),
+    beside: Sequence[Beside] = (),
 ) -> None:
     """Is an agent until `life.stop`. Raises what ends it for good; a bus that is away is waited for.
 
@@ -181,16 +196,19 @@ async def run(
     async with asyncio.TaskGroup() as group:
         policy = group.create_task(replica.follow_policy())
         if await _first(replica.adopted, life.stop):
-            await _serve(bus, replica, work(replica), life, (WORK[Actor(config.role)], *also))
+            await _serve(bus, replica, work(replica), life, (WORK[Actor(config.role)], *also), beside)
         policy.cancel()
 
 
-async def _serve(bus: Bus, replica: Replica, work: Work, life: Lifecycle, durables: Sequence[Durable]) -> None:
+async def _serve(
+    bus: Bus, replica: Replica, work: Work, life: Lifecycle, durables: Sequence[Durable], beside: Sequence[Beside]
+) -> None:
     joined = await replica.join()
     reason = LeaveReason.FAILED
     try:
         async with asyncio.TaskGroup() as group:
             background = [group.create_task(replica.show_life()), group.create_task(replica.keep_name(joined))]
+            background += [group.create_task(always(replica)) for always in beside]
             life.ready()
             # One durable for all replicas of the role: the server gives each assignment to one of them.
             # Nothing is prefetched: what this replica does not work on yet, another may.

@@ -1,4 +1,4 @@
-"""dev-e: takes an assigned issue, has code written for it, checks it, pushes it and says so.
+"""One assignment, from its claim to the word that ends it.
 
 One assignment is one call of `DevE.work`. The claim is `WorkStarted`; from then on the issue is followed, and a run
 that does not own it any more stops at once. How a run ended is read from the world: the coder's exit and clocks, the
@@ -13,64 +13,41 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
-import msgspec
-from msgspec import Struct, structs
-
-from agents import runtime
 from agents.brief import Brief, NotReady, brief, required
-from agents.coders.coder import coder as coder_of
-from agents.coders.driver import NOTHING, CoderUnavailable, Driver, Result, Task, Usage
-from agents.output import RunOutput
-from agents.prompt import prompt
-from agents.runtime import AgentConfig, Replica
+from agents.coders.driver import NOTHING, Driver
+from agents.dev_e.coding import Coding
+from agents.dev_e.fitness import Fitness
+from agents.dev_e.run import ROLE, Run, about_nested, commit_message, pause
+from agents.runtime import Replica
 from agents.workspace import Workspace, WorkspaceFailed, Worktree
 from agents.workspace.access import access
 from bus import Bus, BusError, Done, Drop, Outcome, Retry, trace_of
 from bus.tracing import tracing
 from machine.checks import run_check
-from machine.git import GitError, Identity
-from machine.lifecycle import Lifecycle, Misconfigured
+from machine.git import GitError
 from machine.process import Limits, SpawnFailed
 from schemas import (
     Draft,
     FailureKind,
-    Invalid,
     IssueAssigned,
     IssueEvent,
     IssueRef,
     Ownership,
     Recorded,
     RepoRef,
-    TokensUsed,
     WorkFailed,
     WorkPushed,
     WorkStarted,
-    escape,
     event_id,
     everything_about,
-    work_branch,
 )
-from schemas.refs import Name
 
 log = logging.getLogger(__name__)
 
-ROLE = "dev-e"
-MAX_SLOTS = 64
-DETAIL_CHARACTERS = 8_192
-"""Of WorkFailed.detail; longer ones are cut."""
-BODY_CHARACTERS = 4_000
-"""Of an issue's body in a commit message."""
 GRACE_SECONDS = 2.0
 """Between TERM and KILL, for a check that is stopped."""
 BUS_AWAY_SECONDS = 2.0
 """After which an assignment is tried again when the bus went away in the middle."""
-HOMES = ".coders"
-"""In the workspace: what coding CLIs keep there. No owner of a repository is called so."""
-
-
-LEAST_PAUSE_SECONDS = 0.5
-LONGEST_PAUSE_SECONDS = 30.0
-"""Of an assignment for which this replica lacks something; see `pause`."""
 
 MACHINE_FAILURES = (WorkspaceFailed, GitError, SpawnFailed, OSError)
 """What says nothing about the work: another run, here or elsewhere, may do better."""
@@ -80,41 +57,18 @@ class NotOwner(Exception):
     """The run does not own the issue's work any more."""
 
 
-class Run(Struct, frozen=True, kw_only=True):
-    """One claim of one assignment."""
-
-    id: str
-    issue: IssueRef
-    assigned: IssueAssigned
-    cause: str
-    """Id of the IssueAssigned."""
-    correlation: str | None
-    traceparent: str | None
-
-    @property
-    def branch(self) -> str:
-        return work_branch(self.issue.number, self.assigned.epoch, self.id)
-
-    @property
-    def session(self) -> str:
-        return self.assigned.resume or self.id
-
-    def failed(self, kind: FailureKind, detail: str) -> WorkFailed:
-        return WorkFailed(epoch=self.assigned.epoch, run=self.id, kind=kind, detail=detail[:DETAIL_CHARACTERS])
-
-    def used(self, provider: str, usage: Usage) -> TokensUsed:
-        return TokensUsed(epoch=self.assigned.epoch, run=self.id, provider=provider, **structs.asdict(usage))
-
-
 class DevE:
     """What dev-e does with an assignment."""
 
-    def __init__(self, bus: Bus, replica: Replica, workspace: Workspace, driver: Driver, *, home: Path) -> None:
+    def __init__(
+        self, bus: Bus, replica: Replica, workspace: Workspace, driver: Driver, fitness: Fitness, *, home: Path
+    ) -> None:
         self._bus = bus
         self._replica = replica
         self._workspace = workspace
         self._driver = driver
-        self._home = home
+        self._fitness = fitness
+        self._coding = Coding(bus, replica, driver, home)
 
     async def work(self, recorded: Recorded) -> Outcome:
         """Works one assignment to its end, whatever that is; a `runtime.Work`."""
@@ -137,9 +91,8 @@ class DevE:
                 log.info("%s: epoch %d is over; nothing to do", issue, assigned.epoch)
                 return Done()
             repository = await self._events(issue.repository)
-            if lacking := required(events, repository) - set(self._replica.config.capabilities):
-                needs = ", ".join(sorted(lacking))
-                log.warning("%s needs %s, which is not here: it goes back for another replica", issue, needs)
+            if why := self._unable(required(events, repository)):
+                log.warning("%s %s: it goes back for another replica", issue, why)
                 age = (datetime.now(UTC) - recorded.event.time).total_seconds()
                 return Retry(pause(age, self._replica.policy.claim_seconds))
             with self._replica.working_on(issue):
@@ -155,6 +108,12 @@ class DevE:
             outcome = Retry(BUS_AWAY_SECONDS)
         return outcome
 
+    def _unable(self, needed: frozenset[str]) -> str:
+        """Why this replica cannot take an issue that needs all that; "" when it can."""
+        if lacking := needed - set(self._replica.config.capabilities):
+            return f"needs {', '.join(sorted(lacking))}, which is not here"
+        return "" if self._fitness.fit else f"needs a coder, and {self._driver.provider} cannot be used"
+
     def _claim(self, run: Run) -> WorkStarted:
         return WorkStarted(
             epoch=run.assigned.epoch,
@@ -163,6 +122,7 @@ class DevE:
             branch=run.branch,
             session=run.session,
             provider=self._driver.provider,
+            model=next(iter(self._fitness.checked.models), None),
         )
 
     async def _watch(self, run: Run, claimed: int) -> None:
@@ -216,9 +176,13 @@ class DevE:
             await self._say(run, run.used(self._driver.provider, NOTHING))
             raise
         with tracing.step("code"):
-            result = await self._code(run, what, tree)
+            result = await self._coding.code(run, what, tree, lambda event, which: self._say(run, event, which))
+        self._fitness.heard(result.failure)
+        await self._still_owner(run)
+        await self._coding.keep(run, tree, result)
         if result.failure is not None:
-            return run.failed(result.failure, f"{result.detail}\n{await self._hand_on(run, what, tree)}".strip())
+            detail = f"{result.detail}\n{await self._hand_on(run, what, tree)}".strip()
+            return run.failed(result.failure, detail, result.retry_at)
         if problem := await self._commit(run, what, tree):
             return run.failed(FailureKind.CHECKS_FAILED, problem)
         if not await tree.has_base():
@@ -227,7 +191,7 @@ class DevE:
         if nested := await tree.nested():
             if size.files:
                 await self._push(run, tree)
-            return run.failed(FailureKind.CHECKS_FAILED, _about_nested(nested))
+            return run.failed(FailureKind.CHECKS_FAILED, about_nested(nested))
         if not size.files:
             return run.failed(FailureKind.NO_CHANGES, "the coder finished and changed nothing")
         head = await tree.head()
@@ -251,25 +215,6 @@ class DevE:
             lines_changed=size.lines,
         )
 
-    async def _code(self, run: Run, what: Brief, tree: Worktree) -> Result:
-        policy, assigned = self._replica.policy, run.assigned
-        task = Task(
-            issue=run.issue,
-            title=what.title,
-            attempt=assigned.attempt,
-            prompt=prompt(what, attempt=assigned.attempt, conflicts=tree.conflicts),
-            session=run.session,
-            resumed=assigned.resume is not None,
-            wall_seconds=policy.coder_wall_seconds,
-            silence_seconds=policy.coder_silence_seconds,
-            output_bytes=policy.coder_output_bytes,
-            budget_usd=assigned.reserved_usd,
-        )
-        async with RunOutput.sent(self._bus, run.id) as output:
-            result = await self._driver.run(task, tree.path, home=self._home, on_output=output.add)
-        await self._say(run, run.used(self._driver.provider, result.usage))  # whoever owns the work by now
-        return result
-
     async def _commit(self, run: Run, what: Brief, tree: Worktree) -> str:
         """Commits what the coder left. When that cannot be: why, for people; else ""."""
         if unresolved := await tree.unresolved():
@@ -287,7 +232,7 @@ class DevE:
             nested = await tree.nested()
         except MACHINE_FAILURES as error:  # how the coder ended counts for more
             return f"What it had done could not be pushed: {error}"
-        return _about_nested(nested) if nested else ""
+        return about_nested(nested) if nested else ""
 
     async def _push(self, run: Run, tree: Worktree) -> None:
         with tracing.step("push"):
@@ -302,32 +247,12 @@ class DevE:
     async def _events(self, about: IssueRef | RepoRef) -> list[Recorded]:
         return await self._bus.log.history([everything_about(about)])
 
-    async def _say(self, run: Run, event: IssueEvent) -> int:
+    async def _say(self, run: Run, event: IssueEvent, which: str = "") -> int:
+        """The position of what was said; `which` sets it apart from others of its kind that this run says."""
         draft = Draft(
             about=run.issue, data=event, cause=run.cause, correlation=run.correlation, traceparent=run.traceparent
         )
-        return await self._bus.log.publish(draft, event_id(ROLE, run.id, event.name()))
-
-
-def pause(age_seconds: float, claim_seconds: float) -> float:
-    """How long an assignment goes back for, by its age: at first hardly at all, for another replica may be idle.
-
-    However many replicas lack what it needs, the conductor assigns it anew before bus.outcomes.MAX_ATTEMPTS are used
-    up. Clocks may differ, either way.
-    """
-    return min(max(LEAST_PAUSE_SECONDS, 2 * abs(age_seconds)), max(LONGEST_PAUSE_SECONDS, claim_seconds / 8))
-
-
-def commit_message(what: Brief, run: Run) -> str:
-    """Subject, body and trailers of a run's commit."""
-    body = what.body.replace("\0", "").strip()[:BODY_CHARACTERS]
-    trailers = f"Rig-Issue: {run.issue}\nRig-Run: {run.id}"
-    return "\n\n".join(part for part in (what.title, body, trailers) if part) + "\n"
-
-
-def _about_nested(paths: Sequence[str]) -> str:
-    what = "Repositories of their own, whose files cannot be committed here"
-    return f"{what}, are left in: {', '.join(paths)}. Remove them, or their .git, or name them in .gitignore."
+        return await self._bus.log.publish(draft, event_id(ROLE, run.id, event.name(), *filter(None, [which])))
 
 
 def _owner(events: Sequence[Recorded]) -> Ownership:
@@ -335,49 +260,3 @@ def _owner(events: Sequence[Recorded]) -> Ownership:
     for recorded in events:
         owner.apply(recorded.event.data)
     return owner
-
-
-async def run_dev_e(
-    bus: Bus,
-    life: Lifecycle,
-    *,
-    name: str,
-    slots: int,
-    coder: str,
-    data_dir: Path,
-    capabilities: tuple[str, ...] = (),
-) -> None:
-    """Is the replica `name` until `life.stop`; its workspace is `data_dir/<name>`.
-
-    It takes work that needs no more than its `capabilities`. Raises Misconfigured with all that is wrong about name,
-    slots and coder (see coders.coder), WorkspaceInUse when the replica runs already, and what runtime.run raises.
-    """
-    driver = _configured(name, slots, coder)
-    try:
-        checked = await driver.check()
-    except CoderUnavailable as error:
-        raise Misconfigured(str(error)) from None
-    life.check("coder", ok=True, detail=f"{driver.provider} {checked.version}".strip())
-    config = AgentConfig(name=name, role=ROLE, slots=slots, provider=driver.provider, capabilities=capabilities)
-    async with Workspace.taken(data_dir / escape(name), Identity(name, f"{name}@rig.invalid")) as workspace:
-        home = data_dir / escape(name) / HOMES / escape(driver.provider)
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        await runtime.run(bus, config, lambda replica: DevE(bus, replica, workspace, driver, home=home).work, life)
-
-
-def _configured(name: str, slots: int, coder: str) -> Driver:
-    problems: list[str] = []
-    try:
-        msgspec.convert(name, Name)
-    except msgspec.ValidationError:
-        problems.append(f"name {name!r}: write letters, digits, dots and dashes, like dev-e-1")
-    if not 1 <= slots <= MAX_SLOTS:
-        problems.append(f"slots {slots}: write 1 to {MAX_SLOTS}")
-    try:
-        driver = coder_of(coder)
-    except Invalid as error:
-        problems += [f"coder: {problem}" for problem in error.problems]
-    else:
-        if not problems:
-            return driver
-    raise Misconfigured(str(Invalid(ROLE, problems)))

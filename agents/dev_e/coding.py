@@ -1,0 +1,90 @@
+"""One run of the coder: what it is told, the conversation it goes on with, and what is said of it afterwards.
+
+What it used is said whoever owns the work by then, since the money is spent; so is what a guard kept it from.
+"""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from agents.brief import Brief
+from agents.coders.driver import Driver, Result, Task
+from agents.coders.sessions import Sessions
+from agents.dev_e.run import Run
+from agents.output import RunOutput
+from agents.prompt import prompt
+from agents.runtime import Replica
+from agents.workspace import Worktree
+from bus import Bus
+from schemas import FailureKind, IssueEvent
+
+BLOCKED_MAX = 20
+"""Blocked commands of one run that are said; a coder may try thousands."""
+GOES_ON = frozenset(
+    {
+        None,
+        FailureKind.TIMED_OUT,
+        FailureKind.MAX_TURNS,
+        FailureKind.OVER_BUDGET,
+        FailureKind.QUOTA,
+        FailureKind.RATE_LIMITED,
+        FailureKind.OVERLOADED,
+        FailureKind.AUTH,
+    }
+)
+"""How a run may have ended that leaves a conversation worth going on with. After the others one begins anew."""
+
+Say = Callable[[IssueEvent, str], Awaitable[int]]
+"""Says something of a run; the text sets it apart from others of its kind."""
+
+
+class Coding:
+    """The coder of one replica."""
+
+    def __init__(self, bus: Bus, replica: Replica, driver: Driver, home: Path) -> None:
+        self._bus = bus
+        self._replica = replica
+        self._driver = driver
+        self._home = home
+        self._sessions = Sessions(bus.objects, driver, home)
+
+    async def code(self, run: Run, what: Brief, tree: Worktree, say: Say) -> Result:
+        """Has the code written, in this worktree. Raises what saying raises."""
+        resumed = await self._before(run, tree)
+        task = self._task(run, what, tree, resumed)
+        async with RunOutput.sent(self._bus, run.id) as output:
+            result = await self._driver.run(task, tree.path, home=self._home, on_output=output.add)
+        await say(run.used(result.provider or self._driver.provider, result.usage), "")
+        for number, blocked in enumerate(result.blocked[:BLOCKED_MAX], 1):
+            await say(run.blocked(blocked), str(number))
+        return result
+
+    async def keep(self, run: Run, tree: Worktree, result: Result) -> None:
+        """Archives the conversation for the next run, on whichever replica; for the owner of the work alone."""
+        if result.session is not None and result.failure in GOES_ON:
+            await self._sessions.keep(run.issue, run.session, result.session, tree.path)
+        elif run.assigned.resume is not None:
+            await self._sessions.forget(run.issue, run.session)
+
+    async def _before(self, run: Run, tree: Worktree) -> str | None:
+        """What the coder calls the conversation that it is to go on with."""
+        if run.assigned.resume is None:
+            return None
+        return await self._sessions.bring_back(run.issue, run.session, tree.path)
+
+    def _task(self, run: Run, what: Brief, tree: Worktree, resumed: str | None) -> Task:
+        policy, assigned = self._replica.policy, run.assigned
+        return Task(
+            issue=run.issue,
+            title=what.title,
+            attempt=assigned.attempt,
+            prompt=prompt(what, attempt=assigned.attempt, conflicts=tree.conflicts),
+            session=resumed or run.id,
+            resumed=resumed is not None,
+            wall_seconds=policy.coder_wall_seconds,
+            first_output_seconds=policy.coder_first_output_seconds,
+            silence_seconds=policy.coder_silence_seconds,
+            settle_seconds=policy.coder_settle_seconds,
+            turns_max=policy.coder_turns_max,
+            output_bytes=policy.coder_output_bytes,
+            budget_usd=assigned.reserved_usd,
+        )
