@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 MOST_BYTES: Final = 32 * 1024 * 1024
 """Of one conversation's files; a longer one is not kept."""
+NAMES_BYTES: Final = 1024 * 1024
+"""For all that an archive holds beside their content."""
 PATIENCE_SECONDS: Final = 20.0
 """With the bus: a run, or its report, is waiting."""
 
@@ -101,7 +103,7 @@ class Sessions:
             async for chunk in chunks:
                 packed += chunk
         unpack = zlib.decompressobj()
-        body = await asyncio.to_thread(unpack.decompress, packed, 2 * MOST_BYTES)  # whatever it says of itself
+        body = await asyncio.to_thread(unpack.decompress, packed, MOST_BYTES + NAMES_BYTES)  # and no more of any bomb
         return msgspec.msgpack.decode(body, type=_Archive)
 
 

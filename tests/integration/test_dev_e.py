@@ -13,6 +13,7 @@ from msgspec import structs
 
 from agents.coders.driver import Checked, Driver, Forgetful, OnOutput, Result, Task
 from agents.dev_e import DevE, run_dev_e
+from agents.dev_e.fitness import Fitness
 from agents.output import MOST_BYTES, RunOutput
 from agents.runtime import AgentConfig, Replica
 from agents.workspace import Workspace
@@ -268,9 +269,10 @@ TAKEN_OVER = WorkStarted(
 
 @asynccontextmanager
 async def dev_e(rig: Rig, driver: Driver) -> AsyncGenerator[DevE]:
+    fitness = Fitness(driver, rig.life)
     config = AgentConfig(name="dev-e-1", role="dev-e", slots=1, provider=driver.provider)
     async with Workspace.taken(rig.tmp_path / "agent", Identity("dev-e-1", "dev-e-1@rig.invalid")) as workspace:
-        yield DevE(rig.bus, Replica(rig.bus, config, rig.life), workspace, driver, home=rig.tmp_path)
+        yield DevE(rig.bus, Replica(rig.bus, config, rig.life), workspace, driver, fitness, home=rig.tmp_path)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import pytest
 
 from agents.coders.driver import Checked, Forgetful, OnOutput, Result, Task, Usage
 from agents.dev_e import DevE, pause
+from agents.dev_e.fitness import Fitness
 from agents.runtime import AgentConfig, Replica
 from agents.workspace import Workspace
 from bus import Done, Retry
@@ -59,9 +60,10 @@ class Dear(Forgetful):
 async def test_what_a_run_has_used_is_said_before_how_it_ended(rig: Rig) -> None:
     await rig.ask()
     driver = Dear()
+    fitness = Fitness(driver, rig.life)
     config = AgentConfig(name="dev-e-1", role="dev-e", slots=1, provider=driver.provider)
     async with Workspace.taken(rig.tmp_path / "agent", Identity("dev-e-1", "dev-e-1@rig.invalid")) as workspace:
-        dev_e = DevE(rig.bus, Replica(rig.bus, config, rig.life), workspace, driver, home=rig.tmp_path)
+        dev_e = DevE(rig.bus, Replica(rig.bus, config, rig.life), workspace, driver, fitness, home=rig.tmp_path)
         assert await dev_e.work(await rig.assign(reserved_usd=2.5)) == Done()
     assert driver.budgets == [2.5]
     assert await rig.said() == ["work_started", "tokens_used", "work_failed"]
@@ -137,9 +139,10 @@ async def test_who_lacks_something_leaves_the_work_to_a_replica_that_has_it(
 async def test_what_is_not_needed_any_more_keeps_nobody_from_it(rig: Rig) -> None:
     await needs(rig, repository=("node",), issue=("gpu",))
     driver = Dear()
+    fitness = Fitness(driver, rig.life)
     config = AgentConfig(name="dev-e-1", role="dev-e", slots=1, provider="dear", capabilities=("node",))
     async with Workspace.taken(rig.tmp_path / "agent", Identity("dev-e-1", "dev-e-1@rig.invalid")) as workspace:
-        dev_e = DevE(rig.bus, Replica(rig.bus, config, rig.life), workspace, driver, home=rig.tmp_path)
+        dev_e = DevE(rig.bus, Replica(rig.bus, config, rig.life), workspace, driver, fitness, home=rig.tmp_path)
         assigned = await rig.assign()
         assert isinstance(await dev_e.work(assigned), Retry)
         assert await rig.said() == []
