@@ -192,16 +192,16 @@ async def run(
 
     Beside the work of its role it takes what comes on the durables `also`, and as much of each at once.
     """
-    replica = Replica(bus, config, life)
+    replica, durables = Replica(bus, config, life), (WORK[Actor(config.role)], *also)
     async with asyncio.TaskGroup() as group:
         policy = group.create_task(replica.follow_policy())
         if await _first(replica.adopted, life.stop):
-            await _serve(bus, replica, work(replica), life, (WORK[Actor(config.role)], *also), beside)
+            await _serve(bus, replica, work(replica), life, durables=durables, beside=beside)
         policy.cancel()
 
 
 async def _serve(
-    bus: Bus, replica: Replica, work: Work, life: Lifecycle, durables: Sequence[Durable], beside: Sequence[Beside]
+    bus: Bus, replica: Replica, work: Work, life: Lifecycle, *, durables: Sequence[Durable], beside: Sequence[Beside]
 ) -> None:
     joined = await replica.join()
     reason = LeaveReason.FAILED
