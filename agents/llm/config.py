@@ -92,6 +92,8 @@ class ModelFacts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """None: as `input_usd`."""
     context_tokens: Annotated[int, Meta(ge=1)] | None = None
     """How much fits in, question and answer together."""
+    output_tokens: Annotated[int, Meta(ge=1)] | None = None
+    """How long an answer may be there."""
 
 
 class Gateways(Struct, frozen=True, kw_only=True):

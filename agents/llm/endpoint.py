@@ -25,6 +25,8 @@ T = TypeVar("T")
 
 ANSWER_BYTES: Final = 32 * 1024 * 1024
 ERROR_BYTES: Final = 64 * 1024
+LINE_BYTES: Final = 4 * 1024 * 1024
+"""Of a stream: one piece of an answer."""
 _NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 
 
@@ -158,6 +160,8 @@ async def _lines(response: httpx.Response) -> AsyncGenerator[str]:
         if total > ANSWER_BYTES:
             raise Malformed(f"an answer of more than {ANSWER_BYTES} bytes")
         *lines, rest = (rest + chunk).split(b"\n")
+        if len(rest) > LINE_BYTES:
+            raise Malformed(f"a piece of an answer of more than {LINE_BYTES} bytes")
         for line in lines:
             yield line.rstrip(b"\r").decode(errors="replace")
     yield rest.rstrip(b"\r").decode(errors="replace")

@@ -38,8 +38,8 @@ __all__ = ["Gateway"]
 LEAST_ANSWER_TOKENS: Final = 256
 Vector: TypeAlias = tuple[float, ...]
 EMBEDDED_AT_ONCE: Final = 64
-EMBEDDED_CHARACTERS: Final = 20_000
-"""Of one text; models take some 8 000 tokens."""
+EMBEDDED_CHARACTERS: Final = 8_000
+"""Of one text: models take some 8 000 tokens, and there are languages with one for each character."""
 
 
 class Gateway:
@@ -151,9 +151,11 @@ class _Chat:
         self._tokens = estimated_tokens(messages, tools)
 
     def size(self, name: ModelName) -> tuple[int, int]:
-        context = self._asking.facts(name).context_tokens
-        room = self._longest if context is None else max(LEAST_ANSWER_TOKENS, context - self._tokens)
-        return self._tokens, min(self._longest, room)
+        facts = self._asking.facts(name)
+        longest = min(self._longest, facts.output_tokens or self._longest)
+        if facts.context_tokens is not None:
+            longest = min(longest, max(LEAST_ANSWER_TOKENS, facts.context_tokens - self._tokens))
+        return self._tokens, longest
 
     async def ask(self, name: ModelName, endpoint: Endpoint, without: frozenset[str]) -> tuple[Answer, Got]:
         self._anew()

@@ -24,7 +24,7 @@
     input_usd = 1.25
     output_usd = 10.0
     cache_read_usd = 0.125
-    context_tokens = 400_000
+    context_tokens = 400_000                          # question and answer; of the answer alone: output_tokens
 
 All problems at once. Keys are never shown.
 """

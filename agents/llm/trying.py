@@ -12,6 +12,7 @@ over_budget      the next, which may be cheaper: this one is not asked
 """
 
 import asyncio
+import logging
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -29,6 +30,8 @@ from agents.llm.standing import Standing
 from bus.tracing import tracing
 
 __all__ = ["Asking", "Clock", "Question", "Tally", "WallClock"]
+
+log = logging.getLogger(__name__)
 
 ROUNDS: Final = 3
 """How often a model is asked for one answer, at most."""
@@ -213,6 +216,7 @@ class Asking:
             if failure.kind is ErrorKind.TOO_LONG:
                 tally.too_small = max(tally.too_small, facts.context_tokens or 0)
             tally.failed(name, failure.kind, failure.detail, failure.retry_at)
+            log.info("%s does not answer (%s): %s", name, failure.kind, failure.detail)
             return _Failed(passing=failure.kind in _PASSING, retry_at=failure.retry_at)
         except BaseException:  # cancelled, in the middle of it: it may cost what it would have
             self._spent(call, name, question.task, None, tally)

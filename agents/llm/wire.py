@@ -4,6 +4,7 @@ Sources: platform.openai.com/docs/api-reference/chat (and /chat/streaming, /embe
 "OpenAI chat completions". Those who speak it take liberties: what is missing is left open where nothing hangs on it.
 """
 
+import math
 import secrets
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
@@ -30,6 +31,8 @@ ADAPTABLE: Final = frozenset({"max_tokens", "temperature", "stream_options", "re
 """What not every endpoint knows, and can be done without, or said otherwise."""
 MOST_TOKENS: Final = 10_000_000
 """Of one call: what says more is mistaken."""
+MOST_DIMENSIONS: Final = 8_192
+"""What can be remembered (MemoryEmbedded)."""
 _FINISHES: Final = {
     "length": Finish.LENGTH,
     "max_tokens": Finish.LENGTH,
@@ -149,7 +152,11 @@ def chat_body(
     if schema is not None:
         body["response_format"] = {
             "type": "json_schema",
-            "json_schema": {"name": "answer", "schema": schema, "strict": True},
+            "json_schema": {
+                "name": "answer",
+                "schema": schema,
+                "strict": schema.get("additionalProperties") is False,  # else it would be refused for being open
+            },
         }
     if stream:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
@@ -164,8 +171,10 @@ def embeddings_body(model: str, texts: Sequence[str]) -> bytes:
 def read_chat(body: bytes) -> Answer:
     """A whole answer. Raises ErrorInstead, Malformed."""
     said = _decoded(body)
+    if _has(said.error):
+        raise ErrorInstead("an error")
     if not said.choices:
-        raise ErrorInstead("an error") if _has(said.error) else Malformed("an answer without choices")
+        raise Malformed("an answer without choices")
     choice = said.choices[0]
     message = choice.message
     calls = [(call.id, call.function.name, call.function.arguments) for call in message.tool_calls or ()]
@@ -189,8 +198,11 @@ def read_embeddings(body: bytes, count: int) -> tuple[tuple[tuple[float, ...], .
     if sorted(by_index) != list(range(count)) or len(said.data) != count:
         raise Malformed(f"{len(said.data)} embeddings for {count} texts")
     vectors = tuple(by_index[index] for index in range(count))
-    if not vectors[0] or len({len(vector) for vector in vectors}) != 1:
-        raise Malformed("embeddings of different dimensions, or of none")
+    dimensions = {len(vector) for vector in vectors}
+    if len(dimensions) != 1 or not 1 <= dimensions.pop() <= MOST_DIMENSIONS:
+        raise Malformed("embeddings of different dimensions, of none, or of too many")
+    if not all(math.isfinite(value) for vector in vectors for value in vector):
+        raise Malformed("embeddings without end")
     return vectors, None if said.usage is None else said.usage.tokens()
 
 
@@ -272,6 +284,8 @@ def _answer(
     usage: _Usage | None,
     model: str | None,
 ) -> Answer:
+    if reason == "error":
+        raise Malformed("it ended in an error, and does not say which")
     finish = Finish.REFUSED if refusal else _FINISHES.get(reason or "")
     # What is cut off is no call, and neither is what a refusal stands beside.
     wanted = tuple(_calls(calls)) if finish is None else ()

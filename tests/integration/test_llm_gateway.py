@@ -521,3 +521,17 @@ async def test_a_stream_that_says_no_usage_costs_nobody_knows_what_and_one_that_
 
     assert (unknown.cost_usd, known.cost_usd) == (None, pytest.approx(USAGE_USD))
     assert "".join(heard) == "One.One."
+
+
+async def test_an_answer_is_no_longer_than_the_model_may_write() -> None:
+    async with rig(says("One."), facts={"a/one": replace(FACTS, output_tokens=100)}) as r:
+        await r.chat()
+
+    assert r.server.asked[0].body["max_tokens"] == 100
+
+
+async def test_a_stream_that_never_ends_a_line_is_not_gathered_for_ever() -> None:
+    async with rig(prints(b"data: " + b"x" * (5 * 1024 * 1024))) as r:
+        reply = await r.chat(on_text=lambda _: None)
+
+    assert [failed.kind for failed in reply.tries] == [ErrorKind.INVALID]

@@ -64,7 +64,15 @@ def test_what_was_used_is_counted_once(usage: object, tokens: Tokens | None) -> 
 def test_an_error_in_place_of_an_answer_is_told_from_nonsense() -> None:
     with pytest.raises(ErrorInstead):
         read_chat(b'{"error":{"message":"no"}}')
-    for body in (b"", b"[]", b'{"choices":[]}', b'{"error":null}', b'{"choices":1}', b'{"choices":' * 5_000):
+    for body in (
+        b'{"choices":[{"finish_reason":"error"}]}',
+        b"",
+        b"[]",
+        b'{"choices":[]}',
+        b'{"error":null}',
+        b'{"choices":1}',
+        b'{"choices":' * 5_000,
+    ):
         with pytest.raises(Malformed) as error:
             read_chat(body)
         assert not isinstance(error.value, ErrorInstead)
@@ -135,6 +143,8 @@ def test_vectors_belong_to_their_texts_or_are_not_taken() -> None:
         body((0, [1.0]), (0, [2.0])),
         body((0, [1.0]), (1, [])),
         body((0, []), (1, [])),
+        body((0, [0.0] * 9_000), (1, [0.0] * 9_000)),
+        body((0, [1.0]), (1, [1e308])).replace(b"1e+308", b"1e999"),
         b"{}",
     ):
         with pytest.raises(Malformed):
@@ -168,3 +178,10 @@ def test_anything_is_an_answer_or_malformed(said: object) -> None:
         stream.ended()
     except Malformed:
         pass
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_shape_is_strict_where_it_can_be(closed: bool) -> None:
+    schema = {"type": "object", "properties": {}, **({"additionalProperties": False} if closed else {})}
+    sent = json.loads(chat_body("m", [], max_tokens=5, schema=schema))
+    assert sent["response_format"]["json_schema"]["strict"] is closed
