@@ -57,7 +57,8 @@ async def examine(environ: Mapping[str, str]) -> Report:
             Finding("settings", Verdict.PROBLEM, problem, "mend it, and look again") for problem in wrong.problems
         ]
     else:
-        findings += [await _coder(settings), *of_github(settings), *await _servers(settings)]
+        findings += [await _coder(settings), *await of_models(settings), *of_github(settings)]
+        findings += await _servers(settings)
     findings.append(_boundary())
     return Report(all(finding.verdict is not Verdict.PROBLEM for finding in findings), tuple(findings))
 
@@ -145,6 +146,26 @@ async def _coder(settings: Settings) -> Finding:
     except CoderUnavailable as error:
         return Finding("coder", Verdict.PROBLEM, str(error), "install it, or mend RIG_CODER")
     return Finding("coder", Verdict.OK, f"{driver.provider} {checked.version}".strip())
+
+
+async def of_models(settings: Settings) -> list[Finding]:
+    """Whether those who provide models can be reached and take our keys; no model is asked, and nothing spent."""
+    if settings.gateways is None:
+        return []
+    from agents.llm.look import look  # here: it takes a moment, and only who asks models pays
+
+    findings: list[Finding] = []
+    async for seen in look(settings.gateways):
+        what = f"models of {seen.provider}"
+        if seen.problem is not None:
+            mend = "mend its url and key in RIG_GATEWAY_… or RIG_GATEWAYS"
+            findings.append(Finding(what, Verdict.PROBLEM, redacted(seen.problem), mend))
+        elif seen.missing:
+            said = f"it names {len(seen.models)} models, and not {', '.join(seen.missing)}"
+            findings.append(Finding(what, Verdict.NOTE, said, "look whether they are spelled so"))
+        else:
+            findings.append(Finding(what, Verdict.OK, f"it answers, and names {len(seen.models) or 'no'} models"))
+    return findings
 
 
 def of_github(settings: Settings) -> Iterator[Finding]:

@@ -8,5 +8,6 @@ prices, standing     pure: what a call costs; what is known of each model here a
 endpoint             one provider over HTTP
 trying               one model after another
 purse, rig_purse     the money: asked for before, told after; the rig's own
+look                 whether providers can be reached, before anybody needs them
 gateway              all of it, behind `Model`
 """

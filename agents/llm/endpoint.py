@@ -17,7 +17,7 @@ from agents.llm.errors import Failure, classify
 from agents.llm.messages import ErrorKind, Tokens
 from agents.llm.wire import Answer, ErrorInstead, Malformed, Stream, read_chat, read_embeddings
 
-__all__ = ["Endpoint", "OnPiece", "Vectors", "Waits"]
+__all__ = ["Endpoint", "OnPiece", "Vectors", "Waits", "key_headers"]
 
 OnPiece: TypeAlias = Callable[[str], None]
 Vectors: TypeAlias = tuple[tuple[tuple[float, ...], ...], Tokens | None]
@@ -109,11 +109,7 @@ class Endpoint:
     @asynccontextmanager
     async def _sent(self, path: str, body: bytes, silence_seconds: float) -> AsyncGenerator[httpx.Response]:
         provider, waits = self._provider, self._waits
-        headers = {**provider.headers, "Content-Type": "application/json"}
-        if provider.key and provider.key_header:
-            headers[provider.key_header] = provider.key
-        elif provider.key:
-            headers["Authorization"] = f"Bearer {provider.key}"
+        headers = {**key_headers(provider), "Content-Type": "application/json"}
         timeout = httpx.Timeout(silence_seconds, connect=waits.connect_seconds)
         url = f"{provider.url}/{path}"
         async with self._client.stream("POST", url, content=body, headers=headers, timeout=timeout) as response:
@@ -133,6 +129,15 @@ class Endpoint:
         """Some say in an error which key it was."""
         key = self._provider.key
         return text.replace(key, "***") if key else text
+
+
+def key_headers(provider: Provider) -> dict[str, str]:
+    """What is sent along with every request there."""
+    if not provider.key:
+        return dict(provider.headers)
+    if provider.key_header:
+        return {**provider.headers, provider.key_header: provider.key}
+    return {**provider.headers, "Authorization": f"Bearer {provider.key}"}
 
 
 def _used(failure: Failure, tokens: Tokens | None = None) -> Failure:

@@ -284,7 +284,7 @@ async def test_when_all_refuse_the_last_refusal_is_the_answer() -> None:
 
         assert (reply.finish, reply.message.text, reply.model) == (Finish.REFUSED, "Nor I.", "two")
         assert "".join(heard[heard.index("") + 1 :] if "" in heard else heard) == "Nor I."
-        assert reply.cost_usd == pytest.approx(2 * USAGE_USD)
+        assert (reply.tokens, reply.cost_usd) == (USED + USED, pytest.approx(2 * USAGE_USD))
 
 
 async def test_pieces_of_what_broke_off_are_taken_back() -> None:

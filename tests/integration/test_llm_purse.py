@@ -11,14 +11,18 @@ from agents.llm.gateway import Gateway
 from agents.llm.messages import ErrorKind, Message, ModelError, Speaker, TaskKind, Tokens
 from agents.llm.purse import Spent
 from agents.llm.rig_purse import BusPurse
-from bus import Bus, Unavailable
+from bus import Bus, Refused, Unavailable
 from conductor.shell import run_conductor
 from machine.lifecycle import Lifecycle
 from schemas import (
+    ALLOWANCE,
     FLEET,
     Actor,
     AgentRef,
+    Allowance,
+    AllowanceRequest,
     Draft,
+    IssueRef,
     ModelUsed,
     Policy,
     PolicyAdopted,
@@ -96,6 +100,32 @@ async def test_calls_under_way_at_once_do_not_spend_the_same_money(connect: Conn
         assert [answer is None for answer in answers] == [True, True, False]
         purse.not_spent("c-0")
         assert await purse.allow("c-4", 2.0) is None
+
+
+async def test_a_conductor_that_stands_by_is_asked_again_and_told_what_it_must_have_read(
+    connect: Connect, bus: Bus
+) -> None:
+    asked: list[AllowanceRequest] = []
+
+    async def answer(request: AllowanceRequest) -> Allowance:
+        asked.append(request)
+        if len(asked) == 2:
+            raise Refused("this conductor stands by")
+        return Allowance(granted=True, scope="day", limit_usd=None, committed_usd=0.0)
+
+    conductor = await connect(Actor.CONDUCTOR, "conductor/1")
+    await conductor.services.serve("conductor", ALLOWANCE, AllowanceRequest, answer)
+    issue = IssueRef("acme", "web", 7)
+    purse = BusPurse(bus, agent=NAME, role="agent", issue=issue)
+    assert await purse.allow("c-1", 0.5) is None
+    purse.spent(spent("c-1"))
+    assert await purse.allow("c-2", 1e9) is None
+
+    [said] = await bus.log.history([everything_about(AgentRef(NAME))])
+    assert isinstance(said.event.data, ModelUsed)
+    assert said.event.data.issue == issue
+    assert asked[0] == AllowanceRequest(role="agent", amount_usd=0.5, issue=issue)
+    assert asked[1] == asked[2] == AllowanceRequest(role="agent", amount_usd=1e6, issue=issue, wait_for=said.position)
 
 
 async def test_without_a_conductor_nothing_is_spent(bus: Bus) -> None:

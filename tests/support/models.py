@@ -33,6 +33,8 @@ class ModelServer:
         self.url = ""
         self.does: dict[str, list[Does]] = {}
         self.asked: list[Asked] = []
+        self.lists: Does | None = None
+        """What it says when it is asked which models it has."""
         self.gone = asyncio.Event()
         """Somebody who was asking has hung up."""
 
@@ -55,12 +57,17 @@ class ModelServer:
             self.gone.set()
             raise
 
+    async def list(self, request: web.Request) -> web.StreamResponse:
+        self.asked.append(Asked("", {}, dict(request.headers)))
+        return web.Response(status=404) if self.lists is None else await self.lists(request, {})
+
 
 @asynccontextmanager
 async def served() -> AsyncGenerator[ModelServer]:
     server = ModelServer()
     app = web.Application(client_max_size=64 * 1024 * 1024)
     app.router.add_post("/v1/chat/completions", server.take)
+    app.router.add_get("/v1/models", server.list)
     app.router.add_post("/v1/embeddings", server.take)
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()

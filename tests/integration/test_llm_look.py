@@ -1,0 +1,60 @@
+"""`rig doctor` asks who provides models, and spends nothing."""
+
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from agents.llm.config import Gateways, Provider
+from agents.llm.look import Seen, look
+from deploy.doctor import Verdict, of_models
+from deploy.settings import Settings
+from tests.support.models import Does, fails, gateways, prints, served
+
+LISTED = prints(b'{"object":"list","data":[{"id":"gpt-5","object":"model"},{"id":"small"}]}', "application/json")
+
+
+async def seen(found: Gateways) -> list[Seen]:
+    return [each async for each in look(found)]
+
+
+@pytest.mark.parametrize(
+    ("lists", "expected"),
+    [
+        (LISTED, Seen(provider="a", models=frozenset({"gpt-5", "small"}), missing=("other",))),
+        (None, Seen(provider="a")),
+        (prints(b"<html>", "text/html"), Seen(provider="a")),
+        (fails(401), Seen(provider="a", problem="does not take the key: HTTP 401")),
+        (fails(503), Seen(provider="a", problem="is in trouble: HTTP 503")),
+    ],
+)
+async def test_what_a_provider_says(lists: Does | None, expected: Seen) -> None:
+    async with served() as server:
+        server.lists = lists
+        assert await seen(gateways(server.url, "a/gpt-5", "a/other", embedding="a/small")) == [expected]
+        assert [asked.headers["Authorization"] for asked in server.asked] == ["Bearer sk-secret-1"]
+
+
+async def test_one_that_is_not_there_and_the_others_all_the_same() -> None:
+    async with served() as gone:
+        away = gone.url
+    async with served() as server:
+        server.lists = LISTED
+        found = replace(
+            gateways(server.url, "b/gpt-5"), providers={"a": Provider(url=away), "b": Provider(url=server.url)}
+        )
+        first, second = await seen(found)
+    assert first.problem is not None
+    assert first.problem.startswith("cannot be reached")
+    assert second == Seen(provider="b", models=frozenset({"gpt-5", "small"}))
+
+
+async def test_the_doctor_says_it(tmp_path: Path) -> None:
+    async with served() as server:
+        environ = {"RIG_HOME": str(tmp_path), "RIG_GATEWAY_URL": server.url, "RIG_GATEWAY_MODEL": "gpt-5,typo"}
+        verdicts: list[tuple[Verdict, str]] = []
+        for server.lists in (LISTED, None, fails(401)):
+            [finding] = await of_models(Settings.read(environ))
+            verdicts.append((finding.verdict, finding.what))
+    assert verdicts == [(verdict, "models of gateway") for verdict in (Verdict.NOTE, Verdict.OK, Verdict.PROBLEM)]
+    assert await of_models(Settings.read({"RIG_HOME": str(tmp_path)})) == []
