@@ -58,7 +58,10 @@ async def consume(
     When it stops, nothing new is taken, running handlers are cancelled, and what has no outcome goes back at once.
     Raises what ends the work for good: LogChanged, TopologyDrift. A server or a durable that is away is waited for.
     """
-    consumer = _Consumer(connection, durable, handler, key=key, most=slots + prefetch, max_attempts=max_attempts)
+    most = slots + prefetch
+    # With more room than is prefetched a slot is idle: long work leaves one free for hours, beside those that are not.
+    enough = max(1, min(most // 2, prefetch + 1))
+    consumer = _Consumer(connection, durable, handler, key=key, most=most, enough=enough, max_attempts=max_attempts)
     await consumer.run(slots, stop)
 
 
@@ -71,6 +74,7 @@ class _Consumer:
         *,
         key: Key | None,
         most: int,
+        enough: int,
         max_attempts: int | None,
     ) -> None:
         self._connection = connection
@@ -81,7 +85,7 @@ class _Consumer:
         self._most = most
         self._max_attempts = max_attempts
         self._lanes = Lanes[Held]()
-        self._messages = Source(connection, durable, self._hear, self._room)
+        self._messages = Source(connection, durable, self._hear, self._room, enough)
         self._retries = Source(connection, durable.retries, self._hear, lambda open_: 1 - open_)
         self._holding = Holding(connection, durable.name, (self._messages, self._retries))
         self._asked: asyncio.Queue[Held] = asyncio.Queue()

@@ -65,12 +65,13 @@ class Source:
         durable: Durable,
         hear: Callable[["Source", Delivery], None],
         room: Callable[[int], int],
+        enough: int = 1,
     ) -> None:
         self.durable = durable
         self.held: dict[int, Held] = {}
         self.open = 0
         """How many of them have no outcome yet."""
-        self.pulls = Pulls(connection, durable, lambda delivery: hear(self, delivery), lambda: room(self.open), room(0))
+        self.pulls = Pulls(connection, durable, lambda delivery: hear(self, delivery), lambda: room(self.open), enough)
 
 
 class Holding:

@@ -1,8 +1,9 @@
 """The messages of one durable, pulled as there is room for them.
 
-One pull is under way at a time: for as many as there is room, asked for again when half of that is free, so that what
-is held does not run out while the next is on its way. A pull that ends badly is followed by a look at the durable and
-a pause: a durable that is not there is waited for, one that is another is refused.
+One pull is under way at a time: for as many as there is room, asked for again when half of what may wait here is free,
+so that it does not run out while the next is on its way; and always when somebody is idle. A pull that ends badly is
+followed by a look at the durable and a pause: a durable that is not there is waited for, one that is another is
+refused.
 """
 
 import asyncio
@@ -36,13 +37,14 @@ class Pulls:
         durable: Durable,
         heard: Callable[[Delivery], None],
         room: Callable[[], int],
-        most: int,
+        enough: int,
     ) -> None:
+        """`enough` is the room that is worth a pull."""
         self._connection = connection
         self._durable = durable
         self._heard = heard
         self._room = room
-        self._enough = max(1, most // 2)
+        self._enough = enough
         self._subscription: Subscription | None = None
         self._inbox = ""
         self._number = 0

@@ -125,6 +125,17 @@ async def test_of_a_key_one_at_a_time_in_order_and_keys_side_by_side(bus: Bus) -
     await nothing_left(bus)
 
 
+async def test_a_slot_that_is_free_takes_work_beside_those_that_are_not(bus: Bus) -> None:
+    async def handle(delivery: Delivery) -> Outcome:
+        return Done() if delivery.body == b"short" else await forever(delivery)
+
+    await fill(bus, "long", "long", "long", "short")
+    async with working(bus, handle, slots=4) as worker:
+        await worker.until(lambda: len(worker.began) == 4 and len(worker.done) == 1)
+        await fill(bus, "short", "short")
+        await worker.until(lambda: len(worker.done) == 3)
+
+
 async def test_a_retry_blocks_its_key_alone_and_takes_no_slot(bus: Bus) -> None:
     async def handle(delivery: Delivery) -> Outcome:
         return Retry(HOURS) if delivery.body == b"slow" and delivery.attempt < 3 else Done()
