@@ -1,13 +1,15 @@
 """The tools of one character, made from what it says about them: its own over HTTP, its servers', the rig's."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from agents.llm.messages import Model
 from agents.remember import Embed
 from agents.tools.asking_rig import QUESTIONS, AskingRig
 from agents.tools.config import Egress, HttpTool, McpServer, OwnTool
 from agents.tools.http import HttpCall
+from agents.tools.mcp import Server
 from agents.tools.people import AskAdvisor, AskPerson, Person
 from agents.tools.remembering import Forget, Remember, Scopes, SearchMemory
 from agents.tools.secrets import Secrets
@@ -44,7 +46,10 @@ async def opened(
         model=model,
     )
     over_http = tuple(HttpCall(tool, egress, secrets) for tool in named if isinstance(tool, HttpTool))
-    yield (*own, *over_http)
+    async with AsyncExitStack() as stack:
+        kept = [Server(name, config, egress, secrets) for name, config in servers.items()]
+        await asyncio.gather(*(stack.enter_async_context(server.kept()) for server in kept))
+        yield (*own, *over_http, *(tool for server in kept for tool in server.tools))
 
 
 def own_tools(
