@@ -6,4 +6,6 @@ guard/                             what an agent must not do, seen before it is 
 brief, prompt                      pure: what the log says about an assignment, and how a coder is told
 runtime, output                    being a replica: joining, showing life, taking work, letting people watch
 dev_e                              an assignment from its claim to `WorkPushed` or `WorkFailed`; `run_dev_e` is the role
+character/                         who an agent is that is a directory: characters/ has those that come with the rig
+life/                              what wakes such an agent, and that each wake is seen through
 """

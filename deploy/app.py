@@ -15,6 +15,7 @@ import typer
 from bridges.terminal import BadInput, Found, NoRig, add_commands
 from bridges.terminal.output import say, say_json
 from bridges.terminal.session import reported
+from deploy.agents import add_agents
 from deploy.failures import DeployFailed
 from deploy.github import add_account
 from deploy.history import add_history
@@ -246,6 +247,7 @@ def find_server() -> Found:
 
 add_commands(app, find_server)
 add_account(app, find_server)
+add_agents(app, find_server)
 add_history(app, find_server)
 
 

@@ -60,7 +60,7 @@ def schemas_of(events: Sequence[type[Event]], template: str) -> dict[str, Json]:
     return {ENVELOPE: _envelope(), **documents, **data_schemas(events, template)}
 
 
-def data_schemas(events: Sequence[type[Event]], template: str) -> dict[str, Json]:
+def data_schemas(events: Sequence[type[Struct]], template: str) -> dict[str, Json]:
     """Class name → the schema of its data, of the events and of every type within them."""
     _, components = msgspec.json.schema_components(events, ref_template=template)
     classes = {cls.__name__: cls for cls in types_within(events)}
