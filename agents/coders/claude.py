@@ -22,8 +22,9 @@ from msgspec import Struct
 from agents.coders import program
 from agents.coders.asked import asked
 from agents.coders.claude_records import ClaudeRecords
-from agents.coders.driver import Blocked, Checked, CoderUnavailable, LoginMissing, OnOutput, Result, Task
-from agents.coders.homes import bring, within
+from agents.coders.driver import Checked, CoderUnavailable, LoginMissing, OnOutput, Result, Task
+from agents.coders.homes import bring, is_outside, within
+from agents.coders.notes import noted
 from agents.coders.program import Ended
 from machine.process import SpawnFailed
 from schemas import FailureKind, Invalid
@@ -119,7 +120,7 @@ class ClaudeDriver:
                 return Result(failure=FailureKind.SPAWN, detail=str(error))
             blocked = (*noted(notes), *records.blocked)
         result = msgspec.structs.replace(judged(records, ended, task), blocked=blocked)
-        if outside := records.written_outside(worktree):
+        if outside := [path for path in sorted(records.written) if is_outside(worktree, path)]:
             detail = f"claude wrote outside its worktree: {', '.join(outside)[:EXCERPT]}"
             return msgspec.structs.replace(result, failure=FailureKind.GUARD, detail=detail)
         return result
@@ -197,7 +198,11 @@ def judged(records: ClaudeRecords, ended: Ended, task: Task) -> Result:
         text=ending.result if ending and ending.good else "",
     )
     if ending is None:
-        return msgspec.structs.replace(result, **_without_result(records, ended, task))
+        came_up = records.session is not None
+        unsaid = program.unsaid("claude", ended, task, came_up=came_up, passed_over=records.passed_over)
+        # Stopped by a clock while it tried a failing call again and again: that is what kept it.
+        kind = _KINDS.get(records.error or "") if ended.stopped is not None else None
+        return msgspec.structs.replace(result, failure=kind or unsaid.failure, detail=unsaid.detail)
     if ending.good:
         odd = "" if ended.exit_code == 0 else f"claude {ended.how(task)}, after it had finished"
         return msgspec.structs.replace(result, detail=odd)
@@ -206,36 +211,6 @@ def judged(records: ClaudeRecords, ended: Ended, task: Task) -> Result:
     if kind is FailureKind.RATE_LIMITED and records.limit is not None:
         kind = FailureKind.QUOTA  # a pause between calls is not told as a limit with its reset
     return msgspec.structs.replace(result, failure=kind, detail=f"claude: {ending.words}")
-
-
-def _without_result(records: ClaudeRecords, ended: Ended, task: Task) -> dict[str, FailureKind | str]:
-    if ended.counted_out:
-        kind = FailureKind.GUARD
-    elif ended.stopped is not None:
-        # Stopped while it tried a failing call again and again: that is what kept it.
-        kind = _KINDS.get(records.error or "") or ended.stopped.failure(task)[0]
-    elif records.session is None and ended.exit_code:
-        kind = FailureKind.SPAWN  # it never came up: its machine is not as it should be
-    else:
-        kind = FailureKind.BUG
-    passed = f", and {records.passed_over} lines were no records" if records.passed_over else ""
-    how = f"claude {ended.how(task)} without saying how it had ended{passed}. The end of what it said:\n{ended.excerpt}"
-    return {"failure": kind, "detail": how}
-
-
-def noted(notes: Path) -> tuple[Blocked, ...]:
-    """What the guard's hook wrote down that it kept from running."""
-    try:
-        lines = notes.read_bytes().splitlines()
-    except OSError:
-        return ()
-    blocked: list[Blocked] = []
-    for line in lines:
-        try:
-            blocked.append(msgspec.json.decode(line, type=Blocked))
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            continue
-    return tuple(blocked)
 
 
 def _settings(worktree: Path, notes: Path) -> dict[str, object]:

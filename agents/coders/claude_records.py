@@ -6,13 +6,12 @@ is no such record is counted and passed over. Source: the CLI's own output, vers
 """
 
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 from msgspec import Raw, Struct, field
 
 from agents.coders.driver import Blocked, Quota, Usage
+from agents.coders.lines import record
 from agents.coders.program import CountedOut
 from agents.coders.usage import usage_said
 from agents.guard.repetition import Repetition
@@ -21,7 +20,6 @@ SHOWN_CHARACTERS = 2_000
 """Of each thing shown to whoever watches."""
 BLOCKED_MOST = 50
 WRITERS = frozenset({"Edit", "MultiEdit", "NotebookEdit", "Write"})
-T = TypeVar("T")
 
 
 class _Head(Struct, frozen=True):
@@ -129,7 +127,8 @@ class ClaudeRecords:
         self._open: dict[str, str] = {}
         self._repetition = Repetition()
         self._writing: dict[str, str] = {}
-        self._written: set[str] = set()
+        self.written: set[str] = set()
+        """Files that it says it has written."""
 
     @property
     def over(self) -> bool:
@@ -155,30 +154,25 @@ class ClaudeRecords:
             cache_write=sum(max(0, tokens.cache_creation_input_tokens or 0) for tokens in spent),
         )
 
-    def written_outside(self, worktree: Path) -> list[str]:
-        """Files beyond the worktree that it says it has written."""
-        root = worktree.resolve()
-        return sorted(name for name in self._written if not (root / name).resolve().is_relative_to(root))
-
     def line(self, line: bytes) -> str:
-        head = _read(line, _Head)
+        head = record(line, _Head)
         if head is None:
             self.passed_over += bool(line.strip())
             return line.decode("utf-8", "replace")[:SHOWN_CHARACTERS]
         match head.type:
-            case "system" if head.subtype == "init" and (init := _read(line, _Init)):
+            case "system" if head.subtype == "init" and (init := record(line, _Init)):
                 self.session, self._model = init.session_id, init.model[:200]
                 return f"claude {init.claude_code_version}, {init.model}"
-            case "system" if head.subtype == "api_retry" and (again := _read(line, _Retry)):
+            case "system" if head.subtype == "api_retry" and (again := record(line, _Retry)):
                 self.error = again.error
                 return f"[{again.error[:100]}: tries again, {again.attempt} of {again.max_retries}]"
-            case "assistant" if said := _read(line, _Said):
+            case "assistant" if said := record(line, _Said):
                 return self._assistant(said)
-            case "user" if said := _read(line, _Said):
+            case "user" if said := record(line, _Said):
                 return self._results(said)
-            case "rate_limit_event" if event := _read(line, _LimitEvent):
+            case "rate_limit_event" if event := record(line, _LimitEvent):
                 self._limited(event.rate_limit_info)
-            case "result" if ending := _read(line, Ending):
+            case "result" if ending := record(line, Ending):
                 self.ending, self._last = ending, line
                 self.session = ending.session_id or self.session
                 return f"[{'finished' if ending.good else ending.words[:SHOWN_CHARACTERS]}]"
@@ -215,7 +209,7 @@ class ClaudeRecords:
                 self._saw(what, result, error=bool(block.is_error))
                 path = self._writing.pop(block.tool_use_id, None)
                 if path is not None and not block.is_error:
-                    self._written.add(path)
+                    self.written.add(path)
                 if block.is_error:
                     shown.append(f"! {result}"[:SHOWN_CHARACTERS])
         return "\n".join(shown)
@@ -237,16 +231,9 @@ class ClaudeRecords:
             self.quota = msgspec.structs.replace(before, weekly_percent=percent, resets_at=resets)
 
 
-def _read(line: bytes | Raw, shape: type[T]) -> T | None:
-    try:
-        return msgspec.json.decode(line, type=shape)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-
-
 def _told(name: str, given: Raw) -> str:
     """A call as one would say it: the command, the path, else the name alone."""
-    arguments = _read(given, dict[str, object]) or {}
+    arguments = record(given, dict[str, object]) or {}
     for key in ("command", "file_path", "path", "pattern", "url"):
         if isinstance(value := arguments.get(key), str):
             return value if key == "command" else f"{name} {value}"
@@ -254,16 +241,16 @@ def _told(name: str, given: Raw) -> str:
 
 
 def _path(given: Raw) -> str | None:
-    arguments = _read(given, dict[str, object]) or {}
+    arguments = record(given, dict[str, object]) or {}
     path = arguments.get("file_path") or arguments.get("notebook_path")
     return path if isinstance(path, str) and "\0" not in path else None
 
 
 def _text(content: Raw) -> str:
     """A tool's result: a string, or blocks of which some are text."""
-    if (text := _read(content, str)) is not None:
+    if (text := record(content, str)) is not None:
         return text
-    blocks = _read(content, list[_Block]) or []
+    blocks = record(content, list[_Block]) or []
     return "\n".join(block.text for block in blocks)
 
 

@@ -4,6 +4,9 @@ scripted:PATH        the steps of a script
 command:PROGRAM …    any program, its arguments split as a shell would split them, and no shell
 metered:PROGRAM …    one that ends with a record of what it used (usage.py says which), and no model's words beside it
 claude               Claude Code; after a colon what it is to use: `claude: model=opus program=/opt/claude mcp=FILE`
+codex                Codex: `codex: model=gpt-5-codex program=/opt/codex sandbox=danger-full-access`
+opencode             OpenCode: `opencode: model=anthropic/claude-sonnet-4-5 program=/opt/opencode`
+chain: A | B …       several of these: the next takes over while one before it has no login, no quota or no answer
 """
 
 import shlex
@@ -15,9 +18,12 @@ import msgspec
 from msgspec import Struct, structs
 
 from agents.coders import scripted
+from agents.coders.chain import Chain
 from agents.coders.claude import ClaudeDriver, ClaudeOptions
+from agents.coders.codex import CodexDriver, CodexOptions
 from agents.coders.command import CommandDriver
 from agents.coders.driver import Driver
+from agents.coders.opencode import OpenCodeDriver, OpenCodeOptions
 from agents.coders.scripted import ScriptedDriver
 from schemas import Invalid
 
@@ -36,10 +42,30 @@ def coder(line: str) -> Driver:
         case "claude":
             options = _options(rest, ClaudeOptions)
             return ClaudeDriver(structs.replace(options, program=_found(options.program), mcp=_file(options.mcp)))
+        case "codex":
+            options = _options(rest, CodexOptions)
+            return CodexDriver(structs.replace(options, program=_found(options.program)))
+        case "opencode":
+            options = _options(rest, OpenCodeOptions)
+            return OpenCodeDriver(structs.replace(options, program=_found(options.program)))
+        case "chain" if rest.strip():
+            return _chain(rest)
         case _:
-            raise Invalid(
-                "coder", [f"{line!r} names no coder; write claude, scripted:PATH or command:PROGRAM ARGUMENT…"]
-            )
+            known = "claude, codex, opencode, chain: A | B, scripted:PATH or command:PROGRAM ARGUMENT…"
+            raise Invalid("coder", [f"{line!r} names no coder; write {known}"])
+
+
+def _chain(line: str) -> Chain:
+    drivers: list[Driver] = []
+    problems: list[str] = []
+    for part in line.split(" | "):
+        try:
+            drivers.append(coder(part.strip()))
+        except Invalid as error:
+            problems += error.problems
+    if problems:
+        raise Invalid("coder", problems)
+    return Chain(drivers)
 
 
 def _command(line: str, *, metered: bool) -> CommandDriver:

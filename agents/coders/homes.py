@@ -23,3 +23,18 @@ def bring(home: Path, relative: Path, content: bytes) -> None:
     half.write_bytes(content)
     half.chmod(0o600)
     half.replace(target)
+
+
+def lend(home: Path, relative: Path, original: Path) -> None:
+    """Lets the coder use a file of its operator's where it looks for one of its own; renewed, it is so for both."""
+    link = home / within(*relative.parts)
+    if original.is_file() and not link.exists():
+        link.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(original.absolute())
+
+
+def is_outside(worktree: Path, path: str) -> bool:
+    """Whether a path, seen from the worktree, leads out of it."""
+    root = worktree.resolve()
+    return not (root / path).resolve().is_relative_to(root)

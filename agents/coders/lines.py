@@ -1,6 +1,11 @@
-"""Output, line by line, in bounded memory. Pure."""
+"""Output, line by line, in bounded memory, and a line as the record that it may be. Pure."""
 
 from collections.abc import Iterator
+from typing import TypeVar
+
+import msgspec
+
+T = TypeVar("T")
 
 LONGEST_BYTES = 4 * 1024 * 1024
 """Of a line; a longer one is dropped whole, and counted."""
@@ -40,3 +45,11 @@ class Lines:
             self._dropping = True
             self.dropped += 1
             self._begun.clear()
+
+
+def record(line: bytes | msgspec.Raw, shape: type[T]) -> T | None:
+    """The JSON in `line`, when it has this shape."""
+    try:
+        return msgspec.json.decode(line, type=shape)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None

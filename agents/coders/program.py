@@ -13,10 +13,11 @@ from typing import Protocol
 from msgspec import Struct
 
 from agents.coders.clocks import Clocks, Stopped
-from agents.coders.driver import OnOutput, Task
+from agents.coders.driver import OnOutput, Result, Task
 from agents.coders.lines import Lines
 from machine import marks, process
 from machine.process import ALLOWED_VARIABLES, Cut, Limits, Outcome
+from schemas import FailureKind
 
 GRACE_SECONDS = 2.0
 """Between TERM and KILL: less than whoever stops an agent gives it."""
@@ -56,7 +57,11 @@ class Records(Protocol):
 
 
 class CountedOut(Exception):
-    """It goes round in circles; why, for people. Raised by whoever reads its records."""
+    """It is to be stopped for what it does: the reason, for people. Raised by whoever reads its records."""
+
+    def __init__(self, why: str, kind: FailureKind = FailureKind.GUARD) -> None:
+        super().__init__(why)
+        self.kind = kind
 
 
 class Ended(Struct, frozen=True, kw_only=True):
@@ -67,6 +72,7 @@ class Ended(Struct, frozen=True, kw_only=True):
     stopped: Stopped | None
     counted_out: str = ""
     """Why it was stopped though no clock was up."""
+    counted_as: FailureKind | None = None
     output: bytes
     """The end of what it said, errors included."""
     whole: bytes = b""
@@ -85,6 +91,19 @@ class Ended(Struct, frozen=True, kw_only=True):
         if self.exit_code is not None and self.exit_code < 0:
             return f"was ended by signal {-self.exit_code}"
         return f"ended with exit code {self.exit_code}"
+
+
+def unsaid(name: str, ended: Ended, task: Task, *, came_up: bool, passed_over: int = 0) -> Result:
+    """The result of a CLI that keeps records, and has not said how it ended: as the machine saw it."""
+    if ended.counted_as is not None:
+        kind = ended.counted_as
+    elif ended.stopped is not None:
+        kind = ended.stopped.failure(task)[0]
+    else:  # one that never came up: its machine is not as it should be
+        kind = FailureKind.SPAWN if not came_up and ended.exit_code else FailureKind.BUG
+    passed = f", and {passed_over} lines were no records" if passed_over else ""
+    how = f"{name} {ended.how(task)} without saying how it had ended{passed}. The end of what it said:\n{ended.excerpt}"
+    return Result(failure=kind, detail=how)
 
 
 class _Tail:
@@ -142,7 +161,7 @@ async def run(
             )
         )
     except CountedOut as why:
-        return Ended(exit_code=None, stopped=None, counted_out=str(why), output=tail.content())
+        return Ended(exit_code=None, stopped=None, counted_out=str(why), counted_as=why.kind, output=tail.content())
     finally:
         await marks.sweep(MARK, mark)
     if isinstance(outcome, Stopped):

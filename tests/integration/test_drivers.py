@@ -172,7 +172,10 @@ async def test_a_line_may_name_a_script(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ("", "'' names no coder; write claude, scripted:PATH or command:PROGRAM ARGUMENT"),
+        (
+            "",
+            "'' names no coder; write claude, codex, opencode, chain: A | B, scripted:PATH or command:PROGRAM ARGUMENT",
+        ),
         ("clod", "'clod' names no coder"),
         ("claude: model program=sh", "'model' is none of program=…, model=…, mcp=…"),
         ("claude: program=no-such-claude", "there is no program 'no-such-claude' on the PATH"),
