@@ -149,8 +149,5 @@ async def test_what_one_conversation_learned_the_next_is_told(connect: Connect, 
         second = r.server.asked[2].body["messages"][0]["content"]
     assert "1. fact, written" in second
     assert "```\nDeploys happen on Tuesdays\nAsk Ann first.\n```" in second
-    said = [each.event.data for each in await agent.log.history(["rig.memory.>"])]
-    assert [type(event) for event in said if isinstance(event, MemoryWritten | MemoryUsed)] == [
-        MemoryWritten,
-        MemoryUsed,
-    ]
+    said = [type(each.event.data) for each in await agent.log.history(["rig.memory.>"])]
+    assert [kind for kind in said if kind is not MemoryRead] == [MemoryWritten, MemoryUsed]
