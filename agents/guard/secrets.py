@@ -8,13 +8,13 @@ alone: a check that cries at every test is switched off. It never repeats what i
 import math
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 from msgspec import Struct
 
 from agents.guard.table import names
 
-__all__ = ["Finding", "found"]
+__all__ = ["Finding", "found", "held"]
 
 FINDINGS_MAX = 50
 LINE_MAX = 4_096
@@ -90,6 +90,7 @@ _HOSTS = re.compile(
     r"|.*\.(example|test|invalid|local|localhost))$"
 )
 _WORDS = frozenset(names("password passwd pass secret postgres user test root admin guest token pw"))
+_SECRET_NAME = re.compile(r"(?i)(key|token|secret|password|passwd|seed|credentials?)$")
 _HUNK = re.compile(r"(@@+) .*?\+(\d+)(?:,\d+)? @@+")
 
 
@@ -107,6 +108,11 @@ def found(diff: bytes | str, *, known: Collection[str] = ()) -> tuple[Finding, .
         if len(findings) >= FINDINGS_MAX:
             break
     return tuple(findings)
+
+
+def held(environ: Mapping[str, str]) -> frozenset[str]:
+    """The values of an environment whose names say that they are secret."""
+    return frozenset(value for name, value in environ.items() if _SECRET_NAME.search(name) and len(value) >= KNOWN_MIN)
 
 
 def _added(diff: str) -> Iterator[tuple[str, int, str]]:

@@ -3,16 +3,23 @@
 Making and removing it is the workspace's business.
 """
 
+import asyncio
+from collections.abc import Collection, Sequence
 from hashlib import sha256
 from pathlib import Path
 
 from msgspec import Struct
 
+from agents.guard.secrets import Finding, found
 from agents.workspace.cache import Cache, tracking_ref
 from agents.workspace.remote import Remote, WorkspaceFailed
 from machine.git import Git, GitError, branch_ref
 
 __all__ = ["DiffSize", "Worktree", "commit_everything", "nested_repositories", "unmerged"]
+
+TEXT_BYTES = 65_536
+"""Of a file that is read as a whole."""
+_LINK = "120000"
 
 
 class DiffSize(Struct, frozen=True):
@@ -81,6 +88,17 @@ class Worktree:
         """The commit that the worktree is at."""
         return await self._git.run("rev-parse", "HEAD")
 
+    async def base_texts(self, paths: Sequence[str]) -> dict[str, str]:
+        """What these files hold on the base branch, of those that are there: plain files of text, and not too long."""
+        listing = await self._git.run("ls-tree", "-z", "--long", self.base_sha, "--", *paths)
+        texts: dict[str, str] = {}
+        for line in listing.split("\0"):
+            about, _, path = line.partition("\t")
+            mode, kind, blob, size = (*about.split(), "", "", "", "")[:4]
+            if path in paths and kind == "blob" and mode != _LINK and int(size) <= TEXT_BYTES:
+                texts[path] = await self._git.run("cat-file", "blob", blob)
+        return texts
+
     async def has_base(self) -> bool:
         """Whether the base branch is part of the work."""
         return await self._git.is_ancestor(self.base_sha, await self.head())
@@ -90,6 +108,34 @@ class Worktree:
         listing = await self._git.run("diff", "--numstat", "--no-renames", "-z", f"{self.base_sha}...HEAD", "--")
         changes = [line.split("\t")[:2] for line in listing.split("\0") if line]
         return DiffSize(len(changes), sum(int(count) for change in changes for count in change if count != "-"))
+
+    async def leaks(self, known: Collection[str] = (), *, at_the_end: bool = False) -> tuple[Finding, ...]:
+        """The credentials, and values of `known`, in what a push would give away: in every commit that the forge has
+        not seen, or only in what there is `at_the_end`."""
+        forms = ("--patch", "--unified=0", "--text", "--no-color", "--no-ext-diff", "--no-textconv")
+        prefixes = ("--src-prefix=a/", "--dst-prefix=b/")
+        if at_the_end:
+            command = ("diff", *forms, *prefixes, f"{self.base_sha}...HEAD", "--")
+        else:
+            seen = ("--not", self.base_sha, "--remotes=origin")
+            command = ("log", "--format=", "--cc", "--no-show-signature", *forms, *prefixes, "HEAD", *seen, "--")
+        outcome = await self._git.outcome(*command)
+        if not outcome.ok:
+            raise GitError(self.path, command, outcome)
+        return await asyncio.to_thread(found, outcome.output, known=known)
+
+    async def squash(self, message: str) -> str:
+        """Puts one commit in the place of all that the forge has not seen; its files stay as they are."""
+        git = self._git
+        seen = await git.run("for-each-ref", "--count=1", f"--contains={self.start_sha}", tracking_ref(""))
+        parents = [self.start_sha] if seen else []
+        parents += [self.base_sha] if self.base_sha not in parents and await self.has_base() else []
+        parents = parents or [await git.run("merge-base", self.base_sha, "HEAD")]
+        named = [word for parent in parents for word in ("-p", parent)]
+        tree = await git.run("rev-parse", "HEAD^{tree}")
+        commit = await git.run("commit-tree", *named, "-F", "-", tree, stdin=message.encode())
+        await git.run("update-ref", "--no-deref", "HEAD", commit)
+        return commit
 
     async def push(self) -> str:
         """Pushes the commits to the run's branch, and nothing else; their head. Raises WorkspaceFailed."""
