@@ -26,11 +26,25 @@ CONFIG = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = tru
 """All that is configured in a cache: no `insteadOf`, filter, alias or include outlives the run that set it."""
 
 
+_ALONE = (
+    "core.hooksPath=/dev/null",
+    "submodule.recurse=false",
+    "fetch.recurseSubmodules=false",
+    *(f"filter.lfs.{key}=" for key in ("clean", "smudge", "process")),
+    "filter.lfs.required=false",
+)
+
+
 class AgentGit(Git):
-    """Git that runs none of this repository's hooks, whoever put them there."""
+    """Git that runs none of this repository's hooks, whoever put them there.
+
+    Submodules, and what LFS keeps elsewhere, are left alone whatever the user's own configuration says: a pointer to
+    them is a file like others.
+    """
 
     async def outcome(self, *args: str, stdin: bytes = b"", held: int | None = None) -> Outcome:
-        return await super().outcome("-c", "core.hooksPath=/dev/null", *args, stdin=stdin, held=held)
+        settings = [word for setting in _ALONE for word in ("-c", setting)]
+        return await super().outcome(*settings, *args, stdin=stdin, held=held)
 
 
 class Cache:

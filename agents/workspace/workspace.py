@@ -22,6 +22,7 @@ from pathlib import Path
 
 from agents.workspace.cache import Cache, is_half_made, kept_ref, tracking_ref
 from agents.workspace.remote import Access, Remote, WorkspaceFailed
+from agents.workspace.room import Room, used
 from agents.workspace.worktree import Worktree, commit_everything, unmerged
 from machine.git import GitError, Identity
 from machine.process import SpawnFailed
@@ -44,9 +45,10 @@ class WorkspaceInUse(Exception):
 class Workspace:
     """The directory of one agent, used by one process at a time. Make one with `taken`."""
 
-    def __init__(self, root: Path, identity: Identity) -> None:
+    def __init__(self, root: Path, identity: Identity, quota_bytes: int | None = None) -> None:
         root.mkdir(parents=True, exist_ok=True)
         self._root = root.resolve()
+        self._room = Room(self._root, quota_bytes)
         self._env = identity.environment()
         self._locks: defaultdict[Path, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._users: Counter[Path] = Counter()
@@ -54,12 +56,15 @@ class Workspace:
 
     @classmethod
     @asynccontextmanager
-    async def taken(cls, root: Path, identity: Identity) -> AsyncGenerator["Workspace"]:
+    async def taken(
+        cls, root: Path, identity: Identity, *, quota_bytes: int | None = None
+    ) -> AsyncGenerator["Workspace"]:
         """The directory, made when missing, ours alone, and with what a dead process left in it put in order.
 
-        Raises WorkspaceInUse while another process has it.
+        It takes at most `quota_bytes` of the disk when a run begins. Raises WorkspaceInUse while another process has
+        it.
         """
-        workspace = cls(root, identity)
+        workspace = cls(root, identity, quota_bytes)
         with (workspace._root / "lock").open("wb") as held:
             try:
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -91,7 +96,9 @@ class Workspace:
         tree: Worktree | None = None
         self._users[directory] += 1
         try:
+            await self._room.make(lambda: [cache for cache, users in self._users.items() if users])
             cache = await self._fetched(directory, remote)
+            used(directory)
             try:
                 try:
                     tree = await self._made(cache, path, remote, base=base, branch=branch, earlier=earlier)
