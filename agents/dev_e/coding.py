@@ -14,6 +14,7 @@ from agents.output import RunOutput
 from agents.prompt import prompt
 from agents.runtime import Replica
 from agents.workspace import Worktree
+from agents.workspace.conventions import FILES, Conventions, conventions
 from bus import Bus
 from schemas import FailureKind, IssueEvent
 
@@ -50,7 +51,8 @@ class Coding:
     async def code(self, run: Run, what: Brief, tree: Worktree, say: Say) -> Result:
         """Has the code written, in this worktree. Raises what saying raises."""
         resumed = await self._before(run, tree)
-        task = self._task(run, what, tree, resumed)
+        ways = conventions(await tree.base_texts(FILES))
+        task = self._task(run, what, tree, resumed, ways)
         async with RunOutput.sent(self._bus, run.id) as output:
             result = await self._driver.run(task, tree.path, home=self._home, on_output=output.add)
         await say(run.used(result.provider or self._driver.provider, result.usage), "")
@@ -71,20 +73,21 @@ class Coding:
             return None
         return await self._sessions.bring_back(run.issue, run.session, tree.path)
 
-    def _task(self, run: Run, what: Brief, tree: Worktree, resumed: str | None) -> Task:
+    def _task(self, run: Run, what: Brief, tree: Worktree, resumed: str | None, ways: Conventions) -> Task:
         policy, assigned = self._replica.policy, run.assigned
+        turns = policy.coder_turns_max
         return Task(
             issue=run.issue,
             title=what.title,
             attempt=assigned.attempt,
-            prompt=prompt(what, attempt=assigned.attempt, conflicts=tree.conflicts),
+            prompt=prompt(what, attempt=assigned.attempt, conflicts=tree.conflicts, guides=ways.guides),
             session=resumed or run.id,
             resumed=resumed is not None,
             wall_seconds=policy.coder_wall_seconds,
             first_output_seconds=policy.coder_first_output_seconds,
             silence_seconds=policy.coder_silence_seconds,
             settle_seconds=policy.coder_settle_seconds,
-            turns_max=policy.coder_turns_max,
+            turns_max=min(turns, ways.turns_max or turns),
             output_bytes=policy.coder_output_bytes,
             budget_usd=assigned.reserved_usd,
         )

@@ -7,6 +7,7 @@ diff, the repository's own check. It opens no pull request and merges nothing: a
 
 import asyncio
 import logging
+import os
 import secrets
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -18,6 +19,8 @@ from agents.coders.driver import NOTHING, Driver
 from agents.dev_e.coding import Coding
 from agents.dev_e.fitness import Fitness
 from agents.dev_e.run import ROLE, Run, about_nested, commit_message, pause
+from agents.guard.blocked import Blocked
+from agents.guard.secrets import held
 from agents.runtime import Replica
 from agents.workspace import Workspace, WorkspaceFailed, Worktree
 from agents.workspace.access import access
@@ -48,6 +51,9 @@ GRACE_SECONDS = 2.0
 """Between TERM and KILL, for a check that is stopped."""
 BUS_AWAY_SECONDS = 2.0
 """After which an assignment is tried again when the bus went away in the middle."""
+
+LEAK_RULE = "credentials in what would be pushed"
+LEAK_ADVICE = "Nothing was pushed: these lines look like credentials. Take them out; read them from the environment."
 
 MACHINE_FAILURES = (WorkspaceFailed, GitError, SpawnFailed, OSError)
 """What says nothing about the work: another run, here or elsewhere, may do better."""
@@ -219,8 +225,24 @@ class DevE:
         """Commits what the coder left. When that cannot be: why, for people; else ""."""
         if unresolved := await tree.unresolved():
             return f"Conflicts with {what.base_branch} are left in: {', '.join(unresolved)}"
-        await tree.commit_all(commit_message(what, run))
-        return ""
+        message = commit_message(what, run)
+        await tree.commit_all(message)
+        return await self._given_away(run, tree, message)
+
+    async def _given_away(self, run: Run, tree: Worktree, message: str) -> str:
+        """The credentials that a push would give away, for people and the next run; nothing is pushed then.
+
+        What held one and was taken back is taken out of the commits as well, since a push would bring them all.
+        """
+        known = held(os.environ)
+        if not await tree.leaks(known):
+            return ""
+        if not (leaks := await tree.leaks(known, at_the_end=True)):
+            await tree.squash(message)
+            return ""
+        where = "\n".join(map(str, leaks))
+        await self._say(run, run.blocked(Blocked(f"git push\n{where}", LEAK_RULE)), "leak")
+        return f"{LEAK_ADVICE}\n{where}"
 
     async def _hand_on(self, run: Run, what: Brief, tree: Worktree) -> str:
         """Pushes what a coder that failed has done, for the next run. What is left out of that, for people; else ""."""

@@ -111,8 +111,9 @@ def found(diff: bytes | str, *, known: Collection[str] = ()) -> tuple[Finding, .
 
 
 def held(environ: Mapping[str, str]) -> frozenset[str]:
-    """The values of an environment whose names say that they are secret."""
-    return frozenset(value for name, value in environ.items() if _SECRET_NAME.search(name) and len(value) >= KNOWN_MIN)
+    """The values of an environment whose names say that they are secret; a path to one is none."""
+    named = (value for name, value in environ.items() if _SECRET_NAME.search(name))
+    return frozenset(value for value in named if len(value) >= KNOWN_MIN and not value.startswith("/"))
 
 
 def _added(diff: str) -> Iterator[tuple[str, int, str]]:
