@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeAlias, TypeVar
 
+from agents.coders.driver import CODER_VARIABLES
 from bridges.github.config import GitHubConfig
 from bridges.terminal.policy import Adoption, in_force
 from bridges.terminal.policy import adopt as adopt_policy
@@ -189,6 +190,11 @@ def _outward() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name.upper() in _OUTWARD}
 
 
+def _of_coders() -> dict[str, str]:
+    """What coding CLIs are logged in with, and their way to their models: for who runs them, and for nobody else."""
+    return {name: os.environ[name] for name in CODER_VARIABLES if name in os.environ}
+
+
 def roles_of(
     home: Home, both: Servers, agents: Sequence[str], of_agents: dict[str, str], github: GitHubConfig | None
 ) -> list[RoleSpec]:
@@ -200,6 +206,7 @@ def roles_of(
 
     postgres = {"RIG_POSTGRES_URL": both.postgres_url}
     place = {"RIG_HOME": str(home.path)}
+    worker = of_agents | _of_coders()
     return [
         _role("conductor", "conductor", nats("conductor")),
         _role("local", "local", nats("local") | place),
@@ -208,7 +215,7 @@ def roles_of(
             if github is not None
             else []
         ),
-        *(_role(name, "dev-e", nats("dev-e") | place | of_agents | {"RIG_AGENT": name}) for name in agents),
+        *(_role(name, "dev-e", nats("dev-e") | place | worker | {"RIG_AGENT": name}) for name in agents),
         _role("projector", "projector", nats("projector") | postgres),
         _role("query", "query", nats("query") | postgres),
         _role("watch", "watch", nats("watch")),

@@ -46,6 +46,8 @@ class _Record(Struct, frozen=True):
     cost: Cost | None = field(default=None, name="total_cost_usd")
     model: ModelName = ""
     models: dict[ModelName, _OfModel] = field(default_factory=dict[str, _OfModel], name="modelUsage")
+    of_this: dict[ModelName, _OfModel] | None = field(default=None, name="model_usage_since_last_result")
+    """Of this run alone: where a conversation goes on, `models` and `cost` count what went before once more."""
 
 
 def usage_said(output: bytes) -> Usage:
@@ -57,7 +59,7 @@ def usage_said(output: bytes) -> Usage:
             record = msgspec.json.decode(line, type=_Record)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             continue
-        used, models = record.usage, record.models
+        used, models = record.usage, record.models if record.of_this is None else record.of_this
         every = models.values()
         return Usage(
             model=record.model or max(models, key=lambda name: models[name].cost, default=""),
@@ -66,6 +68,6 @@ def usage_said(output: bytes) -> Usage:
             output=max(used.output, sum(of.output for of in every)),
             cache_read=max(used.cache_read, sum(of.cache_read for of in every)),
             cache_write=max(used.cache_write, sum(of.cache_write for of in every)),
-            cost_usd=record.cost,
+            cost_usd=record.cost if record.of_this is None else sum((of.cost for of in every), 0.0),
         )
     return Usage()

@@ -6,6 +6,8 @@ What it used is said whoever owns the work by then, since the money is spent; so
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from msgspec import structs
+
 from agents.brief import Brief
 from agents.coders.driver import Driver, Result, Task
 from agents.coders.sessions import Sessions
@@ -16,7 +18,7 @@ from agents.runtime import Replica
 from agents.workspace import Worktree
 from agents.workspace.conventions import FILES, Conventions, conventions
 from bus import Bus
-from schemas import FailureKind, IssueEvent
+from schemas import FailureKind, IssueEvent, QuotaReported
 
 BLOCKED_MAX = 20
 """Blocked commands of one run that are said; a coder may try thousands."""
@@ -56,6 +58,9 @@ class Coding:
         async with RunOutput.sent(self._bus, run.id) as output:
             result = await self._driver.run(task, tree.path, home=self._home, on_output=output.add)
         await say(run.used(result.provider or self._driver.provider, result.usage), "")
+        if (quota := result.quota) is not None:
+            provider = result.provider or self._driver.provider
+            await self._replica.say(QuotaReported(provider=provider, **structs.asdict(quota)))
         for number, blocked in enumerate(result.blocked[:BLOCKED_MAX], 1):
             await say(run.blocked(blocked), str(number))
         return result

@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 
 from agents import runtime
+from agents.coders import program
 from agents.coders.coder import coder as coder_of
 from agents.coders.driver import Driver, LoginMissing
 from agents.dev_e.fitness import Fitness
@@ -55,6 +56,7 @@ async def run_dev_e(
     async with Workspace.taken(data_dir / escape(name), Identity(name, f"{name}@rig.invalid")) as workspace:
         home = data_dir / escape(name) / HOMES / escape(driver.provider)
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        await program.sweep(home)  # of one that was killed here: its coder may be at work in what we take up
 
         def work(replica: Replica) -> runtime.Work:
             return DevE(bus, replica, workspace, driver, fitness, home=home).work

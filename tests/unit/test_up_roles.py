@@ -18,13 +18,29 @@ class _Servers:
         return None
 
 
-def test_who_reaches_github_goes_the_way_out_that_is_set_here_and_nobody_else_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def servers() -> Servers:
+    return cast("Servers", _Servers())
+
+
+def test_who_goes_out_goes_the_way_that_is_set_here_and_nobody_else_is_told(
+    tmp_path: Path, servers: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     way = {"https_proxy": "http://me:s3cret@proxy.example:3128", "SSL_CERT_FILE": "/etc/acme.pem", "NO_PROXY": "acme"}
     for name, value in way.items():
         monkeypatch.setenv(name, value)
-    home, servers = Home(tmp_path), cast("Servers", _Servers())
-    told = {role.name: role.env for role in roles_of(home, servers, ["dev-e-1"], {}, GitHubConfig(token="t"))}
-    assert {name: told["github"].get(name) for name in way} == way
-    assert not any(way.keys() & env.keys() for name, env in told.items() if name != "github")
+    told = {role.name: role.env for role in roles_of(Home(tmp_path), servers, ["dev-e-1"], {}, GitHubConfig(token="t"))}
+    for role in ("github", "dev-e-1"):  # a coder has to reach its model
+        assert {name: told[role].get(name) for name in way} == way
+    assert {role for role, env in told.items() if way.keys() & env.keys()} == {"github", "dev-e-1"}
+
+
+def test_the_logins_of_coders_are_for_who_runs_them_alone(
+    tmp_path: Path, servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "a secret")
+    roles = roles_of(Home(tmp_path), servers, ["dev-e-1", "dev-e-2"], {}, GitHubConfig(token="t"))
+    holders = {role.name: sorted(name for name, value in role.env.items() if value == "a secret") for role in roles}
+    own = ["ANTHROPIC_API_KEY", "OPENAI_API_KEY"]
+    assert {name: held for name, held in holders.items() if held} == {"dev-e-1": own, "dev-e-2": own}

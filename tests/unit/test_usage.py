@@ -23,6 +23,16 @@ def test_of_several_the_last_counts() -> None:
     assert usage_said(RECORD + b"\r\n" + later).cost_usd == 0.5
 
 
+def test_of_a_conversation_that_goes_on_this_run_alone_counts() -> None:
+    """The totals of the CLI's record then hold every run before it once more (seen of Claude Code 2.1.330)."""
+    own = b'"model_usage_since_last_result":{"large-1":{"inputTokens":40,"outputTokens":2,"costUSD":0.125}}'
+    zero = b'"usage":{"input_tokens":0}'
+    record = b'{"type":"result",' + zero + b',"total_cost_usd":9,"modelUsage":{"small-1":{"costUSD":9}},' + own + b"}"
+    assert usage_said(record) == Usage(model="large-1", input=40, output=2, cost_usd=0.125)
+    nothing = record.replace(own, b'"model_usage_since_last_result":{}')
+    assert usage_said(nothing) == Usage(cost_usd=0.0)
+
+
 def test_a_program_of_ones_own_names_its_model_and_need_not_know_the_price() -> None:
     said = usage_said(b'  {"type": "result", "model": "mine", "usage": {"output_tokens": 3}}')
     assert said == Usage(model="mine", output=3, cost_usd=None)
