@@ -39,14 +39,14 @@ class BusPurse:
         role: str,
         issue: IssueRef | None = None,
         cause: str | None = None,
-        grace_seconds: float = GRACE_SECONDS,
+        grace_seconds: float | None = None,
     ) -> None:
         self._bus = bus
         self._agent = agent
         self._role = role
         self._issue = issue
         self._cause = cause
-        self._grace = grace_seconds
+        self._grace = GRACE_SECONDS if grace_seconds is None else grace_seconds
         self._under_way: dict[str, float] = {}
         """What calls may still cost: the conductor does not know of them."""
         self._unsaid: dict[str, ModelUsed] = {}

@@ -14,6 +14,11 @@ from tests.support.models import Does, fails, gateways, prints, served
 LISTED = prints(b'{"object":"list","data":[{"id":"gpt-5","object":"model"},{"id":"small"}]}', "application/json")
 
 
+@pytest.fixture(autouse=True)
+def no_machine_is_too_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agents.llm.look.ANSWER_SECONDS", 3_600.0)
+
+
 async def seen(found: Gateways) -> list[Seen]:
     return [each async for each in look(found)]
 

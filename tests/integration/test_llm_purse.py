@@ -36,6 +36,12 @@ NAME = "monitor-e"
 ASKED = [Message(Speaker.USER, "Hello?")]
 
 
+@pytest.fixture(autouse=True)
+def no_machine_is_too_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("GRACE_SECONDS", "ANSWER_SECONDS", "TELLING_SECONDS"):
+        monkeypatch.setattr(f"agents.llm.rig_purse.{name}", 60.0)
+
+
 @pytest.fixture
 async def bus(connect: Connect) -> Bus:
     return await connect(Actor.AGENT, f"agent/{NAME}")
