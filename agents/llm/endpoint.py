@@ -12,10 +12,10 @@ from typing import Final, TypeAlias, TypeVar
 import httpx
 from msgspec import Struct
 
+from agents.llm.answers import Answer, ErrorInstead, Malformed, Stream, read_chat, read_embeddings
 from agents.llm.config import Provider
 from agents.llm.errors import Failure, classify
 from agents.llm.messages import ErrorKind, Tokens
-from agents.llm.wire import Answer, ErrorInstead, Malformed, Stream, read_chat, read_embeddings
 
 __all__ = ["Endpoint", "OnPiece", "Vectors", "Waits", "key_headers"]
 

@@ -13,8 +13,8 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from agents.llm.bodies import ADAPTABLE
 from agents.llm.messages import ErrorKind, Tokens
-from agents.llm.wire import ADAPTABLE
 
 __all__ = ["Failure", "classify", "retry_at"]
 
@@ -66,7 +66,7 @@ class Failure(Exception):
         self.of_provider = of_provider
         """It would be the same with any other model there."""
         self.unknown = unknown
-        """It is only this of wire.ADAPTABLE that the endpoint does not know."""
+        """It is only this of bodies.ADAPTABLE that the endpoint does not know."""
         self.used = used
         """The model may have worked, and is to be paid."""
         self.tokens = tokens

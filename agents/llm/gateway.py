@@ -10,6 +10,8 @@ from typing import Final, TypeAlias
 
 import httpx
 
+from agents.llm.answers import Answer
+from agents.llm.bodies import chat_body, embeddings_body
 from agents.llm.chain import chain
 from agents.llm.config import Gateways, LlmConfig, ModelName, split
 from agents.llm.endpoint import Endpoint, Waits
@@ -30,8 +32,8 @@ from agents.llm.messages import (
 from agents.llm.prices import estimated_text, estimated_tokens
 from agents.llm.purse import Purse
 from agents.llm.standing import Standing
-from agents.llm.trying import Asking, Clock, Got, Tally, WallClock
-from agents.llm.wire import Answer, chat_body, embeddings_body
+from agents.llm.tally import Tally
+from agents.llm.trying import Asking, Clock, Got, WallClock
 
 __all__ = ["Gateway"]
 

@@ -7,17 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents.llm.answers import Answer, ErrorInstead, Malformed, Stream, read_chat, read_embeddings
+from agents.llm.bodies import chat_body, embeddings_body
 from agents.llm.messages import Finish, Message, Speaker, Tokens, ToolCall
-from agents.llm.wire import (
-    Answer,
-    ErrorInstead,
-    Malformed,
-    Stream,
-    chat_body,
-    embeddings_body,
-    read_chat,
-    read_embeddings,
-)
 
 
 def streamed(*chunks: object, done: bool = True) -> tuple[list[str], Answer | None]:

@@ -1,4 +1,4 @@
-"""The wire of OpenAI's chat completions and embeddings, as everybody speaks it. Pure.
+"""What an endpoint answers, whole or in pieces: OpenAI's chat completions and embeddings, as all speak them. Pure.
 
 Sources: platform.openai.com/docs/api-reference/chat (and /chat/streaming, /embeddings); docs.openclaw.ai,
 "OpenAI chat completions". Those who speak it take liberties: what is missing is left open where nothing hangs on it.
@@ -7,28 +7,15 @@ Sources: platform.openai.com/docs/api-reference/chat (and /chat/streaming, /embe
 import math
 import secrets
 from collections.abc import Iterator, Sequence
-from collections.abc import Set as AbstractSet
 from typing import Final
 
 import msgspec
-from msgspec import Struct, structs
+from msgspec import Struct
 
-from agents.llm.messages import Finish, Message, Schema, Speaker, Tokens, ToolCall, ToolSpec
+from agents.llm.messages import Finish, Tokens, ToolCall
 
-__all__ = [
-    "ADAPTABLE",
-    "Answer",
-    "ErrorInstead",
-    "Malformed",
-    "Stream",
-    "chat_body",
-    "embeddings_body",
-    "read_chat",
-    "read_embeddings",
-]
+__all__ = ["Answer", "ErrorInstead", "Malformed", "Stream", "read_chat", "read_embeddings"]
 
-ADAPTABLE: Final = frozenset({"max_tokens", "temperature", "stream_options", "response_format"})
-"""What not every endpoint knows, and can be done without, or said otherwise."""
 MOST_TOKENS: Final = 10_000_000
 """Of one call: what says more is mistaken."""
 MOST_DIMENSIONS: Final = 8_192
@@ -128,44 +115,6 @@ class _Vectors(Struct):
 
 _COMPLETION: Final = msgspec.json.Decoder(_Completion)
 _VECTORS: Final = msgspec.json.Decoder(_Vectors)
-_OBJECT: Final = msgspec.json.Decoder(dict[str, object])
-
-
-def chat_body(
-    model: str,
-    messages: Sequence[Message],
-    *,
-    tools: Sequence[ToolSpec] = (),
-    max_tokens: int,
-    temperature: float | None = None,
-    schema: Schema | None = None,
-    stream: bool = False,
-    without: AbstractSet[str] = frozenset(),
-) -> bytes:
-    """A request for an answer; `without` are those of ADAPTABLE that this endpoint does not know."""
-    body: dict[str, object] = {"model": model, "messages": [_message(message) for message in messages]}
-    if tools:
-        body["tools"] = [{"type": "function", "function": structs.asdict(tool)} for tool in tools]
-    body["max_completion_tokens" if "max_tokens" in without else "max_tokens"] = max_tokens
-    if temperature is not None:
-        body["temperature"] = temperature
-    if schema is not None:
-        body["response_format"] = {
-            "type": "json_schema",
-            "json_schema": {
-                "name": "answer",
-                "schema": schema,
-                "strict": schema.get("additionalProperties") is False,  # else it would be refused for being open
-            },
-        }
-    if stream:
-        body |= {"stream": True, "stream_options": {"include_usage": True}}
-    return _encoded({name: value for name, value in body.items() if name == "max_tokens" or name not in without})
-
-
-def embeddings_body(model: str, texts: Sequence[str]) -> bytes:
-    """A request for vectors."""
-    return _encoded({"model": model, "input": [_sendable(text) or " " for text in texts], "encoding_format": "float"})
 
 
 def read_chat(body: bytes) -> Answer:
@@ -307,28 +256,6 @@ def _calls(calls: Sequence[tuple[str | None, str | None, str | None]]) -> Iterat
         yield ToolCall(id=own, name=name or "", arguments=arguments or "")
 
 
-def _message(message: Message) -> dict[str, object]:
-    said: dict[str, object] = {"role": message.speaker.value, "content": _sendable(message.text)}
-    if message.speaker is Speaker.TOOL:
-        said["tool_call_id"] = message.answers or ""
-    if message.tool_calls:
-        said["content"] = said["content"] or None
-        said["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": _arguments(call)}}
-            for call in message.tool_calls
-        ]
-    return said
-
-
-def _arguments(call: ToolCall) -> str:
-    """Some refuse a whole conversation for one call in it whose arguments are no JSON."""
-    try:
-        _OBJECT.decode(_sendable(call.arguments))
-    except (msgspec.DecodeError, RecursionError):
-        return "{}"
-    return _sendable(call.arguments)
-
-
 def _decoded(body: bytes) -> _Completion:
     try:
         return _COMPLETION.decode(body)
@@ -338,12 +265,3 @@ def _decoded(body: bytes) -> _Completion:
 
 def _has(raw: msgspec.Raw) -> bool:
     return bytes(raw) not in (b"", b"null")
-
-
-def _encoded(body: dict[str, object]) -> bytes:
-    return msgspec.json.encode(body)
-
-
-def _sendable(text: str) -> str:
-    """Half a character, as a program may print it, cannot be sent."""
-    return text.encode("utf-8", "replace").decode()
