@@ -3,7 +3,9 @@
 What it used is said whoever owns the work by then, since the money is spent; so is what a guard kept it from.
 """
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from msgspec import structs
@@ -65,8 +67,23 @@ class Coding:
             await say(run.blocked(blocked), str(number))
         return result
 
-    async def keep(self, run: Run, tree: Worktree, result: Result) -> None:
-        """Archives the conversation for the next run, on whichever replica; for the owner of the work alone."""
+    @asynccontextmanager
+    async def kept(self, run: Run, tree: Worktree, result: Result) -> AsyncGenerator[None]:
+        """Archives the conversation for the next run, on whichever replica, beside the block, and is done at its end.
+
+        For the owner of the work alone.
+        """
+        keeping = asyncio.ensure_future(self._keep(run, tree, result))
+        try:
+            yield
+        except asyncio.CancelledError:
+            keeping.cancel()
+            raise
+        finally:
+            await asyncio.wait((keeping,))
+        keeping.result()
+
+    async def _keep(self, run: Run, tree: Worktree, result: Result) -> None:
         if result.session is not None and result.failure in GOES_ON:
             await self._sessions.keep(run.issue, run.session, result.session, tree.path)
         elif run.assigned.resume is not None:

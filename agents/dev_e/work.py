@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from agents.brief import Brief, NotReady, brief, required
-from agents.coders.driver import NOTHING, Driver
+from agents.coders.driver import NOTHING, Driver, Result
 from agents.dev_e.coding import Coding
 from agents.dev_e.fitness import Fitness
 from agents.dev_e.run import ROLE, Run, about_nested, commit_message, pause
@@ -185,7 +185,11 @@ class DevE:
             result = await self._coding.code(run, what, tree, lambda event, which: self._say(run, event, which))
         self._fitness.heard(result.failure)
         await self._still_owner(run)
-        await self._coding.keep(run, tree, result)
+        async with self._coding.kept(run, tree, result):
+            return await self._made(run, what, tree, result)
+
+    async def _made(self, run: Run, what: Brief, tree: Worktree, result: Result) -> WorkPushed | WorkFailed:
+        """What a coder that has ended has made of it: committed, checked, pushed."""
         if result.failure is not None:
             detail = f"{result.detail}\n{await self._hand_on(run, what, tree)}".strip()
             return run.failed(result.failure, detail, result.retry_at)
