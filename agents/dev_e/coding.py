@@ -13,6 +13,7 @@ from msgspec import structs
 from agents.brief import Brief
 from agents.coders.driver import Driver, Result, Task
 from agents.coders.sessions import Sessions
+from agents.dev_e.remembering import Remembering
 from agents.dev_e.run import Run
 from agents.output import RunOutput
 from agents.prompt import prompt
@@ -56,7 +57,8 @@ class Coding:
         """Has the code written, in this worktree. Raises what saying raises."""
         resumed = await self._before(run, tree)
         ways = conventions(await tree.base_texts(FILES))
-        task = self._task(run, what, tree, resumed, ways)
+        memory = Remembering(self._bus, run)
+        task = self._task(run, what, tree, resumed, ways, remembered=await memory.before(what))
         async with RunOutput.sent(self._bus, run.id) as output:
             result = await self._driver.run(task, tree.path, home=self._home, on_output=output.add)
         await say(run.used(result.provider or self._driver.provider, result.usage), "")
@@ -65,6 +67,7 @@ class Coding:
             await self._replica.say(QuotaReported(provider=provider, **structs.asdict(quota)))
         for number, blocked in enumerate(result.blocked[:BLOCKED_MAX], 1):
             await say(run.blocked(blocked), str(number))
+        await memory.after(result)
         return result
 
     @asynccontextmanager
@@ -95,14 +98,22 @@ class Coding:
             return None
         return await self._sessions.bring_back(run.issue, run.session, tree.path)
 
-    def _task(self, run: Run, what: Brief, tree: Worktree, resumed: str | None, ways: Conventions) -> Task:
+    def _task(
+        self, run: Run, what: Brief, tree: Worktree, resumed: str | None, ways: Conventions, *, remembered: str
+    ) -> Task:
         policy, assigned = self._replica.policy, run.assigned
         turns = policy.coder_turns_max
         return Task(
             issue=run.issue,
             title=what.title,
             attempt=assigned.attempt,
-            prompt=prompt(what, attempt=assigned.attempt, conflicts=tree.conflicts, guides=ways.guides),
+            prompt=prompt(
+                what,
+                attempt=assigned.attempt,
+                conflicts=tree.conflicts,
+                guides=ways.guides,
+                remembered=remembered,
+            ),
             session=resumed or run.id,
             resumed=resumed is not None,
             wall_seconds=policy.coder_wall_seconds,
