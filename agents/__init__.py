@@ -1,4 +1,4 @@
-"""WHO works: the runtime that every agent shares, and dev-e on it.
+"""WHO works: the runtime that every agent shares, and dev-e and review-e on it.
 
 driver, command, scripted, coder   having code written: one interface, and which program stands behind it
 workspace/                         where: a git worktree for each run
@@ -10,4 +10,5 @@ runtime, output                    being a replica: joining, showing life, takin
 dev_e                              an assignment from its claim to `WorkPushed` or `WorkFailed`; `run_dev_e` is the role
 character/                         who an agent is that is a directory: characters/ has those that come with the rig
 life/                              what wakes such an agent, and that each wake is seen through
+review_e/                          a request of a review, from its look at the log to its one verdict
 """

@@ -86,6 +86,10 @@ def up(
     coder: Coder = None,
     agents: Annotated[int, typer.Option(min=0, max=64, help="How many agents (dev-e-1, dev-e-2, …).")] = 1,
     slots: Annotated[int | None, typer.Option(help="How many issues each agent works on at once.")] = None,
+    *,
+    reviewers: Annotated[
+        int, typer.Option(min=0, max=64, help="How many reviewers (review-e-1, …), on the models of RIG_GATEWAY_….")
+    ] = 0,
     policy: Annotated[
         str | None,
         typer.Option(
@@ -101,11 +105,11 @@ def up(
         from deploy.interrupt import run_interruptible
         from deploy.redact import hide
         from deploy.screen import Screen
-        from deploy.settings import Settings
+        from deploy.settings import GATEWAY, Settings
         from deploy.up import running_rig
 
         options = {"RIG_CODER": coder, "RIG_SLOTS": None if slots is None else str(slots)}
-        settings = Settings.read(os.environ, options)
+        settings = Settings.read(os.environ, options, needs=(GATEWAY,) if reviewers else ())
         wanted = None if policy is None else read(policy)
         provider = None if settings.coder is None else _provider(settings.coder)
         hide(settings.confidential)
@@ -116,6 +120,7 @@ def up(
                 settings.home,
                 coder=settings.coder,
                 agents=agents,
+                reviewers=reviewers,
                 slots=settings.slots,
                 capabilities=settings.capabilities,
                 policy=wanted,
@@ -151,14 +156,16 @@ def cluster(json: Json = False) -> None:
 @app.command("run")
 def run_role(
     role: Annotated[
-        str, typer.Argument(metavar="ROLE", help="conductor, projector, query, local, github, watch or dev-e.")
+        str,
+        typer.Argument(metavar="ROLE", help="conductor, projector, query, local, github, watch, dev-e or review-e."),
     ],
 ) -> None:
     """Run one role by itself, until Ctrl-C.
 
     The servers are those that RIG_NATS_URL and (projector, query) RIG_POSTGRES_URL name; dev-e needs RIG_CODER too,
     and each of its replicas a name of its own in RIG_AGENT; github needs RIG_GITHUB_TOKEN, or RIG_GITHUB_APP_ID and
-    RIG_GITHUB_APP_KEY, and RIG_GITHUB_WEBHOOK_SECRET. RIG_HEALTH=HOST:PORT serves /livez and /readyz.
+    RIG_GITHUB_APP_KEY, and RIG_GITHUB_WEBHOOK_SECRET; review-e needs RIG_GATEWAY_URL or RIG_GATEWAYS.
+    RIG_HEALTH=HOST:PORT serves /livez and /readyz.
     """
     from deploy import roles
 

@@ -15,7 +15,7 @@ from typing import cast
 from bus import Bus, BusError, LogChanged, Unavailable
 from deploy.failures import NoGit
 from deploy.redact import hide, redacted
-from deploy.settings import GITHUB, Settings
+from deploy.settings import GATEWAY, GITHUB, Settings
 from deploy.telemetry import telemetry
 from deploy.tools import GET_GIT, git_version
 from machine import lifecycle
@@ -43,6 +43,7 @@ class Role(StrEnum):
     GITHUB = "github"
     WATCH = "watch"
     DEV_E = "dev-e"
+    REVIEW_E = "review-e"
 
 
 def needs(role: Role) -> tuple[str, ...]:
@@ -52,6 +53,8 @@ def needs(role: Role) -> tuple[str, ...]:
             return ("RIG_NATS_URL", "RIG_POSTGRES_URL")
         case Role.DEV_E:
             return ("RIG_NATS_URL", "RIG_CODER")
+        case Role.REVIEW_E:
+            return ("RIG_NATS_URL", GATEWAY)
         case Role.GITHUB:
             return ("RIG_NATS_URL", GITHUB)
         case Role.CONDUCTOR | Role.LOCAL | Role.WATCH:
@@ -62,7 +65,7 @@ def run(role: Role, environ: Mapping[str, str]) -> int:
     """Is that role until asked to stop; the process's exit code: 0, 1 failed, 2 cannot run with what it was given."""
     _log_to_stderr()
     try:
-        settings = Settings.read(environ, needs=needs(role))
+        settings = Settings.read({**environ, "RIG_AGENT": environ.get("RIG_AGENT") or f"{role}-1"}, needs=needs(role))
     except Invalid as wrong:
         for problem in wrong.problems:
             log.error("%s", problem)
@@ -92,7 +95,7 @@ def run(role: Role, environ: Mapping[str, str]) -> int:
 
 
 async def _live(role: Role, settings: Settings, life: Lifecycle) -> None:
-    if role in (Role.LOCAL, Role.DEV_E):
+    if role in (Role.LOCAL, Role.DEV_E, Role.REVIEW_E):
         await _check_git()
     bus = await _unless_stopped(life, _connected(role, settings))
     if bus is None:
@@ -148,6 +151,8 @@ def _start(role: Role, settings: Settings) -> Callable[[Bus, Lifecycle], Awaitab
             return run_watch
         case Role.DEV_E:
             return lambda bus, life: _dev_e(bus, life, settings)
+        case Role.REVIEW_E:
+            return lambda bus, life: _review_e(bus, life, settings)
 
 
 async def _dev_e(bus: Bus, life: Lifecycle, settings: Settings) -> None:
@@ -166,6 +171,28 @@ async def _dev_e(bus: Bus, life: Lifecycle, settings: Settings) -> None:
             capabilities=settings.capabilities,
         )
     except WorkspaceInUse as error:  # two replicas of one name: no restart helps
+        raise Misconfigured(str(error)) from None
+
+
+async def _review_e(bus: Bus, life: Lifecycle, settings: Settings) -> None:
+    from agents.llm.config import LlmConfig
+    from agents.review_e import Identity, by_gateways, run_review_e
+    from agents.workspace import WorkspaceInUse
+
+    if settings.gateways is None:
+        raise Misconfigured("no model is configured")
+    try:
+        await run_review_e(
+            bus,
+            life,
+            name=settings.agent,
+            slots=settings.slots,
+            data_dir=settings.home.agents,
+            models=by_gateways(bus, settings.gateways, LlmConfig(), agent=settings.agent),
+            provider=next(iter(settings.gateways.providers), "gateway"),
+            identity=Identity(name=settings.reviewer, own_models=settings.reviewer_own),
+        )
+    except WorkspaceInUse as error:
         raise Misconfigured(str(error)) from None
 
 
@@ -189,6 +216,8 @@ async def _connected(role: Role, settings: Settings) -> Bus:
             actor, source = Actor.PROJECTOR, "projector"
         case Role.DEV_E:
             actor, source = Actor.DEV_E, f"dev-e/{settings.agent}"
+        case Role.REVIEW_E:
+            actor, source = Actor.REVIEW_E, f"review-e/{settings.agent}"
         case Role.CONDUCTOR | Role.QUERY:
             actor, source = Actor.CONDUCTOR, str(role)
     url, key = settings.nats_url or "", settings.nats_key

@@ -9,6 +9,8 @@
     RIG_SLOTS          how many assignments an agent takes at once
     RIG_CAPABILITIES   what its machine has that not every one has, like node, docker: some work needs that
     RIG_AGENT          the name of this replica of an agent (`rig run`)
+    RIG_REVIEWER       as whom review-e reviews, as repositories name it among their reviewers: review-e
+    RIG_REVIEWER_OWN   PROVIDER/MODEL of coders, like claude/*, whose work counts as its own: it does not review that
     RIG_HEALTH         where this role answers /livez and /readyz, host:port (`rig run`)
 
     RIG_GITHUB_APP_ID, RIG_GITHUB_APP_KEY   who acts at GitHub: an App and its private key (PEM)
@@ -68,6 +70,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     health: str | None
     github: GitHubConfig | None
     """None: no account of GitHub's is configured."""
+    reviewer: str = "review-e"
+    reviewer_own: tuple[str, ...] = ()
     gateways: Gateways | None = None
     """None: no model is configured."""
 
@@ -99,6 +103,8 @@ class Settings(Struct, frozen=True, kw_only=True):
             agent=reader.agent(),
             health=reader.health(),
             github=reader.github(needed=GITHUB in needs),
+            reviewer=reader.reviewer(),
+            reviewer_own=reader.reviewer_own(),
             gateways=reader.gateways(needed=GATEWAY in needs),
         )
         reader.check_set(tuple(name for name in needs if name not in (GITHUB, GATEWAY)))
@@ -212,6 +218,19 @@ class _Reader:
                 f"{self._name('RIG_AGENT')}: {name!r} is no name; write letters, digits, dots and dashes: dev-e-2"
             )
         return name
+
+    def reviewer(self) -> str:
+        name = self._get("RIG_REVIEWER") or "review-e"
+        if not _is_name(name):
+            self.problems.append(f"RIG_REVIEWER: {name!r} is no name; write letters, digits, dots and dashes: review-e")
+        return name
+
+    def reviewer_own(self) -> tuple[str, ...]:
+        patterns = tuple(dict.fromkeys((self._get("RIG_REVIEWER_OWN") or "").replace(",", " ").split()))
+        for pattern in patterns:
+            if "/" not in pattern:
+                self.problems.append(f"RIG_REVIEWER_OWN: {pattern!r} is no PROVIDER/MODEL; write claude/*, codex/*")
+        return patterns
 
     def health(self) -> str | None:
         address = self._get("RIG_HEALTH")

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeAlias, TypeVar
 
 from agents.coders.driver import CODER_VARIABLES
+from agents.llm.gateways import variables as gateway_variables
 from bridges.github.config import GitHubConfig
 from bridges.terminal.policy import Adoption, in_force
 from bridges.terminal.policy import adopt as adopt_policy
@@ -101,6 +102,7 @@ async def running_rig(
     *,
     coder: str | None = None,
     agents: int = 1,
+    reviewers: int = 0,
     slots: int = 1,
     capabilities: Sequence[str] = (),
     policy: Policy | None = None,
@@ -113,9 +115,9 @@ async def running_rig(
     """Everything that makes a rig, ready, on `home`; in the end all of it is stopped and no process is left.
 
     Servers that are not given by their URL are started; for `nats_replicas` see `bus.ensure`. Without a `coder` (see
-    agents.coders) no agent runs, without `github` no bridge to it. `policy` is adopted where it differs from the one in
-    force; None keeps that, or is the default on a new log. `report` must be quick. Raises HomeInUse, ServerFailed,
-    LogRefused, RoleFailed, BusError.
+    agents.coders) no dev-e runs; `reviewers` ask the models that the environment names. Without `github` there is no
+    bridge to it. `policy` is adopted where it differs from the one in force; None keeps that, or is the default on a
+    new log. `report` must be quick. Raises HomeInUse, ServerFailed, LogRefused, RoleFailed, BusError.
     """
     began = time.monotonic()
     async with home.lock() as lock:
@@ -151,6 +153,7 @@ async def running_rig(
                     "RIG_CAPABILITIES": ",".join(capabilities),
                 },
                 github,
+                reviewers=[f"review-e-{number}" for number in range(1, reviewers + 1)],
             )
             guards = [
                 asyncio.create_task(guard(name, server, report))
@@ -196,7 +199,13 @@ def _of_coders() -> dict[str, str]:
 
 
 def roles_of(
-    home: Home, both: Servers, agents: Sequence[str], of_agents: dict[str, str], github: GitHubConfig | None
+    home: Home,
+    both: Servers,
+    agents: Sequence[str],
+    of_agents: dict[str, str],
+    github: GitHubConfig | None,
+    *,
+    reviewers: Sequence[str] = (),
 ) -> list[RoleSpec]:
     """Each with what it needs to know and no more: its own key, and only who reads PostgreSQL holds its password."""
 
@@ -216,10 +225,20 @@ def roles_of(
             else []
         ),
         *(_role(name, "dev-e", nats("dev-e") | place | worker | {"RIG_AGENT": name}) for name in agents),
+        *(
+            _role(name, "review-e", nats("review-e") | place | _of_reviewers() | {"RIG_AGENT": name})
+            for name in reviewers
+        ),
         _role("projector", "projector", nats("projector") | postgres),
         _role("query", "query", nats("query") | postgres),
         _role("watch", "watch", nats("watch")),
     ]
+
+
+def _of_reviewers() -> dict[str, str]:
+    """Which models there are, by what way out, and as whom they review."""
+    own = {name: os.environ[name] for name in ("RIG_REVIEWER", "RIG_REVIEWER_OWN", "RIG_SLOTS") if name in os.environ}
+    return _outward() | own | gateway_variables(os.environ)
 
 
 def _role(name: str, role: str, variables: dict[str, str]) -> RoleSpec:

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from agents.workspace.remote import Remote
-from machine.git import Git, branch_ref
+from machine.git import Git, branch_ref, sha
 from machine.process import Outcome
 
 __all__ = ["AgentGit", "Cache", "is_half_made", "kept_ref", "tracking_ref"]
@@ -63,6 +63,11 @@ class Cache:
         await self.git.run("init", "--quiet", "--bare")
         refspec = f"+refs/heads/*:{tracking_ref('*')}"
         await allowed.run("fetch", "--quiet", "--prune", "--no-tags", "--", remote.url, refspec)
+
+    async def fetch_commit(self, remote: Remote, commit: str) -> None:
+        """Fetches one commit by its id, whoever's branch it is on; nothing here is moved by it."""
+        allowed = AgentGit(self.directory, env=self._env, settings=await remote.settings())
+        await allowed.run("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--", remote.url, sha(commit))
 
     def admin(self, worktree: Path) -> Path | None:
         """Where the cache keeps what it knows of a worktree (HEAD, index); None when it knows of none there."""

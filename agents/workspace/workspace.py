@@ -21,6 +21,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from agents.workspace.cache import Cache, is_half_made, kept_ref, tracking_ref
+from agents.workspace.reading import Reading
 from agents.workspace.remote import Access, Remote, WorkspaceFailed
 from agents.workspace.room import Room, used
 from agents.workspace.worktree import Worktree, commit_everything, unmerged
@@ -109,6 +110,26 @@ class Workspace:
             finally:
                 pushed = tree is not None and tree.pushed
                 await _to_its_end(self._put_away(cache, path, branch, pushed=pushed))
+        finally:
+            self._users[directory] -= 1
+
+    @asynccontextmanager
+    async def reading(
+        self, repo: RepoRef, clone_url: str, *, base: str, head: str, access: Access | None = None
+    ) -> AsyncGenerator[Reading]:
+        """A commit and what it changes of the branch `base`, to be read: nothing is checked out, nothing can be pushed.
+
+        Raises WorkspaceFailed when there is no such branch, or the commit cannot be had.
+        """
+        remote = Remote(clone_url, access)
+        directory = self._root / escape(repo.owner) / escape(repo.repo) / "cache.git"
+        self._users[directory] += 1
+        try:
+            cache = await self._fetched(directory, remote)
+            try:
+                yield await Reading.of(cache, remote, base=base, head=head)
+            except FAILURES as error:
+                raise WorkspaceFailed(remote.told(f"cannot read {head} of {repo}: {error}")) from error
         finally:
             self._users[directory] -= 1
 

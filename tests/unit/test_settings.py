@@ -79,6 +79,8 @@ class TestSettings:
                 "RIG_CAPABILITIES": "node, a/b",
                 "RIG_CODER": "no-such-kind",
                 "RIG_HEALTH": "8080",
+                "RIG_REVIEWER": "not a name",
+                "RIG_REVIEWER_OWN": "claude/*, opus",
             }
         )
         assert [problem.partition(":")[0] for problem in found] == [
@@ -89,6 +91,8 @@ class TestSettings:
             "RIG_CAPABILITIES",
             "RIG_AGENT",
             "RIG_HEALTH",
+            "RIG_REVIEWER",
+            "RIG_REVIEWER_OWN",
         ]
         assert "s3cret" not in "".join(found)
 

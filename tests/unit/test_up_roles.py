@@ -44,3 +44,16 @@ def test_the_logins_of_coders_are_for_who_runs_them_alone(
     holders = {role.name: sorted(name for name, value in role.env.items() if value == "a secret") for role in roles}
     own = ["ANTHROPIC_API_KEY", "OPENAI_API_KEY"]
     assert {name: held for name, held in holders.items() if held} == {"dev-e-1": own, "dev-e-2": own}
+
+
+def test_who_reviews_is_told_of_the_models_and_nobody_else_is(
+    tmp_path: Path, servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = {"RIG_GATEWAY_URL": "http://127.0.0.1/v1", "RIG_GATEWAY_KEY": "s3cret", "RIG_REVIEWER": "second-look"}
+    for name, value in models.items():
+        monkeypatch.setenv(name, value)
+    roles = roles_of(Home(tmp_path), servers, ["dev-e-1"], {}, None, reviewers=["review-e-1", "review-e-2"])
+    told = {role.name: role.env for role in roles}
+    for name in ("review-e-1", "review-e-2"):
+        assert told[name].items() >= {**models, "RIG_AGENT": name}.items()
+    assert not any(models.keys() & env.keys() for name, env in told.items() if not name.startswith("review-e"))

@@ -1,0 +1,281 @@
+"""One request of a review, from its look at the log to its one answer there.
+
+What the verdict is about is read from git, what is wanted from the log. A model judges (judge.py), within limits that
+are ours: a change that is too large, work of its own, a model that does not answer or answers with something else are
+abstentions with their reason, and another reviewer is asked. While it judges it follows the issue: once the pull
+request is at another head it says nothing at all. Nothing is checked out and nothing is run.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime, timedelta
+from typing import Final, TypeAlias
+
+from msgspec import Struct
+
+from agents.brief import NotReady, Where, brief
+from agents.llm.messages import ErrorKind, Model, ModelError
+from agents.remember import recall, repository_scopes, told
+from agents.review_e.answer import Finding, Judgement, Unusable, Verdict
+from agents.review_e.judge import PAUSES, judge
+from agents.review_e.look import TooLarge, look
+from agents.review_e.prompt import Matter
+from agents.review_e.request import ROLE, Request, Standing, asked
+from agents.runtime import Replica
+from agents.workspace import Workspace, WorkspaceFailed
+from agents.workspace.access import access
+from bus import Bus, BusError, Done, Drop, DuplicateMismatch, Outcome, Retry, trace_of
+from bus.tracing import tracing
+from schemas import (
+    AgentEvent,
+    AgentRef,
+    Draft,
+    IssueRef,
+    LoginRequired,
+    QuotaReported,
+    Recorded,
+    RepoRef,
+    ReviewAbstained,
+    ReviewDisputed,
+    ReviewPassed,
+    event_id,
+    everything_about,
+)
+
+__all__ = ["Identity", "Models", "ReviewE"]
+
+log = logging.getLogger(__name__)
+
+BUS_AWAY_SECONDS: Final = 2.0
+"""After which a request is tried again when the bus went away in the middle."""
+SUMMARY_CHARACTERS: Final = 8_192
+CONVENTIONS: Final = "AGENTS.md"
+CONVENTIONS_BYTES: Final = 65_536
+COMMENT_CHARACTERS: Final = 4_000
+"""So that the longest answer fits into one event."""
+_SHORT_QUOTA: Final = timedelta(hours=5)
+"""What resets later than that is the quota of a week."""
+
+Said: TypeAlias = ReviewPassed | ReviewDisputed | ReviewAbstained
+Models: TypeAlias = Callable[[IssueRef], AbstractAsyncContextManager[Model]]
+"""Who is asked about an issue, which is charged with it."""
+
+
+class Identity(Struct, frozen=True, kw_only=True):
+    """As whom a replica reviews. All replicas of the role are one reviewer."""
+
+    name: str = ROLE
+    """As repositories name it among their reviewers."""
+    own_models: tuple[str, ...] = ()
+    """Patterns of PROVIDER/MODEL: what these have written counts as work of its own."""
+
+
+class Over(Exception):
+    """There is nothing to say any more."""
+
+
+class Abstained(Exception):
+    """No verdict can be given; the message says why."""
+
+
+class ReviewE:
+    """What review-e does with a request."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        replica: Replica,
+        workspace: Workspace,
+        models: Models,
+        identity: Identity,
+        *,
+        pauses: Sequence[float] = PAUSES,
+    ) -> None:
+        self._bus = bus
+        self._replica = replica
+        self._workspace = workspace
+        self._models = models
+        self._identity = identity
+        self._pauses = pauses
+        self._slots = asyncio.Semaphore(replica.config.slots)
+
+    async def work(self, recorded: Recorded) -> Outcome:
+        """Answers one request, or leaves it; a `runtime.Work`."""
+        request = asked(recorded)
+        if request is None:
+            return Drop(f"{recorded.event.data.name()} about {recorded.event.about} asks for no review")
+        if request.reviewer != self._identity.name:
+            return Done()
+        outcome = Done()
+        try:
+            async with self._slots:
+                standing = await self._standing(request)
+                with self._replica.working_on(request.issue):
+                    async with asyncio.TaskGroup() as group:
+                        watch = group.create_task(self._watch(request))
+                        said = await self._opinion(request, standing)
+                        await self._standing(request)  # as the log is now
+                        await self._say(request, said, trace_of(recorded.event))
+                        watch.cancel()
+        except* Over as over:
+            log.info("%s: %s", request, over.exceptions[0])
+        except* BusError as away:
+            log.warning("%s is put down: %s", request, away.exceptions[0])
+            outcome = Retry(BUS_AWAY_SECONDS)
+        return outcome
+
+    async def _standing(self, request: Request) -> Standing:
+        """Where the request stands in the log. Raises Over."""
+        standing = Standing.of(request, await self._events(request.issue))
+        if standing.over is not None:
+            raise Over(standing.over)
+        return standing
+
+    async def _watch(self, request: Request) -> None:
+        """Follows the issue while it is judged. Raises Over when that is for nothing."""
+        standing = Standing(request)
+        async with self._bus.log.follow([everything_about(request.issue)]) as reader:
+            async for item in reader:
+                if isinstance(item, Recorded):
+                    if item.event.id == request.verdict_id:
+                        return
+                    standing.apply(item)
+                    if standing.over is not None:
+                        raise Over(standing.over)
+
+    async def _opinion(self, request: Request, standing: Standing) -> Said:
+        """The answer, whatever happens."""
+        try:
+            own = standing.own_work((self._identity.name, self._replica.config.name), self._identity.own_models)
+            if own is not None:
+                raise Abstained(f"It does not review its own work: {own}.")
+            return _said(request, await self._judgement(request, standing))
+        except BusError:
+            raise
+        except (Abstained, TooLarge, WorkspaceFailed, NotReady) as error:
+            why = str(error)
+        except Unusable as error:
+            why = f"The model has given no verdict: {error}"
+        except ModelError as error:
+            await self._tell(request, error)
+            why = f"No model answers ({error.kind.value}): {error}"
+        except Exception as error:
+            log.exception("%s failed", request)
+            why = f"{type(error).__name__}: {error}"
+        log.info("%s: it abstains: %s", request, why)
+        return ReviewAbstained(
+            pull_request=request.pull_request,
+            head_sha=request.head_sha,
+            reviewer=request.reviewer,
+            summary=why[:SUMMARY_CHARACTERS],
+        )
+
+    async def _judgement(self, request: Request, standing: Standing) -> Judgement:
+        issue = request.issue
+        repository = await self._events(issue.repository)
+        where = Where.of(repository)
+        title, body, base = request.title, "", where.base_branch
+        if title is None:
+            what = brief(issue, await self._events(issue), repository)
+            title, body, base = what.title, what.body, what.base_branch
+        if where.clone_url is None or base is None:
+            raise NotReady(f"{issue.repository} is not under the rig, or its forge has not looked at it yet")
+        reading = self._workspace.reading(
+            issue.repository,
+            where.clone_url,
+            base=base,
+            head=request.head_sha,
+            access=access(self._bus, issue.repository, where.forge, where.clone_url),
+        )
+        with tracing.step("prepare"):
+            async with reading as opened:
+                change = await look(opened, self._replica.policy.gates)
+                conventions = await opened.text(CONVENTIONS, most_bytes=CONVENTIONS_BYTES)
+            if not change.files:
+                raise Abstained(f"It changes nothing of {base}.")
+            scopes, query = repository_scopes(issue.repository), f"{title}\n{body}"
+            found = await recall(self._bus, scopes=scopes, query=query, key=request.verdict_id)
+        last = standing.disputed[-1:]
+        matter = Matter(
+            about=str(issue),
+            title=title,
+            body=body,
+            conventions=conventions or "",
+            remembered=told(found),
+            check=where.check or "",
+            earlier=tuple(line for said in last for line in (said.summary, *said.comments)),
+        )
+        with tracing.step("judge"):
+            async with self._models(issue) as model:
+                return await judge(model, matter, change, pauses=self._pauses)
+
+    async def _events(self, about: IssueRef | RepoRef) -> list[Recorded]:
+        return await self._bus.log.history([everything_about(about)])
+
+    async def _say(self, request: Request, said: Said, traceparent: str | None) -> None:
+        draft = Draft(
+            about=request.issue, data=said, cause=request.id, correlation=request.correlation, traceparent=traceparent
+        )
+        try:
+            await self._bus.log.publish(draft, request.verdict_id)
+        except DuplicateMismatch:  # another replica has had the request, too, and was first
+            raise Over("it is answered") from None
+        log.info("%s: %s", request, said.name())
+
+    async def _tell(self, request: Request, error: ModelError) -> None:
+        """What the conductor, or a person, must know of a model that does not answer."""
+        provider = next((each.provider for each in error.tries if each.kind is error.kind), "") or "gateway"
+        match error.kind:
+            case ErrorKind.QUOTA:
+                late = error.retry_at is not None and error.retry_at - datetime.now(UTC) > _SHORT_QUOTA
+                hours, week = (0.0, 100.0) if late else (100.0, 0.0)
+                await self._tell_all(
+                    request,
+                    QuotaReported(
+                        provider=provider, five_hour_percent=hours, weekly_percent=week, resets_at=error.retry_at
+                    ),
+                )
+            case ErrorKind.AUTH:
+                await self._tell_all(request, LoginRequired(provider=provider))
+            case _:
+                pass
+
+    async def _tell_all(self, request: Request, event: AgentEvent) -> None:
+        """Of a reviewer that goes by its role's name the conductor reads what its replicas say, else what it says."""
+        name = self._replica.config.name if self._identity.name == ROLE else self._identity.name
+        draft = Draft(about=AgentRef(name), data=event, cause=request.id)
+        await self._bus.log.publish(draft, event_id(ROLE, name, request.id, event.name()))
+
+
+def _comments(findings: Iterable[Finding]) -> tuple[str, ...]:
+    return tuple(str(finding)[:COMMENT_CHARACTERS] for finding in findings)
+
+
+def _said(request: Request, found: Judgement) -> Said:
+    match found.verdict:
+        case Verdict.PASS:
+            advice = "\n".join(f"- {finding}" for finding in found.advice)
+            return ReviewPassed(
+                pull_request=request.pull_request,
+                head_sha=request.head_sha,
+                reviewer=request.reviewer,
+                summary=f"{found.summary}\n\n{advice}".strip()[:SUMMARY_CHARACTERS],
+            )
+        case Verdict.DISPUTE:
+            return ReviewDisputed(
+                pull_request=request.pull_request,
+                head_sha=request.head_sha,
+                reviewer=request.reviewer,
+                summary=found.summary,
+                comments=_comments((*found.blocking, *found.advice)),
+            )
+        case Verdict.ABSTAIN:
+            return ReviewAbstained(
+                pull_request=request.pull_request,
+                head_sha=request.head_sha,
+                reviewer=request.reviewer,
+                summary=found.summary,
+                comments=_comments(found.findings),
+            )

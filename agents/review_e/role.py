@@ -1,0 +1,60 @@
+"""Being a replica of review-e: a workspace of its own, a model behind a gateway, and the requests that come."""
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+from agents import runtime
+from agents.llm.config import Gateways, LlmConfig
+from agents.llm.gateway import Gateway
+from agents.llm.messages import Model
+from agents.llm.rig_purse import BusPurse
+from agents.llm.standing import Standing
+from agents.review_e.judge import PAUSES
+from agents.review_e.request import ROLE
+from agents.review_e.reviewer import Identity, Models, ReviewE
+from agents.runtime import AgentConfig
+from agents.workspace import Workspace
+from bus import WANTED, Bus
+from machine.git import Identity as GitIdentity
+from machine.lifecycle import Lifecycle
+from schemas import IssueRef
+
+__all__ = ["by_gateways", "run_review_e"]
+
+
+async def run_review_e(
+    bus: Bus,
+    life: Lifecycle,
+    *,
+    name: str,
+    slots: int,
+    data_dir: Path,
+    models: Models,
+    provider: str,
+    identity: Identity,
+    pauses: Sequence[float] = PAUSES,
+) -> None:
+    """Is the replica `name` until `life.stop`; its workspace is `data_dir/<name>`.
+
+    Raises WorkspaceInUse when the replica runs already, and what runtime.run raises.
+    """
+    who = GitIdentity("rig review-e", f"{name}@rig.invalid")  # it commits nothing
+    async with Workspace.taken(data_dir / name, who) as workspace:
+        await runtime.run(
+            bus,
+            AgentConfig(name=name, role=ROLE, slots=slots, provider=provider),
+            lambda replica: ReviewE(bus, replica, workspace, models, identity, pauses=pauses).work,
+            life,
+            also=(WANTED,),
+        )
+
+
+def by_gateways(bus: Bus, gateways: Gateways, llm: LlmConfig, *, agent: str) -> Models:
+    """The operator's models, paid for by the issue that is reviewed; what is known of them is known to all reviews."""
+    standing = Standing()
+
+    def models(issue: IssueRef) -> AbstractAsyncContextManager[Model]:
+        return Gateway.opened(gateways, llm, BusPurse(bus, agent=agent, role=ROLE, issue=issue), standing=standing)
+
+    return models
