@@ -7,7 +7,7 @@ schema      pure: whether a value is as a JSON Schema wants it
 secrets     what stands in a character by name alone
 egress      where a tool may reach
 http        tools that are one HTTP request
-mcp, mcp_http       servers of tools, by the protocol's SDK
+mcp, mcp_stdio, mcp_http            servers of tools, by the protocol's SDK
 asking_rig, remembering, people     the rig's own: what it knows, what it remembers, who knows better
 opened      all tools of a character
 """

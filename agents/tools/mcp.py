@@ -20,6 +20,7 @@ import msgspec
 from agents.llm.messages import Schema, ToolSpec
 from agents.tools.config import Egress, McpServer
 from agents.tools.egress import address
+from agents.tools.mcp_stdio import stdio
 from agents.tools.schema import plain, plain_complaints, wrong_schema
 from agents.tools.secrets import Secrets
 from agents.tools.tool import Arguments, ToolResult
@@ -151,14 +152,10 @@ class Server:
     async def _transport(self, stack: AsyncExitStack) -> Any:
         config, put_in = self.config, self._secrets.put_in
         if config.url is None:
-            from mcp.client.stdio import StdioServerParameters, stdio_client
-
             # Its words to people go where ours do.
             errors = sys.__stderr__ or stack.enter_context(open(os.devnull, "w"))  # noqa: ASYNC230, SIM115
             env = {name: put_in(text) for name, text in config.env.items()}
-            return stdio_client(
-                StdioServerParameters(command=config.command or "", args=list(config.args), env=env), errlog=errors
-            )
+            return stdio([config.command or "", *config.args], env, errors)
         from mcp.client.streamable_http import streamable_http_client
 
         from agents.tools.mcp_http import client

@@ -107,6 +107,14 @@ async def test_what_is_no_protocol_is_passed_over(caplog: pytest.LogCaptureFixtu
         assert len(server.tools) == 4
 
 
+async def test_a_line_without_end_ends_the_server_and_not_us(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agents.tools.mcp_stdio.LINE_BYTES", 2_000_000)
+    monkeypatch.setattr("agents.tools.mcp_stdio.GRACE_SECONDS", 0.1)
+    async with Server("odd", program(ODD, "endless"), HERE, SECRETS).kept() as server:
+        broken = await by_name(server)["odd__far"].call({})
+        assert broken.text == "odd has gone away; whether it has done that is not known"
+
+
 @pytest.mark.parametrize(
     ("config", "why"),
     [

@@ -6,6 +6,7 @@ garbage   says what is no JSON, then goes on as `lying`
 """
 
 import json
+import signal
 import sys
 
 BOMB = {f"d{n}": {"allOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 2} for n in range(60)}
@@ -52,6 +53,10 @@ def main(how: str) -> None:
         asked = json.loads(line)
         if how == "silent" or "id" not in asked:
             continue
+        if how == "endless" and asked["method"] == "tools/call":
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            while True:
+                sys.stdout.write("a" * 1_000_000)
         result = answer(asked["method"], asked.get("params") or {})
         said = {"jsonrpc": "2.0", "id": asked["id"]}
         said |= {"result": result} if result is not None else {"error": {"code": -32601, "message": "no such method"}}
