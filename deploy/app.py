@@ -123,6 +123,8 @@ def up(
                 reviewers=reviewers,
                 slots=settings.slots,
                 capabilities=settings.capabilities,
+                sandboxing=settings.sandboxing,
+                disk_bytes=settings.disk_bytes,
                 policy=wanted,
                 nats_url=settings.nats_url,
                 nats_replicas=settings.nats_replicas,

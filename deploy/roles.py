@@ -169,6 +169,9 @@ async def _dev_e(bus: Bus, life: Lifecycle, settings: Settings) -> None:
             coder=coder,
             data_dir=data,
             capabilities=settings.capabilities,
+            sandboxing=settings.sandboxing,
+            hidden=(settings.home.path,),
+            disk_bytes=settings.disk_bytes,
         )
     except WorkspaceInUse as error:  # two replicas of one name: no restart helps
         raise Misconfigured(str(error)) from None

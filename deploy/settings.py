@@ -8,6 +8,8 @@
     RIG_CODER          who writes code: scripted:PATH, command:PROGRAM ARGUMENT… or metered:…
     RIG_SLOTS          how many assignments an agent takes at once
     RIG_CAPABILITIES   what its machine has that not every one has, like node, docker: some work needs that
+    RIG_SANDBOX        whether bubblewrap keeps a coder: off, auto (where it can), required, offline (without network)
+    RIG_DISK_GIB       how much of the disk an agent's clones may take when a run begins; the oldest go. Not set: all
     RIG_AGENT          the name of this replica of an agent (`rig run`)
     RIG_REVIEWER       as whom review-e reviews, as repositories name it among their reviewers: review-e
     RIG_REVIEWER_OWN   PROVIDER/MODEL of coders, like claude/*, whose work counts as its own: it does not review that
@@ -34,6 +36,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct, structs
 
+from agents.guard.sandbox import Sandboxing
 from agents.llm.config import Gateways
 from bridges.github.config import API, AUDIT_SECONDS, HTTP, GitHubConfig, wrong_account, wrong_address, wrong_api
 from deploy.home import Home
@@ -48,6 +51,7 @@ GITHUB = "RIG_GITHUB"
 GATEWAY = "RIG_GATEWAY"
 """Of `needs`: that there is a model."""
 MAX_SLOTS = 64
+MAX_DISK_GIB = 1_000_000
 MAX_AUDIT_SECONDS = 86_400
 """GitHub keeps its log of deliveries for three days."""
 _NONE: Mapping[str, str | None] = MappingProxyType({})
@@ -66,6 +70,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     coder: str | None
     slots: int
     capabilities: tuple[str, ...]
+    sandboxing: Sandboxing
+    disk_bytes: int | None
     agent: str
     health: str | None
     github: GitHubConfig | None
@@ -100,6 +106,8 @@ class Settings(Struct, frozen=True, kw_only=True):
             coder=reader.coder(),
             slots=reader.slots(),
             capabilities=reader.capabilities(),
+            sandboxing=reader.sandboxing(),
+            disk_bytes=reader.disk_bytes(),
             agent=reader.agent(),
             health=reader.health(),
             github=reader.github(needed=GITHUB in needs),
@@ -210,6 +218,23 @@ class _Reader:
             if not _is_name(name):
                 self.problems.append(f"RIG_CAPABILITIES: {name!r} is no name; write names with commas: node, docker")
         return names
+
+    def sandboxing(self) -> Sandboxing:
+        text = self._get("RIG_SANDBOX") or Sandboxing.AUTO.value
+        try:
+            return Sandboxing(text)
+        except ValueError:
+            self.problems.append(f"RIG_SANDBOX: {text!r} is none of {', '.join(Sandboxing)}")
+            return Sandboxing.AUTO
+
+    def disk_bytes(self) -> int | None:
+        text = self._get("RIG_DISK_GIB")
+        if text is None:
+            return None
+        if not (text.isdecimal() and 1 <= int(text) <= MAX_DISK_GIB):
+            self.problems.append(f"RIG_DISK_GIB: {text!r} is not a number from 1 to {MAX_DISK_GIB}")
+            return None
+        return int(text) * 1024**3
 
     def agent(self) -> str:
         name = self._get("RIG_AGENT") or "dev-e-1"

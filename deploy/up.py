@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeAlias, TypeVar
 
 from agents.coders.driver import CODER_VARIABLES
+from agents.guard.sandbox import Sandboxing
 from agents.llm.gateways import variables as gateway_variables
 from bridges.github.config import GitHubConfig
 from bridges.terminal.policy import Adoption, in_force
@@ -105,6 +106,8 @@ async def running_rig(
     reviewers: int = 0,
     slots: int = 1,
     capabilities: Sequence[str] = (),
+    sandboxing: Sandboxing = Sandboxing.AUTO,
+    disk_bytes: int | None = None,
     policy: Policy | None = None,
     nats_url: str | None = None,
     nats_replicas: int | None = None,
@@ -151,6 +154,8 @@ async def running_rig(
                     "RIG_CODER": coder or "",
                     "RIG_SLOTS": str(slots),
                     "RIG_CAPABILITIES": ",".join(capabilities),
+                    "RIG_SANDBOX": sandboxing.value,
+                    **({} if disk_bytes is None else {"RIG_DISK_GIB": str(disk_bytes // 1024**3)}),
                 },
                 github,
                 reviewers=[f"review-e-{number}" for number in range(1, reviewers + 1)],

@@ -13,6 +13,7 @@ from typing import Protocol, TypeAlias
 from msgspec import Struct
 
 from agents.guard.blocked import Blocked
+from agents.guard.sandbox import Sandbox
 from schemas import FailureKind, IssueRef
 
 OnOutput: TypeAlias = Callable[[bytes], None]
@@ -74,6 +75,8 @@ class Task(Struct, frozen=True, kw_only=True):
     turns_max: int = 200
     budget_usd: float = 0.0
     """What was set aside for it; 0: nothing was, and nobody has said what it may spend."""
+    sandbox: Sandbox | None = None
+    """What a coder that is a program is kept in; None: nothing."""
 
 
 class Usage(Struct, frozen=True, kw_only=True):

@@ -151,7 +151,7 @@ async def run(
     try:
         outcome = await clocks.watch(
             process.run(
-                argv,
+                argv if task.sandbox is None else task.sandbox.around(argv, worktree, (home,)),
                 cwd=worktree,
                 env={**env, MARK: mark},
                 limits=limits,

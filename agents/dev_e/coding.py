@@ -15,6 +15,7 @@ from agents.coders.driver import Driver, Result, Task
 from agents.coders.sessions import Sessions
 from agents.dev_e.remembering import Remembering
 from agents.dev_e.run import Run
+from agents.guard.sandbox import Sandbox
 from agents.output import RunOutput
 from agents.prompt import prompt
 from agents.runtime import Replica
@@ -46,11 +47,12 @@ Say = Callable[[IssueEvent, str], Awaitable[int]]
 class Coding:
     """The coder of one replica."""
 
-    def __init__(self, bus: Bus, replica: Replica, driver: Driver, home: Path) -> None:
+    def __init__(self, bus: Bus, replica: Replica, driver: Driver, home: Path, sandbox: Sandbox | None = None) -> None:
         self._bus = bus
         self._replica = replica
         self._driver = driver
         self._home = home
+        self._sandbox = sandbox
         self._sessions = Sessions(bus.objects, driver, home)
 
     async def code(self, run: Run, what: Brief, tree: Worktree, say: Say) -> Result:
@@ -123,4 +125,5 @@ class Coding:
             turns_max=min(turns, ways.turns_max or turns),
             output_bytes=policy.coder_output_bytes,
             budget_usd=assigned.reserved_usd,
+            sandbox=self._sandbox,
         )

@@ -11,6 +11,7 @@ from agents.coders.driver import Driver, LoginMissing
 from agents.dev_e.fitness import Fitness
 from agents.dev_e.run import ROLE
 from agents.dev_e.work import DevE
+from agents.guard.sandbox import NoSandbox, Sandboxing, kept
 from agents.runtime import AgentConfig, Replica
 from agents.workspace import Workspace
 from bus import Bus
@@ -33,14 +34,23 @@ async def run_dev_e(
     coder: str,
     data_dir: Path,
     capabilities: tuple[str, ...] = (),
+    sandboxing: Sandboxing = Sandboxing.OFF,
+    hidden: tuple[Path, ...] = (),
+    disk_bytes: int | None = None,
 ) -> None:
     """Is the replica `name` until `life.stop`; its workspace is `data_dir/<name>`.
 
-    It takes work that needs no more than its `capabilities`, and none while nobody has logged its coder in. Raises
-    Misconfigured with all that is wrong about name, slots and coder (see coders.coder), WorkspaceInUse when the replica
-    runs already, and what runtime.run raises.
+    Its coder is kept in a sandbox as far as `sandboxing` says, in which what is `hidden` is not there; its workspace
+    takes no more than `disk_bytes` when a run begins. It takes work that needs no more than its `capabilities`, and
+    none while nobody has logged its coder in. Raises Misconfigured with all that is wrong about name, slots and coder
+    (see coders.coder) or when there is no sandbox and must be one, WorkspaceInUse when the replica runs already, and
+    what runtime.run raises.
     """
     driver = _configured(name, slots, coder)
+    try:
+        sandbox = kept(sandboxing, hidden)
+    except NoSandbox as error:
+        raise Misconfigured(str(error)) from None
     fitness = Fitness(driver, life)
     await fitness.look()
     if fitness.problem is not None and not isinstance(fitness.problem, LoginMissing):
@@ -53,13 +63,14 @@ async def run_dev_e(
         models=fitness.checked.models,
         capabilities=capabilities,
     )
-    async with Workspace.taken(data_dir / escape(name), Identity(name, f"{name}@rig.invalid")) as workspace:
+    identity = Identity(name, f"{name}@rig.invalid")
+    async with Workspace.taken(data_dir / escape(name), identity, quota_bytes=disk_bytes) as workspace:
         home = data_dir / escape(name) / HOMES / escape(driver.provider)
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         await program.sweep(home)  # of one that was killed here: its coder may be at work in what we take up
 
         def work(replica: Replica) -> runtime.Work:
-            return DevE(bus, replica, workspace, driver, fitness, home=home).work
+            return DevE(bus, replica, workspace, driver, fitness, home=home, sandbox=sandbox).work
 
         await runtime.run(bus, config, work, life, beside=[fitness.watch])
 

@@ -20,6 +20,7 @@ from agents.dev_e.coding import Coding
 from agents.dev_e.fitness import Fitness
 from agents.dev_e.run import ROLE, Run, about_nested, commit_message, pause
 from agents.guard.blocked import Blocked
+from agents.guard.sandbox import Sandbox
 from agents.guard.secrets import held
 from agents.runtime import Replica
 from agents.workspace import Workspace, WorkspaceFailed, Worktree
@@ -67,14 +68,22 @@ class DevE:
     """What dev-e does with an assignment."""
 
     def __init__(
-        self, bus: Bus, replica: Replica, workspace: Workspace, driver: Driver, fitness: Fitness, *, home: Path
+        self,
+        bus: Bus,
+        replica: Replica,
+        workspace: Workspace,
+        driver: Driver,
+        fitness: Fitness,
+        *,
+        home: Path,
+        sandbox: Sandbox | None = None,
     ) -> None:
         self._bus = bus
         self._replica = replica
         self._workspace = workspace
         self._driver = driver
         self._fitness = fitness
-        self._coding = Coding(bus, replica, driver, home)
+        self._coding = Coding(bus, replica, driver, home, sandbox)
 
     async def work(self, recorded: Recorded) -> Outcome:
         """Works one assignment to its end, whatever that is; a `runtime.Work`."""

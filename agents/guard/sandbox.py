@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from agents.guard.table import names
 
-__all__ = ["Sandbox", "Sandboxing", "available", "secret_places", "wrap"]
+__all__ = ["NoSandbox", "Sandbox", "Sandboxing", "available", "kept", "secret_places", "wrap"]
 
 PROGRAM = "bwrap"
 TRIAL_SECONDS = 20.0
@@ -30,11 +30,15 @@ _SECRET = names(
     .netrc .pypirc .git-credentials .config/git/credentials .cargo/credentials.toml .gem/credentials .vault-token"""
 )
 _OWN = names(
-    """.cache .npm .cargo .rustup .m2 .gradle .local/share .bun .yarn .nuget go .claude .codex .config/opencode
-    .config/pip .config/uv"""
+    """.cache .npm .cargo .rustup .m2 .gradle .bun .yarn .nuget go .claude .codex .config/opencode
+    .config/pip .config/uv .local/share/pnpm .local/share/uv .local/share/opencode .local/state"""
 )
 """Of a person's home what the tools of a coder fill for themselves."""
 _TEMPORARY = names("/tmp /var/tmp /dev/shm")  # noqa: S108 - these are bound, nothing is put there
+
+
+class NoSandbox(Exception):
+    """There must be one, and cannot be."""
 
 
 class Sandboxing(StrEnum):
@@ -85,6 +89,18 @@ def wrap(
     for place in sorted({*writable, worktree}):
         command += ["--bind", str(place), str(place)]
     return (*command, "--chdir", str(worktree), "--", *argv)
+
+
+def kept(how: Sandboxing, hidden: Iterable[Path] = ()) -> Sandbox | None:
+    """The sandbox that is wanted and can be had; None: none. Raises NoSandbox when there must be one."""
+    if how is Sandboxing.OFF:
+        return None
+    program = available()
+    if program is not None:
+        return Sandbox(program=program, network=how is not Sandboxing.OFFLINE, hidden=(*secret_places(), *hidden))
+    if how is Sandboxing.AUTO:
+        return None
+    raise NoSandbox(f"a sandbox is {how.value}, and {PROGRAM} is not there or not let work; see RIG_SANDBOX")
 
 
 def secret_places(home: Path | None = None) -> tuple[Path, ...]:

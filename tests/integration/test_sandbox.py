@@ -1,6 +1,8 @@
 """What a coder can see and change from within bubblewrap, where the kernel allows it at all."""
 
+import asyncio
 import os
+import shlex
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -8,9 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from agents.dev_e import run_dev_e
 from agents.guard import sandbox
-from agents.guard.sandbox import Sandbox
+from agents.guard.sandbox import NoSandbox, Sandbox, Sandboxing
+from deploy.settings import Settings
 from machine.git import Git, Identity
+from schemas import Invalid, WorkFailed
+from tests.support.agents import new_rig
 from tests.support.waiting import until
 
 
@@ -110,6 +116,57 @@ async def test_git_works_in_a_worktree_of_a_clone(program: str, tmp_path: Path) 
     done = run(command)
     assert (done.returncode, done.stderr) == (0, "")
     assert await git.run("log", "-1", "--format=%s", "work") == "Mine"
+
+
+async def test_a_coder_of_dev_e_is_kept_in_it(program: str, tmp_path: Path) -> None:
+    here = Path.home() / f"not-made-{os.getpid()}"
+    script = f"cat secret key.txt; touch {here}; ls {tmp_path}; echo a + b > total.py; git add total.py; exit 3"
+    (tmp_path / "secret").write_text("secret")
+    async with new_rig(tmp_path) as rig:
+        await rig.ask()
+        rig.running = asyncio.ensure_future(
+            run_dev_e(
+                rig.bus,
+                rig.life,
+                name="dev-e-1",
+                slots=1,
+                coder=f"command: sh -c {shlex.quote(script)}",
+                data_dir=tmp_path / "agents",
+                sandboxing=Sandboxing.REQUIRED,
+                hidden=(tmp_path,),
+            )
+        )
+        _, failed = await rig.until(WorkFailed)
+        assert "sh ended with exit code 3" in failed.detail
+        assert "Read-only file system" in failed.detail
+        assert failed.detail.endswith("\nagents")
+        assert await rig.show(f"rig/1/1-{failed.run}") == "a + b"
+    assert not here.exists()
+
+
+async def test_where_there_must_be_one_and_is_none_nobody_works(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert sandbox.kept(Sandboxing.AUTO) is None
+    with pytest.raises(NoSandbox):
+        sandbox.kept(Sandboxing.OFFLINE)
+
+
+@pytest.mark.parametrize(("line", "sandboxing"), [(None, Sandboxing.AUTO), ("off", Sandboxing.OFF)])
+def test_it_is_a_setting(line: str | None, sandboxing: Sandboxing) -> None:
+    environ = {"RIG_DISK_GIB": "2"} | ({} if line is None else {"RIG_SANDBOX": line})
+    settings = Settings.read(environ)
+    assert (settings.sandboxing, settings.disk_bytes) == (sandboxing, 2 * 1024**3)
+
+
+def test_what_is_wrong_with_the_settings_is_said() -> None:
+    with pytest.raises(Invalid) as refused:
+        Settings.read({"RIG_SANDBOX": "on", "RIG_DISK_GIB": "0"})
+    assert refused.value.problems == (
+        "RIG_SANDBOX: 'on' is none of off, auto, required, offline",
+        "RIG_DISK_GIB: '0' is not a number from 1 to 1000000",
+    )
 
 
 def test_secret_places_are_those_that_are_there(tmp_path: Path) -> None:
