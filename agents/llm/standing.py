@@ -45,6 +45,7 @@ class Standing:
         self._rests: dict[str, Rest] = {}
         """By model, or by provider: what is wrong with all of its models."""
         self._troubles: dict[ModelName, int] = {}
+        self._without: dict[ModelName, frozenset[str]] = {}
 
     def resting(self, name: ModelName, now: datetime) -> Rest | None:
         """Why a model need not be asked now; None: ask it, and tell how that went."""
@@ -58,6 +59,14 @@ class Standing:
             if rest.kind in _TROUBLE:  # this call tries it; until it is known how that went, nobody else need
                 self._rests[key] = Rest(rest.kind, rest.detail, now + self._open_for(name))
         return None
+
+    def without(self, name: ModelName) -> frozenset[str]:
+        """What of a request a model is known not to understand."""
+        return self._without.get(name, frozenset())
+
+    def not_understood(self, name: ModelName, what: str) -> None:
+        """It is asked without that from now on."""
+        self._without[name] = self.without(name) | {what}
 
     def answered(self, name: ModelName) -> None:
         """It works."""

@@ -108,7 +108,6 @@ class Asking:
         self._purse = purse
         self._standing = standing
         self._clock = clock
-        self._without: dict[ModelName, frozenset[str]] = {}
 
     async def first(
         self, names: Sequence[ModelName], question: Question[T], tally: Tally, *, patience_seconds: float
@@ -200,7 +199,7 @@ class Asking:
             "rig.task": question.task.value,
         }
         while True:
-            without = self._without.get(name, frozenset())
+            without = self._standing.without(name)
             with tracing.calling(f"{question.operation} {model}", said) as span:
                 try:
                     answer, got = await question.ask(name, self._endpoints[provider], without)
@@ -215,7 +214,7 @@ class Asking:
                     return answer, got
             if failed.unknown is None or failed.unknown in without:
                 raise failed
-            self._without[name] = without | {failed.unknown}
+            self._standing.not_understood(name, failed.unknown)
 
     def _spent(self, call: str, name: ModelName, task: TaskKind, tokens: Tokens | None, tally: Tally) -> None:
         usd = cost(self.facts(name), tokens)

@@ -420,7 +420,8 @@ async def test_what_an_endpoint_does_not_know_it_is_asked_without() -> None:
     ]
     async with rig(*steps, llm=llm) as r:
         assert (await r.chat()).tries == ()
-        await r.chat()
+        async with Gateway.opened(r.gateway._gateways, llm, r.purse, standing=r.standing, waits=PATIENT) as another:
+            await another.chat(ASKED, task=TaskKind.CHAT)
 
         last = r.server.asked[-1].body
         assert r.server.models == ["one"] * 4, "what was learned is kept"
