@@ -83,6 +83,13 @@ async def test_said_again_it_is_said_once(connect: Connect) -> None:
     assert isinstance(said.event.data, MemoryWritten)
 
 
+async def test_a_credential_is_not_learned(connect: Connect) -> None:
+    worker = await connect(Actor.DEV_E)
+    token = "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"
+    learned = Learned(lessons=(Lesson(title="The token", text=token), Lesson(title="Totals are in cents")))
+    assert await learn(worker, learned, (), scope="rig", key="r-1") == ("Totals are in cents",)
+
+
 async def test_without_the_read_side_nothing_is_recalled_and_nothing_fails(connect: Connect) -> None:
     worker = await connect(Actor.DEV_E)
     assert await recall(worker, scopes=SCOPES, query="totals", key="r-1", embed=no_model, timeout_seconds=1) == ()

@@ -67,6 +67,7 @@ async def test_safe_calls_run_together_and_others_one_after_another() -> None:
 
     async def meets(_: Arguments) -> object:
         await together.wait()  # all three are under way, or this hangs
+        order.append("met")
         return "met"
 
     async def alone(arguments: Arguments) -> object:
@@ -83,7 +84,8 @@ async def test_safe_calls_run_together_and_others_one_after_another() -> None:
     model = ScriptedModel(reply("", *calls), "Done.")
     turned = await converse(model, tools, SYSTEM, "Do it", limits=LIMITS)
     assert turned.answer == "Done."
-    assert (most, order) == (1, ["0", "1", "2"])
+    assert (most, order) == (1, ["met"] * 3 + ["0", "1", "2"])
+    assert [message.text.splitlines()[1] for message in answers(model.asked[1])] == ["met"] * 3 + ["done"] * 3
     assert [message.answers for message in answers(model.asked[1])] == ["m0", "m1", "m2", "w0", "w1", "w2"]
 
 
