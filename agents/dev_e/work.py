@@ -50,6 +50,8 @@ log = logging.getLogger(__name__)
 
 GRACE_SECONDS = 2.0
 """Between TERM and KILL, for a check that is stopped."""
+TAKEN_OVER_SECONDS = 30.0
+"""After which an assignment that another replica has taken over comes back, should that one be dead by then."""
 BUS_AWAY_SECONDS = 2.0
 """After which an assignment is tried again when the bus went away in the middle."""
 
@@ -62,6 +64,11 @@ MACHINE_FAILURES = (WorkspaceFailed, GitError, SpawnFailed, OSError)
 
 class NotOwner(Exception):
     """The run does not own the issue's work any more."""
+
+    def __init__(self, what: str, *, taken_over: bool) -> None:
+        super().__init__(what)
+        self.taken_over = taken_over
+        """Somebody else works on the same assignment now: it is not for us to acknowledge."""
 
 
 class DevE:
@@ -118,6 +125,8 @@ class DevE:
                     watch.cancel()
         except* NotOwner as lost:
             log.info("%s", lost.exceptions[0])
+            if any(isinstance(each, NotOwner) and each.taken_over for each in lost.exceptions):
+                outcome = Retry(TAKEN_OVER_SECONDS, counts=False)  # who works on it puts that off while it lives
         except* BusError as away:
             log.warning("%s: %s is put down: %s", issue, run.id, away.exceptions[0])
             outcome = Retry(BUS_AWAY_SECONDS)
@@ -153,7 +162,8 @@ class DevE:
                     continue
                 if isinstance(said, WorkPushed | WorkFailed) and said.run == run.id:
                     return  # our own report
-                raise NotOwner(f"{run.issue}: {run.id} lost epoch {run.assigned.epoch} by {said.name()}")
+                why = f"{run.issue}: {run.id} lost epoch {run.assigned.epoch} by {said.name()}"
+                raise NotOwner(why, taken_over=owner.open and owner.epoch == run.assigned.epoch)
 
     async def _report(self, run: Run, events: Sequence[Recorded], repository: Sequence[Recorded]) -> None:
         """Makes the attempt and says how it ended, before its worktree goes."""
@@ -276,8 +286,10 @@ class DevE:
 
     async def _still_owner(self, run: Run) -> None:
         """Raises NotOwner unless the log, as it is now, says that this run owns the work."""
-        if not _owner(await self._events(run.issue)).owns(run.assigned.epoch, run.id):
-            raise NotOwner(f"{run.issue}: {run.id} does not own epoch {run.assigned.epoch} any more")
+        epoch, owner = run.assigned.epoch, _owner(await self._events(run.issue))
+        if not owner.owns(epoch, run.id):
+            why = f"{run.issue}: {run.id} does not own epoch {epoch} any more"
+            raise NotOwner(why, taken_over=owner.open and owner.epoch == epoch)
 
     async def _events(self, about: IssueRef | RepoRef) -> list[Recorded]:
         return await self._bus.log.history([everything_about(about)])
