@@ -66,6 +66,7 @@ class Chain:
         return Checked(
             version=", ".join(checked.version for checked in found),
             login_expires=min(expiring, default=None),
+            login=" ".join(checked.login for checked in found),
             models=tuple(dict.fromkeys(model for checked in found for model in checked.models)),
         )
 

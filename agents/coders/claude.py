@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from agents.coders import program
+from agents.coders import logins, program
 from agents.coders.asked import asked
 from agents.coders.claude_records import ClaudeRecords
 from agents.coders.driver import Checked, CoderUnavailable, LoginMissing, OnOutput, Result, Task
@@ -31,16 +31,8 @@ from schemas import FailureKind, Invalid
 
 OLDEST = (2, 1, 0)
 """Whose stream and options this file knows."""
-VARIABLES = frozenset(
-    {
-        "ANTHROPIC_API_KEY",
-        "ANTHROPIC_AUTH_TOKEN",
-        "ANTHROPIC_BASE_URL",
-        "CLAUDE_CODE_OAUTH_TOKEN",
-        "IS_SANDBOX",
-        *program.NETWORK_VARIABLES,
-    }
-)
+KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN")
+VARIABLES = frozenset({*KEYS, "ANTHROPIC_BASE_URL", "IS_SANDBOX", *program.NETWORK_VARIABLES})
 TOOLS = "Bash,Edit,Glob,Grep,NotebookEdit,Read,TaskOutput,TaskStop,TodoWrite,Write"
 ALLOWED = "Bash,Glob,Grep,Read,TaskOutput,TaskStop,TodoWrite"
 """Without being asked. Not here: what edits, which the mode `acceptEdits` allows in the worktree and nowhere else."""
@@ -102,7 +94,14 @@ class ClaudeDriver:
             status = await asked([self._options.program, "auth", "status"], place, env)
         if not _logged_in(status.output):
             raise LoginMissing("nobody is logged in: `claude auth login`, or give ANTHROPIC_API_KEY")
-        return Checked(version=version[0], models=(self._options.model,) if self._options.model else ())
+        keys = (os.environ.get(name) for name in KEYS)
+        given = any(os.environ.get(name) for name in KEYS)
+        return Checked(
+            version=version[0],
+            login_expires=None if given else logins.claude_expires(_credentials()),
+            login=logins.mark(*keys, file=_credentials()),
+            models=(self._options.model,) if self._options.model else (),
+        )
 
     async def run(self, task: Task, worktree: Path, *, home: Path, on_output: OnOutput) -> Result:
         resumed = task.resumed and bool(self.session_files(home, worktree, task.session))
@@ -184,6 +183,11 @@ def _is_id(session: str) -> bool:
         return str(uuid.UUID(session)) == session
     except ValueError:
         return False
+
+
+def _credentials() -> Path:
+    """Where the operator's login is, where it is in a file."""
+    return Path(os.environ.get("CLAUDE_CONFIG_DIR") or Path.home() / ".claude") / ".credentials.json"
 
 
 def judged(records: ClaudeRecords, ended: Ended, task: Task) -> Result:

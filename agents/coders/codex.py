@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 import msgspec
 from msgspec import Struct
 
-from agents.coders import program
+from agents.coders import logins, program
 from agents.coders.asked import asked
 from agents.coders.codex_records import CodexRecords, kind_of
 from agents.coders.driver import Checked, CoderUnavailable, LoginMissing, OnOutput, Result, Task
@@ -64,7 +64,11 @@ class CodexDriver:
                 status = await asked([self._options.program, "login", "status"], place, self._environment(_operators()))
                 if not status.ok:
                     raise LoginMissing("nobody is logged in: `codex login`, or give CODEX_API_KEY")
-        return Checked(version=version[0], models=(self._options.model,) if self._options.model else ())
+        return Checked(
+            version=version[0],
+            login=logins.mark(_key(), file=_operators() / "auth.json"),
+            models=(self._options.model,) if self._options.model else (),
+        )
 
     async def run(self, task: Task, worktree: Path, *, home: Path, on_output: OnOutput) -> Result:
         resumed = task.resumed and bool(self.session_files(home, worktree, task.session))

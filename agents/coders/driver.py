@@ -129,6 +129,8 @@ class Checked(Struct, frozen=True, kw_only=True):
     version: str = ""
     """"" where that cannot be known."""
     login_expires: datetime | None = None
+    login: str = ""
+    """Another text once somebody has logged in anew, where that can be seen; tells nothing else."""
     models: tuple[str, ...] = ()
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from agents.coders import program
+from agents.coders import logins, program
 from agents.coders.asked import asked
 from agents.coders.driver import Checked, CoderUnavailable, LoginMissing, OnOutput, Result, Task
 from agents.coders.homes import bring, is_outside, lend, within
@@ -73,7 +73,11 @@ class OpenCodeDriver:
             raise CoderUnavailable(f"opencode {version[0]} is older than 1.0.0; `opencode upgrade`")
         if not any(os.environ.get(name) for name in KEYS) and not _login().is_file():
             raise LoginMissing(f"nobody is logged in: `opencode auth login`, or give one of {', '.join(sorted(KEYS))}")
-        return Checked(version=version[0], models=(self._options.model,) if self._options.model else ())
+        return Checked(
+            version=version[0],
+            login=logins.mark(*(os.environ.get(name) for name in sorted(KEYS)), file=_login()),
+            models=(self._options.model,) if self._options.model else (),
+        )
 
     async def run(self, task: Task, worktree: Path, *, home: Path, on_output: OnOutput) -> Result:
         records = OpenCodeRecords(task.turns_max, self._options.model)

@@ -4,14 +4,19 @@ import asyncio
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from agents.coders import logins
 from agents.coders.homes import NotInside, bring, within
 from agents.coders.lines import Lines
 from machine import marks
 from tests.support.waiting import until_gone
+
+
+ENDS = datetime(2030, 1, 24, 11, 11, 47, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
@@ -62,3 +67,35 @@ def test_a_mark_finds_what_left_its_group_and_its_session(tmp_path: Path) -> Non
         for child in (*marked, other):
             child.kill()
             child.communicate()
+
+
+def test_a_login_that_is_another_is_seen(tmp_path: Path) -> None:
+    file = tmp_path / "auth.json"
+    nobody, key = logins.mark(None, file=file), logins.mark("sk-secret", file=file)
+    file.write_text("{}")
+    os.utime(file, ns=(1, 1))
+    first = logins.mark(None, file=file)
+    os.utime(file, ns=(2, 2))
+    assert len({nobody, key, first, logins.mark(None, file=file)}) == 4
+    assert "secret" not in key
+
+
+@pytest.mark.parametrize(
+    ("content", "expires"),
+    [
+        (
+            '{"claudeAiOauth": {"accessToken": "x", "expiresAt": 1895483507000}}',
+            datetime(2030, 1, 24, 9, 51, 47, tzinfo=UTC),
+        ),
+        ('{"claudeAiOauth": {"accessToken": "x", "refreshToken": "y", "expiresAt": 1895483507000}}', None),
+        ('{"claudeAiOauth": {"accessToken": "x", "expiresAt": 1e300}}', None),
+        ("{}", None),
+        ("[", None),
+    ],
+)
+def test_a_login_that_does_not_renew_itself_says_when_it_ends(
+    tmp_path: Path, content: str, expires: datetime | None
+) -> None:
+    (tmp_path / "credentials").write_text(content)
+    assert logins.claude_expires(tmp_path / "credentials") == expires
+    assert logins.claude_expires(tmp_path / "gone") is None
