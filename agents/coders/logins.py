@@ -19,7 +19,7 @@ class _Credentials(Struct, frozen=True):
 
 
 def mark(*secrets: str | None, file: Path) -> str:
-    """Another text when the login is another: made of keys from the environment, and of the file of a CLI's own login."""
+    """Another text when the login is another, by keys from the environment and by the file of the CLI's own."""
     told = sha256("\0".join(secret or "" for secret in secrets).encode()).hexdigest()[:12]
     try:
         return f"{told} {file.stat().st_mtime_ns}"

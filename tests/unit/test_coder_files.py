@@ -15,7 +15,6 @@ from agents.coders.lines import Lines
 from machine import marks
 from tests.support.waiting import until_gone
 
-
 ENDS = datetime(2030, 1, 24, 11, 11, 47, tzinfo=UTC)
 
 
@@ -85,7 +84,7 @@ def test_a_login_that_is_another_is_seen(tmp_path: Path) -> None:
     [
         (
             '{"claudeAiOauth": {"accessToken": "x", "expiresAt": 1895483507000}}',
-            datetime(2030, 1, 24, 9, 51, 47, tzinfo=UTC),
+            ENDS,
         ),
         ('{"claudeAiOauth": {"accessToken": "x", "refreshToken": "y", "expiresAt": 1895483507000}}', None),
         ('{"claudeAiOauth": {"accessToken": "x", "expiresAt": 1e300}}', None),
