@@ -17,6 +17,7 @@ from agents.loop.limits import Limits
 from agents.prompt import fenced
 from agents.tools.schema import plain_complaints
 from agents.tools.tool import Arguments, Tool, ToolResult
+from bus.tracing import tracing
 from schemas import one_line, printable
 from schemas.errors import MALFORMED
 
@@ -96,10 +97,21 @@ class Caller:
         return [task.result() for task in tasks]
 
     async def _one(self, call: ToolCall) -> ToolResult:
-        answer = await self._answered(call)
+        with tracing.calling(f"execute_tool {self._known(call)}", self._attributes(call)) as span:
+            answer = await self._answered(call)
+            if span is not None and answer.error:
+                span.fail("tool_error")
         result = ToolResult(shortened(printable(answer.text), self._limits.tool_characters), answer.error)
         self.finished[call.id] = result
         return result
+
+    def _known(self, call: ToolCall) -> str:
+        """The tool's name; what a model has made up is no name of a span."""
+        return call.name if call.name in self._tools else "unknown"
+
+    def _attributes(self, call: ToolCall) -> Mapping[str, str]:
+        """OpenTelemetry's names for generative AI."""
+        return {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": self._known(call)}
 
     async def _answered(self, call: ToolCall) -> ToolResult:
         tool = self._tools.get(call.name)

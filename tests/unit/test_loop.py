@@ -10,6 +10,7 @@ from agents.loop.calling import shortened
 from agents.loop.limits import Limit, Limits
 from agents.loop.loop import converse
 from agents.tools.tool import Arguments, ToolResult
+from tests.support.spans import traced
 from tests.support.talking import AnyTool, Asked, ScriptedModel, reply, says, wants
 
 SYSTEM = (Message(Speaker.SYSTEM, "You are conductor-e."),)
@@ -134,6 +135,16 @@ async def test_a_tool_that_is_not_there() -> None:
     model = ScriptedModel(reply("", wants("rm_rf")), "Well.")
     await converse(model, (says("count", "3"),), SYSTEM, "How many?", limits=LIMITS)
     assert "there is no tool 'rm_rf'; there are: count" in answers(model.asked[1])[0].text
+
+
+async def test_each_call_is_a_span_and_says_nothing_of_what_was_said() -> None:
+    model = ScriptedModel(reply("", wants("count", {"n": 1}), wants("s3cret_name"), wants("count", {})), "Well.")
+    with traced() as here:
+        tool = says("count", "s3cret", parameters=NUMBER)
+        await converse(model, (tool,), SYSTEM, "How many?", limits=LIMITS)
+    spans = sorted((span.name, span.failed) for span in here.spans)
+    assert spans == [("execute_tool count", False), ("execute_tool count", True), ("execute_tool unknown", True)]
+    assert "s3cret" not in str([span.attributes for span in here.spans])
 
 
 async def broken(_: Arguments) -> object:
