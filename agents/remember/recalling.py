@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, Final
 
@@ -66,7 +67,10 @@ async def recall(
     embed: Embed | None = None,
     timeout_seconds: float = 3.0,
 ) -> tuple[Recalled, ...]:
-    """What may help, the best first; nothing when nobody answers in time. `key`, a run's id, makes it said once."""
+    """What may help, the best first; nothing when nobody answers in time. `key`, a run's id, makes it said once.
+
+    It takes twice `timeout_seconds` at most: to ask, and to say what was found.
+    """
     if not limit or not query.strip() or not scopes:
         return ()
     query = printable(query)[:QUERY_CHARACTERS]
@@ -99,9 +103,11 @@ async def recall(
         )
         for line in lines
     )
-    for scope in dict.fromkeys(one.scope for one in found):
-        names = tuple(one.memory for one in found if one.scope == scope)
-        await say(bus, scope, MemoryRead(query=query, found=names), key, "read", scope)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(timeout_seconds):
+            for scope in dict.fromkeys(one.scope for one in found):
+                names = tuple(one.memory for one in found if one.scope == scope)
+                await say(bus, scope, MemoryRead(query=query, found=names), key, "read", scope)
     return found
 
 
