@@ -1,6 +1,9 @@
 """Being awake: what wakes an agent that is a directory and has no role of its own, and that each wake is seen through.
 
-schedule, wakes, triggers   pure: what is due by the clock; which wakes are open; which events and messages wake it
-life                        the shell: one holder at a time of each agent, which reads the log and runs what is open
-webhooks                    what other systems wake it by
+schedule, triggers, webhooks   pure: what is due by the clock; which events, messages and requests wake it
+wakes, told                    pure: which wakes are open; what it is told of each
+clock                          schedules and the server's timers
+mind                           recall, talk with a model, answer, learn
+life                           the shell: one holder at a time of each agent, which reads the log and does what is open
+hooks                          the requests of other systems, taken in
 """

@@ -34,7 +34,8 @@ class Wakes:
     def __init__(self) -> None:
         self._open: dict[str, Wake] = {}
         self._known: set[str] = set()
-        self._rested: set[str] = set()
+        self.rested: set[str] = set()
+        """Runs that are over."""
         self.last_due: dict[str, datetime] = {}
         """By the schedule's name: the last due time that it was woken for."""
 
@@ -57,7 +58,7 @@ class Wakes:
             case AgentWoken(run=run, by=by, key=key, due=due, text=text):
                 if by is WokenBy.SCHEDULE and due is not None:
                     self.last_due[key] = max(due, self.last_due.get(key, due))
-                if run in self._known or run in self._rested:
+                if run in self._known or run in self.rested:
                     return
                 self._known.add(run)
                 self._open[run] = Wake(
@@ -71,7 +72,7 @@ class Wakes:
                     said=recorded.stored_at,
                 )
             case AgentRested(run=run):
-                self._rested.add(run)
+                self.rested.add(run)
                 self._open.pop(run, None)
             case _:
                 pass
