@@ -1,7 +1,8 @@
-"""`rig agent`: characters, checked, explained, listed."""
+"""`rig agent`: characters, checked, explained, listed, and had do something."""
 
+import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -10,10 +11,10 @@ from msgspec import Struct
 
 from bridges.terminal import BadInput, FindServer
 from bridges.terminal.output import say, say_json
-from bridges.terminal.session import reported
-from schemas import Invalid
+from bridges.terminal.session import find_server, reported, run
+from schemas import Invalid, RestOutcome, printable
 
-__all__ = ["add_agents", "own_characters"]
+__all__ = ["add_agents", "found_characters", "own_characters"]
 
 Json = Annotated[bool, typer.Option("--json", help="For programs: JSON on standard output.")]
 Who = Annotated[str, typer.Argument(metavar="NAME", help="A character's name, its directory or its file.")]
@@ -42,16 +43,17 @@ def add_agents(app: typer.Typer, find_server: FindServer) -> None:
     )
     group.command("list")(list_)
     group.command("check")(check)
+    group.command("explain")(explain)
+    group.command("run")(run_)
     group.command("schema")(schema)
     app.add_typer(group, name="agent")
 
 
 def own_characters() -> list[Path]:
-    """Where a person's own characters lie: $RIG_CHARACTERS, else `characters` in the data directory."""
-    from deploy.home import Home
+    """Where a person's own characters lie."""
+    from deploy.settings import characters_place
 
-    chosen = os.environ.get("RIG_CHARACTERS")
-    return [Path(chosen).expanduser() if chosen else Home.find(os.environ).path / "characters"]
+    return [characters_place(os.environ)]
 
 
 def list_(json: Json = False) -> None:
@@ -90,9 +92,62 @@ def check(who: Who) -> None:
         say([f"{character.name} is right"])
 
 
+def explain(who: Who) -> None:
+    """What its model is told and which tools it has, as the model would see them."""
+    with reported():
+        from agents.character import Shelf
+        from agents.character.explain import explained
+
+        try:
+            character = Shelf(own_characters()).load(who)
+        except Invalid as error:
+            raise BadInput.of(who, error.problems) from None
+        say(asyncio.run(explained(character)))
+
+
+def run_(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The agent, as `rig agent list` names it.")],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What it is to do.")],
+    json: Json = False,
+) -> None:
+    """Have an agent do one thing, and wait for it. If nobody is it now, it runs here until that is done."""
+    with reported():
+        from agents.character import Shelf
+
+        try:
+            file = Shelf(own_characters()).find(name)
+            known_as = Shelf(own_characters()).load(str(file)).name
+        except Invalid as error:
+            raise BadInput.of(name, error.problems) from None
+        from deploy.oneshot import do_once
+
+        rested = run(context, lambda bus: do_once(bus, known_as, file, text, find_server(context)()))
+        say_json(rested) if json else say([printable(rested.detail)])
+        if rested.outcome is not RestOutcome.DONE:
+            typer.echo(f"rig: {known_as} came to rest: {rested.outcome}", err=True)
+            raise typer.Exit(1)
+
+
 def schema() -> None:
     """The JSON Schema of character.json, for editors."""
     with reported():
         from agents.character import json_schema_text
 
         say([json_schema_text().rstrip("\n")])
+
+
+def found_characters(names: Sequence[str]) -> dict[str, Path]:
+    """Their files, by name. Raises BadInput with everything that is wrong with them."""
+    from agents.character import Shelf
+
+    shelf, found, problems = Shelf(own_characters()), dict[str, Path](), list[str]()
+    for name in names:
+        try:
+            file = shelf.find(name).absolute()
+            found[shelf.load(str(file)).name] = file
+        except Invalid as error:
+            problems += [f"{name}: {problem}" for problem in error.problems]
+    if problems:
+        raise BadInput.of("--agent", problems)
+    return found

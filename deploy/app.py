@@ -15,7 +15,7 @@ import typer
 from bridges.terminal import BadInput, Found, NoRig, add_commands
 from bridges.terminal.output import say, say_json
 from bridges.terminal.session import reported
-from deploy.agents import add_agents
+from deploy.agents import add_agents, found_characters
 from deploy.failures import DeployFailed
 from deploy.github import add_account
 from deploy.history import add_history
@@ -97,6 +97,10 @@ def up(
             help="Adopt this policy, where it differs from the one in force. Without it none is read: that one stays.",
         ),
     ] = None,
+    agent: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Run this agent too, as `rig agent list` names it; may be given again."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Run the whole rig on this machine, until Ctrl-C; with RIG_GITHUB_… set, the bridge to GitHub too."""
@@ -109,7 +113,8 @@ def up(
         from deploy.up import running_rig
 
         options = {"RIG_CODER": coder, "RIG_SLOTS": None if slots is None else str(slots)}
-        settings = Settings.read(os.environ, options, needs=(GATEWAY,) if reviewers else ())
+        settings = Settings.read(os.environ, options, needs=(GATEWAY,) if reviewers or agent else ())
+        characters = found_characters(agent or ())
         wanted = None if policy is None else read(policy)
         provider = None if settings.coder is None else _provider(settings.coder)
         hide(settings.confidential)
@@ -125,6 +130,7 @@ def up(
                 capabilities=settings.capabilities,
                 sandboxing=settings.sandboxing,
                 disk_bytes=settings.disk_bytes,
+                characters=characters,
                 policy=wanted,
                 nats_url=settings.nats_url,
                 nats_replicas=settings.nats_replicas,
@@ -159,15 +165,17 @@ def cluster(json: Json = False) -> None:
 def run_role(
     role: Annotated[
         str,
-        typer.Argument(metavar="ROLE", help="conductor, projector, query, local, github, watch, dev-e or review-e."),
+        typer.Argument(
+            metavar="ROLE", help="conductor, projector, query, local, github, watch, dev-e, review-e or agent."
+        ),
     ],
 ) -> None:
     """Run one role by itself, until Ctrl-C.
 
     The servers are those that RIG_NATS_URL and (projector, query) RIG_POSTGRES_URL name; dev-e needs RIG_CODER too,
     and each of its replicas a name of its own in RIG_AGENT; github needs RIG_GITHUB_TOKEN, or RIG_GITHUB_APP_ID and
-    RIG_GITHUB_APP_KEY, and RIG_GITHUB_WEBHOOK_SECRET; review-e needs RIG_GATEWAY_URL or RIG_GATEWAYS.
-    RIG_HEALTH=HOST:PORT serves /livez and /readyz.
+    RIG_GITHUB_APP_KEY, and RIG_GITHUB_WEBHOOK_SECRET; review-e and agent
+    need RIG_GATEWAY_URL or RIG_GATEWAYS, agent RIG_CHARACTER too. RIG_HEALTH=HOST:PORT serves /livez and /readyz.
     """
     from deploy import roles
 

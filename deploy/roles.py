@@ -44,6 +44,7 @@ class Role(StrEnum):
     WATCH = "watch"
     DEV_E = "dev-e"
     REVIEW_E = "review-e"
+    AGENT = "agent"
 
 
 def needs(role: Role) -> tuple[str, ...]:
@@ -55,6 +56,8 @@ def needs(role: Role) -> tuple[str, ...]:
             return ("RIG_NATS_URL", "RIG_CODER")
         case Role.REVIEW_E:
             return ("RIG_NATS_URL", GATEWAY)
+        case Role.AGENT:
+            return ("RIG_NATS_URL", "RIG_CHARACTER", GATEWAY)
         case Role.GITHUB:
             return ("RIG_NATS_URL", GITHUB)
         case Role.CONDUCTOR | Role.LOCAL | Role.WATCH:
@@ -153,6 +156,8 @@ def _start(role: Role, settings: Settings) -> Callable[[Bus, Lifecycle], Awaitab
             return lambda bus, life: _dev_e(bus, life, settings)
         case Role.REVIEW_E:
             return lambda bus, life: _review_e(bus, life, settings)
+        case Role.AGENT:
+            return lambda bus, life: _agent(bus, life, settings)
 
 
 async def _dev_e(bus: Bus, life: Lifecycle, settings: Settings) -> None:
@@ -199,6 +204,21 @@ async def _review_e(bus: Bus, life: Lifecycle, settings: Settings) -> None:
         raise Misconfigured(str(error)) from None
 
 
+async def _agent(bus: Bus, life: Lifecycle, settings: Settings) -> None:
+    from agents.life.role import run_agent
+
+    if settings.character is None or settings.gateways is None or settings.secrets is None:
+        raise Misconfigured("no character, or no model, is configured")
+    await run_agent(
+        bus,
+        life,
+        file=settings.character,
+        gateways=settings.gateways,
+        secrets=settings.secrets,
+        http=settings.agent_http,
+    )
+
+
 async def _github(bus: Bus, life: Lifecycle, settings: Settings) -> None:
     from bridges.github import shell
 
@@ -221,6 +241,9 @@ async def _connected(role: Role, settings: Settings) -> Bus:
             actor, source = Actor.DEV_E, f"dev-e/{settings.agent}"
         case Role.REVIEW_E:
             actor, source = Actor.REVIEW_E, f"review-e/{settings.agent}"
+        case Role.AGENT:
+            name = "agent" if settings.character is None else settings.character.parent.name
+            actor, source = Actor.AGENT, f"agent/{name}"
         case Role.CONDUCTOR | Role.QUERY:
             actor, source = Actor.CONDUCTOR, str(role)
     url, key = settings.nats_url or "", settings.nats_key

@@ -13,6 +13,10 @@
     RIG_AGENT          the name of this replica of an agent (`rig run`)
     RIG_REVIEWER       as whom review-e reviews, as repositories name it among their reviewers: review-e
     RIG_REVIEWER_OWN   PROVIDER/MODEL of coders, like claude/*, whose work counts as its own: it does not review that
+    RIG_CHARACTER      who an agent without a role of its own is: a character's name or file (`rig run agent`)
+    RIG_CHARACTERS     where characters of yours lie, in directories of their names: `characters` in RIG_HOME
+    RIG_SECRET_NAME    a secret that a character's tools or webhooks name, or RIG_SECRET_NAME_FILE
+    RIG_AGENT_HTTP     where an agent's webhooks come in, host:port (`rig run agent`)
     RIG_HEALTH         where this role answers /livez and /readyz, host:port (`rig run`)
 
     RIG_GITHUB_APP_ID, RIG_GITHUB_APP_KEY   who acts at GitHub: an App and its private key (PEM)
@@ -38,13 +42,14 @@ from msgspec import Struct, structs
 
 from agents.guard.sandbox import Sandboxing
 from agents.llm.config import Gateways
+from agents.tools.secrets import Secrets
 from bridges.github.config import API, AUDIT_SECONDS, HTTP, GitHubConfig, wrong_account, wrong_address, wrong_api
 from deploy.home import Home
 from deploy.keys import public_key
 from schemas import Invalid
 from schemas.refs import NAME
 
-__all__ = ["GATEWAY", "GITHUB", "Settings", "github_place", "github_variables", "nats_server"]
+__all__ = ["GATEWAY", "GITHUB", "Settings", "characters_place", "github_place", "github_variables", "nats_server"]
 
 GITHUB = "RIG_GITHUB"
 """Of `needs`: every variable without which GitHub cannot be reached, and reach us."""
@@ -80,13 +85,17 @@ class Settings(Struct, frozen=True, kw_only=True):
     reviewer_own: tuple[str, ...] = ()
     gateways: Gateways | None = None
     """None: no model is configured."""
+    character: Path | None = None
+    """The file of who an agent is; None: nobody is named."""
+    secrets: Secrets | None = None
+    """Those that its tools and webhooks may name. None: there is no character."""
+    agent_http: str | None = None
 
     @property
     def confidential(self) -> tuple[str, ...]:
         """What no log and no screen may show."""
-        return tuple(
-            secret for part in (self.github, self.gateways) if part is not None for secret in part.confidential
-        )
+        parts = (self.github, self.gateways, self.secrets)
+        return tuple(secret for part in parts if part is not None for secret in part.confidential)
 
     @classmethod
     def read(
@@ -114,11 +123,20 @@ class Settings(Struct, frozen=True, kw_only=True):
             reviewer=reader.reviewer(),
             reviewer_own=reader.reviewer_own(),
             gateways=reader.gateways(needed=GATEWAY in needs),
+            character=reader.character(),
+            secrets=reader.secrets,
+            agent_http=reader.address("RIG_AGENT_HTTP"),
         )
         reader.check_set(tuple(name for name in needs if name not in (GITHUB, GATEWAY)))
         if reader.problems:
             raise Invalid("settings", reader.problems)
         return settings
+
+
+def characters_place(environ: Mapping[str, str]) -> Path:
+    """Where a person's own characters lie."""
+    chosen = environ.get("RIG_CHARACTERS")
+    return Path(chosen).expanduser().absolute() if chosen else Home.find(environ).path / "characters"
 
 
 def nats_server(environ: Mapping[str, str]) -> tuple[str | None, Path | None]:
@@ -159,6 +177,7 @@ class _Reader:
     def __init__(self, environ: Mapping[str, str], options: Mapping[str, str | None]) -> None:
         self.problems: list[str] = []
         self._environ = environ
+        self.secrets: Secrets | None = None
         self._options = options
 
     def check_set(self, names: tuple[str, ...]) -> None:
@@ -258,10 +277,32 @@ class _Reader:
         return patterns
 
     def health(self) -> str | None:
-        address = self._get("RIG_HEALTH")
+        return self.address("RIG_HEALTH")
+
+    def address(self, name: str) -> str | None:
+        """Where somebody listens."""
+        address = self._get(name)
         if address is not None and (problem := wrong_address(address)):
-            self.problems.append(f"RIG_HEALTH: {problem}")
+            self.problems.append(f"{name}: {problem}")
         return address
+
+    def character(self) -> Path | None:
+        """The file of who an agent is; with it, its secrets are read."""
+        text = self._get("RIG_CHARACTER")
+        if text is None:
+            return None
+        from agents.character import Shelf  # here: whoever is none need not know
+        from agents.tools import secrets
+
+        try:
+            self.secrets = secrets.read(self._environ)
+            shelf = Shelf([characters_place(self._environ)])
+            file = shelf.find(text)
+            shelf.load(str(file), secrets=self.secrets.values)
+        except Invalid as error:
+            self.problems += [f"RIG_CHARACTER {text}: {problem}" for problem in error.problems]
+            return None
+        return file.absolute()
 
     def github(self, *, needed: bool) -> GitHubConfig | None:
         """None where no account is configured."""
@@ -369,5 +410,6 @@ _GITHUB_SECRETS = {"RIG_GITHUB_TOKEN", "RIG_GITHUB_APP_KEY", "RIG_GITHUB_WEBHOOK
 _EXAMPLES = {
     "RIG_NATS_URL": f": where the NATS server is, {NATS} (or the name of a file with it in RIG_NATS_URL_FILE)",
     "RIG_POSTGRES_URL": f": where PostgreSQL is, {POSTGRES} (or the name of a file with it in RIG_POSTGRES_URL_FILE)",
+    "RIG_CHARACTER": ": who the agent is, a name that `rig agent list` shows or a file",
     "RIG_CODER": ": who writes code, scripted:PATH or command:PROGRAM ARGUMENT…",
 }

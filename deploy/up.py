@@ -8,12 +8,16 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeAlias, TypeVar
 
+from agents.character.document import secrets_of
+from agents.character.shelf import load
 from agents.coders.driver import CODER_VARIABLES
 from agents.guard.sandbox import Sandboxing
 from agents.llm.gateways import variables as gateway_variables
@@ -37,6 +41,7 @@ __all__ = ["News", "Rig", "Unwitnessed", "Upgraded", "roles_of", "running_rig"]
 CONNECT_SECONDS = 5.0
 """How long a server that was given may take to answer."""
 READY_SECONDS = 60.0
+_NOBODY: Mapping[str, Path] = MappingProxyType({})
 T = TypeVar("T")
 
 
@@ -108,6 +113,7 @@ async def running_rig(
     capabilities: Sequence[str] = (),
     sandboxing: Sandboxing = Sandboxing.AUTO,
     disk_bytes: int | None = None,
+    characters: Mapping[str, Path] = _NOBODY,
     policy: Policy | None = None,
     nats_url: str | None = None,
     nats_replicas: int | None = None,
@@ -118,8 +124,8 @@ async def running_rig(
     """Everything that makes a rig, ready, on `home`; in the end all of it is stopped and no process is left.
 
     Servers that are not given by their URL are started; for `nats_replicas` see `bus.ensure`. Without a `coder` (see
-    agents.coders) no dev-e runs; `reviewers` ask the models that the environment names. Without `github` there is no
-    bridge to it. `policy` is adopted where it differs from the one in force; None keeps that, or is the default on a
+    agents.coders) no dev-e runs; `reviewers`, and the `characters` by name with their files, ask the models
+    that the environment names. Without `github` there is no bridge to it. `policy` is adopted where it differs from the one in force; None keeps that, or is the default on a
     new log. `report` must be quick. Raises HomeInUse, ServerFailed, LogRefused, RoleFailed, BusError.
     """
     began = time.monotonic()
@@ -159,6 +165,7 @@ async def running_rig(
                 },
                 github,
                 reviewers=[f"review-e-{number}" for number in range(1, reviewers + 1)],
+                characters=characters,
             )
             guards = [
                 asyncio.create_task(guard(name, server, report))
@@ -174,7 +181,15 @@ async def running_rig(
                     await supervisor.wait_ready(READY_SECONDS)
                     home.announce(Running(both.nats_url, both.postgres_url, os.getpid(), datetime.now(UTC)))
                     yield Rig(
-                        home, both, supervisor, names, github, adopted, time.monotonic() - began, lossy, tuple(guards)
+                        home,
+                        both,
+                        supervisor,
+                        (*names, *characters),
+                        github,
+                        adopted,
+                        time.monotonic() - began,
+                        lossy,
+                        tuple(guards),
                     )
             finally:
                 home.withdraw()
@@ -203,6 +218,19 @@ def _of_coders() -> dict[str, str]:
     return {name: os.environ[name] for name in CODER_VARIABLES if name in os.environ}
 
 
+def _of_models() -> dict[str, str]:
+    """Where models are, and their keys: for who asks them."""
+    return gateway_variables(os.environ)
+
+
+def of_character(name: str, file: Path) -> dict[str, str]:
+    """Who an agent is, and the secrets that it names and no other."""
+    wanted = {f"RIG_SECRET_{secret}{end}" for secret in secrets_of(load(file)) for end in ("", "_FILE")}
+    told = {"RIG_CHARACTER": str(file), "RIG_AGENT": name}
+    http = {key: os.environ[key] for key in ("RIG_AGENT_HTTP",) if key in os.environ}
+    return told | http | {key: os.environ[key] for key in wanted if key in os.environ}
+
+
 def roles_of(
     home: Home,
     both: Servers,
@@ -211,6 +239,7 @@ def roles_of(
     github: GitHubConfig | None,
     *,
     reviewers: Sequence[str] = (),
+    characters: Mapping[str, Path] = _NOBODY,
 ) -> list[RoleSpec]:
     """Each with what it needs to know and no more: its own key, and only who reads PostgreSQL holds its password."""
 
@@ -233,6 +262,10 @@ def roles_of(
         *(
             _role(name, "review-e", nats("review-e") | place | _of_reviewers() | {"RIG_AGENT": name})
             for name in reviewers
+        ),
+        *(
+            _role(name, "agent", nats("agent") | _outward() | _of_models() | of_character(name, file))
+            for name, file in characters.items()
         ),
         _role("projector", "projector", nats("projector") | postgres),
         _role("query", "query", nats("query") | postgres),

@@ -24,7 +24,7 @@ from agents.tools.problems import problems as tool_problems
 from schemas import Invalid, one_line
 from schemas.catalogue import DRAFT, Json, data_schemas
 
-__all__ = ["MAX_BYTES", "json_schema", "json_schema_text", "read"]
+__all__ = ["MAX_BYTES", "json_schema", "json_schema_text", "read", "secrets_of"]
 
 MAX_BYTES: Final = 512 * 1024
 _PROBLEMS: Final = 40
@@ -53,6 +53,17 @@ def json_schema() -> Json:
     components = data_schemas([Character], "#/$defs/{name}")
     own = components.pop(Character.__name__)
     return {"$schema": DRAFT, **own, "title": "A character of the rig", "$defs": components}
+
+
+def secrets_of(character: Character) -> frozenset[str]:
+    """Names of the secrets that it needs."""
+    over_http = [tool for tool in character.tools if isinstance(tool, HttpTool)]
+    return _named(over_http, character.mcp_servers) | {hook.secret for hook in character.webhooks}
+
+
+def _named(tools: Iterable[HttpTool], servers: Mapping[str, McpServer]) -> frozenset[str]:
+    texts = (text for each in (*tools, *servers.values()) for text in each.headers.values())
+    return secret_names([*texts, *(text for each in servers.values() for text in each.env.values())])
 
 
 def json_schema_text() -> str:
@@ -170,8 +181,7 @@ def _beyond_types(document: object, secrets: Iterable[str] | None) -> Iterator[s
     over_http = [tool for _, tool in _sound(parts, "tools", HttpTool)]
     servers, egress = _servers(parts.get("mcpServers")), _egress(parts.get("permissions"))
     if secrets is None:
-        texts = (text for each in (*over_http, *servers.values()) for text in each.headers.values())
-        secrets = secret_names([*texts, *(text for each in servers.values() for text in each.env.values())])
+        secrets = _named(over_http, servers)
     else:
         for index, hook in hooks:
             if hook.secret not in secrets:

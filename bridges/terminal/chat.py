@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer.core import TyperGroup
 
 from bridges.terminal import chats, reading, spoken
 from bridges.terminal.errors import BadInput
@@ -30,6 +31,16 @@ from schemas import (
 
 if TYPE_CHECKING:
     from bus import Bus
+
+
+class ChatGroup(TyperGroup):
+    """A group whose first word may be an agent instead of a command: `rig chat conductor-e`."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # pyright: ignore[reportIncompatibleMethodOverride] - typer.Context is its context
+        if args and not args[0].startswith("-") and args[0] not in self.commands:
+            args = ["with", *args]
+        return super().parse_args(ctx, args)
+
 
 Conversation = Annotated[str, typer.Argument(metavar="PLATFORM/CONVERSATION", help="As `rig chat list` shows it.")]
 

@@ -16,6 +16,7 @@ from bridges.terminal import (
     repo,
     spend,
     tail,
+    talk,
     views,
     why,
     wishes,
@@ -83,9 +84,12 @@ def add_commands(app: typer.Typer, find_server: FindServer) -> None:
         of_memory.command(name)(command)
     app.add_typer(of_memory, name="memory")
     of_chat = typer.Typer(
-        context_settings=settings, help="Conversations on chat platforms, as they were said.", no_args_is_help=True
+        cls=chat.ChatGroup,
+        context_settings=settings,
+        help="Talk with an agent: `rig chat NAME`. Conversations on chat platforms, as they were said.",
+        no_args_is_help=True,
     )
-    for name, command in {"list": chat.list_, "show": chat.show_, "forget": chat.forget}.items():
+    for name, command in {"list": chat.list_, "show": chat.show_, "forget": chat.forget, "with": talk.with_}.items():
         of_chat.command(name)(command)
     app.add_typer(of_chat, name="chat")
     of_dead = typer.Typer(context_settings=settings, help="What could not be handled.", no_args_is_help=True)

@@ -1,0 +1,47 @@
+"""The role `agent`: a process of one character, with its file watched, its models, and its webhooks taken in."""
+
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from agents.character.reload import Watched
+from agents.life.hooks import receiving
+from agents.life.life import live
+from agents.life.mind import GatewayMind
+from agents.llm.chain import problems
+from agents.llm.config import Gateways
+from agents.tools.secrets import Secrets
+from bus import Bus
+from machine.lifecycle import Lifecycle, Misconfigured
+from schemas import Invalid
+
+__all__ = ["run_agent"]
+
+
+async def run_agent(
+    bus: Bus,
+    life: Lifecycle,
+    *,
+    file: Path,
+    gateways: Gateways,
+    secrets: Secrets,
+    http: str | None = None,
+    until_rested: str | None = None,
+) -> None:
+    """Is this character until `life.stop`, or until that run has come to rest.
+
+    Raises Misconfigured with all that is wrong about it, and what `live` raises.
+    """
+    try:
+        watched = Watched(file, secrets=secrets.values)
+    except Invalid as error:
+        raise Misconfigured(str(error)) from None
+    if wrong := list(problems(gateways, watched.current.llm)):
+        raise Misconfigured(str(Invalid(watched.current.name, wrong)))
+    async with AsyncExitStack() as stack:
+        if http is not None:
+            await stack.enter_async_context(receiving(bus, watched, secrets, address=http))
+        elif watched.current.webhooks and until_rested is None:
+            raise Misconfigured(
+                f"{watched.current.name} has webhooks: say where they come in, RIG_AGENT_HTTP=HOST:PORT"
+            )
+        await live(bus, life, watched, GatewayMind(bus, gateways, secrets), until_rested=until_rested)

@@ -1,0 +1,144 @@
+"""The role `agent` whole: models asked over HTTP with the conductor's leave, tools, webhooks, one-shots."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from hashlib import sha256
+from hmac import new as signed
+from pathlib import Path
+
+import httpx
+
+from agents.character import Watched
+from agents.life.hooks import receiving
+from agents.life.role import run_agent
+from agents.llm.gateways import one
+from agents.tools.secrets import Secrets
+from bus import Bus
+from conductor.shell import run_conductor
+from machine.lifecycle import Lifecycle
+from schemas import (
+    Actor,
+    AgentRef,
+    ChatRef,
+    MessageReceived,
+    MessageSent,
+    ModelUsed,
+    Recorded,
+    RestOutcome,
+    WokenBy,
+    everything_about,
+    woken,
+)
+from tests.conftest import Connect
+from tests.support.awake import ANN, adopt, character_file, rested, say, wakes
+from tests.support.models import ModelServer, call, says, served
+from tests.support.waiting import until
+
+TALK = ChatRef("terminal", "bob-1")
+
+
+@asynccontextmanager
+async def conducting(bus: Bus) -> AsyncGenerator[None]:
+    life = Lifecycle()
+    life.running = True
+    work = asyncio.create_task(run_conductor(bus, life))
+    try:
+        await until(lambda: life.is_ready or work.done())
+        yield
+    finally:
+        life.stop.set()
+        await work
+
+
+@asynccontextmanager
+async def the_role(bus: Bus, file: Path, models: ModelServer) -> AsyncGenerator[None]:
+    life = Lifecycle()
+    life.running = True
+    gateways = one(models.url, "sk-test", "m")
+    work = asyncio.create_task(run_agent(bus, life, file=file, gateways=gateways, secrets=Secrets({})))
+    try:
+        yield
+    finally:
+        life.stop.set()
+        await work
+
+
+async def test_it_answers_with_a_model_and_says_what_that_used(connect: Connect, tmp_path: Path) -> None:
+    cli, agent = await connect(Actor.CLI), await connect(Actor.AGENT, f"agent/{ANN}")
+    await adopt(cli)
+    file = character_file(tmp_path, bio=["You count."], tools=["rig_status"], memory={"recall": 0, "learn": False})
+    async with AsyncExitStack() as stack:
+        models = await stack.enter_async_context(served())
+        models.does["m"] = [says("", calls=[call("rig_status", "{}")], reason="tool_calls"), says("Three issues.")]
+        await stack.enter_async_context(conducting(await connect(Actor.CONDUCTOR)))
+        await stack.enter_async_context(the_role(agent, file, models))
+        await until_joined(agent)
+        await say(cli, TALK, MessageReceived(author="bob", text="How many?", to=ANN), "m-1")
+        (rest,) = await rested(agent)
+    assert (rest.outcome, rest.detail, rest.turns) == (RestOutcome.DONE, "Three issues.", 2)
+    last = await agent.log.last("rig.chat.terminal.*.agent.message_sent")
+    assert isinstance(last, Recorded)
+    assert last.event.data == MessageSent(message="Three issues.", in_reply_to="m-1")
+    said = [each.event.data for each in await agent.log.history([everything_about(AgentRef(ANN))])]
+    used = [event for event in said if isinstance(event, ModelUsed)]
+    assert [(event.role, event.purpose, event.model) for event in used] == [(ANN, "chat", "m")] * 2
+    first = models.asked[0].body
+    assert first["messages"][0]["content"].startswith(f"You are {ANN}.\n\nYou count.")
+    assert first["messages"][1]["content"] == "bob writes:\n```\nHow many?\n```"
+    assert [tool["function"]["name"] for tool in first["tools"]] == ["rig_status"]
+
+
+async def test_a_request_wakes_it_if_it_knows_the_secret(connect: Connect, tmp_path: Path) -> None:
+    agent = await connect(Actor.AGENT, f"agent/{ANN}")
+    hook = {"name": "pager", "secret": "PAGER", "text": "Look."}
+    watched = Watched(character_file(tmp_path, webhooks=[hook]))
+    body = json.dumps({"alarm": "disk ```"}).encode()
+    secret, signature = "tell-no-one", f"sha256={signed(b'tell-no-one', body, sha256).hexdigest()}"
+    async with (
+        receiving(agent, watched, Secrets({"PAGER": secret}), address="127.0.0.1:0") as where,
+        httpx.AsyncClient(base_url=where) as http,
+    ):
+
+        async def post(path: str, **headers: str) -> int:
+            named = {name.replace("_", "-"): value for name, value in headers.items()}
+            return (await http.post(path, content=body, headers=named)).status_code
+
+        assert await post("pager") == 401
+        assert await post("pager", Authorization="Bearer wrong") == 401
+        assert await post("pager", X_Hub_Signature_256="sha256=00", Authorization=f"Bearer {secret}") == 401
+        assert await post("other", Authorization=f"Bearer {secret}") == 401
+        assert await post("../bob-e/pager", Authorization=f"Bearer {secret}") == 401
+        assert await wakes(agent) == []
+        assert await post("pager", Authorization=f"Bearer {secret}") == 202
+        assert await post("pager", X_Hub_Signature_256=signature) == 202, "the same again"
+        assert await post("pager", Authorization=f"Bearer {secret}", Idempotency_Key="d-2") == 202
+    said = await wakes(agent)
+    assert [wake.by for wake in said] == [WokenBy.WEBHOOK] * 2
+    assert {wake.key for wake in said} == {f"pager:{sha256(body).hexdigest()}", "pager:d-2"}
+    assert said[0].text == body.decode()
+
+
+async def test_one_thing_is_done_and_then_it_ends(connect: Connect, tmp_path: Path) -> None:
+    cli, agent = await connect(Actor.CLI), await connect(Actor.AGENT, f"agent/{ANN}")
+    await adopt(cli)
+    data, said = woken(ANN, WokenBy.PERSON, "run-1", text="Count.")
+    await say(cli, AgentRef(ANN), data, said)
+    file = character_file(tmp_path, memory={"recall": 0, "learn": False}, webhooks=[])
+    async with AsyncExitStack() as stack:
+        models = await stack.enter_async_context(served())
+        models.does["m"] = [says("One.")]
+        await stack.enter_async_context(conducting(await connect(Actor.CONDUCTOR)))
+        gateways = one(models.url, "sk-test", "m")
+        life = Lifecycle()
+        await run_agent(agent, life, file=file, gateways=gateways, secrets=Secrets({}), until_rested=data.run)
+    (rest,) = await rested(agent)
+    assert (rest.outcome, rest.detail) == (RestOutcome.DONE, "One.")
+    assert models.asked[0].body["messages"][1]["content"] == "Count."
+
+
+async def until_joined(bus: Bus) -> None:
+    async with bus.log.follow([f"rig.agent.{ANN}.*.joined"]) as reader:
+        async for _ in reader:
+            return
