@@ -35,7 +35,9 @@ async def do_once(bus: Bus, name: str, file: Path, text: str, found: Found) -> A
         await asyncio.wait((resting, running), return_when=asyncio.FIRST_COMPLETED)
         if running.done():
             running.result()
-        return await resting
+        rested = await resting
+        await running  # it ends by itself now, and says goodbye
+        return rested
     finally:
         resting.cancel()
         running.cancel()

@@ -22,7 +22,7 @@ from schemas import one_line
 __all__ = ["Screen"]
 
 NO_CODER = (
-    "no agent runs, since no coder was given: issues are taken in and wait."
+    "nobody writes code, since no coder was given: issues are taken in and wait."
     " Give one with --coder 'command:PROGRAM ARGUMENT…' (or scripted:PATH), or in RIG_CODER"
 )
 
@@ -68,7 +68,8 @@ class Screen:
                 }
             )
             return
-        agents = f"{', '.join(rig.agents)} with {provider}" if rig.agents else "none"
+        coder = "" if provider is None else f" with {provider}"
+        agents = f"{', '.join(rig.agents)}{coder}" if rig.agents else "none"
         tell(
             sys.stdout,
             f"ready after {rig.seconds:.1f} s · nats {nats} · postgres {postgres} · data {rig.home.path}"

@@ -124,9 +124,10 @@ async def running_rig(
     """Everything that makes a rig, ready, on `home`; in the end all of it is stopped and no process is left.
 
     Servers that are not given by their URL are started; for `nats_replicas` see `bus.ensure`. Without a `coder` (see
-    agents.coders) no dev-e runs; `reviewers`, and the `characters` by name with their files, ask the models
-    that the environment names. Without `github` there is no bridge to it. `policy` is adopted where it differs from the one in force; None keeps that, or is the default on a
-    new log. `report` must be quick. Raises HomeInUse, ServerFailed, LogRefused, RoleFailed, BusError.
+    agents.coders) no dev-e runs; `reviewers`, and the `characters` by name with their files, ask the models that the
+    environment names. Without `github` there is no bridge to it. `policy` is adopted where it differs from the one in
+    force; None keeps that, or is the default on a new log. `report` must be quick. Raises HomeInUse, ServerFailed,
+    LogRefused, RoleFailed, BusError.
     """
     began = time.monotonic()
     async with home.lock() as lock:
@@ -218,11 +219,6 @@ def _of_coders() -> dict[str, str]:
     return {name: os.environ[name] for name in CODER_VARIABLES if name in os.environ}
 
 
-def _of_models() -> dict[str, str]:
-    """Where models are, and their keys: for who asks them."""
-    return gateway_variables(os.environ)
-
-
 def of_character(name: str, file: Path) -> dict[str, str]:
     """Who an agent is, and the secrets that it names and no other."""
     wanted = {f"RIG_SECRET_{secret}{end}" for secret in secrets_of(load(file)) for end in ("", "_FILE")}
@@ -264,7 +260,7 @@ def roles_of(
             for name in reviewers
         ),
         *(
-            _role(name, "agent", nats("agent") | _outward() | _of_models() | of_character(name, file))
+            _role(name, "agent", nats("agent") | _outward() | gateway_variables(os.environ) | of_character(name, file))
             for name, file in characters.items()
         ),
         _role("projector", "projector", nats("projector") | postgres),

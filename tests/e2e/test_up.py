@@ -65,7 +65,7 @@ class TestUp:
         assert f" · data {home} · logs {home / 'logs'} · agents none" in line
         assert (home / "postgres" / "password").read_text() not in line
         assert rest == ""
-        assert "no agent runs, since no coder was given" in errors
+        assert "nobody writes code, since no coder was given" in errors
         assert errors.endswith("stopped\n")
 
     def test_stopped_while_it_starts_it_leaves_nothing(self, home: Path):
