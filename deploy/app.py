@@ -121,6 +121,8 @@ def up(
         screen = Screen(as_json=json)
 
         async def run() -> None:
+            if settings.coder is not None:
+                await _check_coder(settings.coder)
             async with running_rig(
                 settings.home,
                 coder=settings.coder,
@@ -266,6 +268,17 @@ add_commands(app, find_server)
 add_account(app, find_server)
 add_agents(app, find_server)
 add_history(app, find_server)
+
+
+async def _check_coder(line: str) -> None:
+    """Before anything is started: without its coder the rig would only wait. Raises BadInput."""
+    from agents.coders.coder import coder
+    from agents.coders.driver import CoderUnavailable
+
+    try:
+        await coder(line).check()
+    except CoderUnavailable as error:
+        raise BadInput(f"--coder: {error}") from None
 
 
 def _provider(line: str) -> str:

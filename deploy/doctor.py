@@ -16,7 +16,7 @@ from pathlib import Path
 from shutil import disk_usage
 
 from agents.coders.coder import coder
-from agents.coders.driver import CoderUnavailable
+from agents.coders.driver import CoderUnavailable, LoginMissing
 from bridges.findings import Finding, Report, Verdict
 from bridges.terminal.session import person
 from bus import Bus, BusError, NoStream, TopologyDrift, Unavailable, make_streams
@@ -143,9 +143,14 @@ async def _coder(settings: Settings) -> Finding:
     driver = coder(settings.coder)
     try:
         checked = await driver.check()
+    except LoginMissing as error:
+        return Finding("coder", Verdict.PROBLEM, str(error), "log it in as the user who runs the rig")
     except CoderUnavailable as error:
         return Finding("coder", Verdict.PROBLEM, str(error), "install it, or mend RIG_CODER")
-    return Finding("coder", Verdict.OK, f"{driver.provider} {checked.version}".strip())
+    seen = f"{driver.provider} {checked.version}".strip()
+    if checked.login_expires is not None:
+        return Finding("coder", Verdict.OK, f"{seen}, logged in until {checked.login_expires:%F %T} UTC")
+    return Finding("coder", Verdict.OK, seen)
 
 
 async def of_models(settings: Settings) -> list[Finding]:
