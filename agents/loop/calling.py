@@ -101,7 +101,8 @@ class Caller:
             answer = await self._answered(call)
             if span is not None and answer.error:
                 span.fail("tool_error")
-        result = ToolResult(shortened(printable(answer.text), self._limits.tool_characters), answer.error)
+        # Shortened first: to look at each sign of millions would hold up everybody.
+        result = ToolResult(printable(shortened(answer.text, self._limits.tool_characters)), answer.error)
         self.finished[call.id] = result
         return result
 

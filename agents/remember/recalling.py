@@ -73,7 +73,7 @@ async def recall(
     """
     if not limit or not query.strip() or not scopes:
         return ()
-    query = printable(query)[:QUERY_CHARACTERS]
+    query = printable(query[:QUERY_CHARACTERS])
     try:
         async with asyncio.timeout(timeout_seconds):
             vector = await vector_of(embed, query, timeout_seconds * EMBED_SHARE)

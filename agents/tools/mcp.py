@@ -204,7 +204,8 @@ class McpTool:
     """One tool of a server; a `Tool`."""
 
     def __init__(self, server: Server, name: str, told: "Told") -> None:
-        description = printable(told.description or told.title or told.name)[:DESCRIPTION_CHARACTERS]
+        said = told.description or told.title or told.name
+        description = printable(said[:DESCRIPTION_CHARACTERS])
         self.spec = ToolSpec(name, description, sound(told.input_schema))
         self.safe = told.name in server.config.safe
         self.risky = told.name in server.config.risky

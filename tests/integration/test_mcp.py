@@ -39,6 +39,7 @@ def by_name(server: Server) -> dict[str, McpTool]:
     return {tool.spec.name: tool for tool in server.tools}
 
 
+@pytest.mark.timeout(180)  # it starts a program twice, which takes seconds on a busy machine
 async def test_a_server_on_its_standard_streams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RIG_NATS_KEY", "not for others")
     config = ours(tmp_path / "starts", safe=("add", "fail"), risky=("end",), timeout_seconds=30)
