@@ -126,7 +126,8 @@ def environment(extra: Mapping[str, str], variables: Collection[str]) -> dict[st
 
 async def sweep(home: Path) -> list[int]:
     """Ends whatever coders with this `home` have left running, here or when their agent was killed; who that was."""
-    return await marks.sweep(MARK, f"{home}:")
+    own = await marks.sweep(MARK, f"{home}:")
+    return own + await marks.sweep(MARK, f"{home}/")  # of a chain's links, whose homes lie in it
 
 
 async def run(

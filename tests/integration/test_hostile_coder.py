@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from agents.coders import program
 from agents.coders.claude import ClaudeDriver, ClaudeOptions
@@ -20,6 +21,17 @@ from tests.support import hostile
 from tests.support.clock import HOURS, hours_pass
 from tests.support.waiting import until, until_gone
 
+TASK = Task(
+    issue=IssueRef("demo", "shop", 1),
+    title="Fix the total",
+    attempt=1,
+    prompt="Resolve it.",
+    session="r-1",
+    resumed=False,
+    wall_seconds=50.0,
+    silence_seconds=50.0,
+    output_bytes=10**6,
+)
 DONE = Result(session=hostile.SESSION, turns=3, text="Done.")
 
 
@@ -42,15 +54,7 @@ class Place:
     async def run(self, how: str, *, hangs_after: str = "", **limits: float) -> Result:
         """What becomes of it; its time is up once it has said `hangs_after`."""
         given: dict[str, float] = {"wall_seconds": 10 * HOURS, "silence_seconds": 50.0, "output_bytes": 10**6, **limits}
-        task = Task(
-            issue=IssueRef("demo", "shop", 1),
-            title="Fix the total",
-            attempt=1,
-            prompt="Resolve it.",
-            session="r-1",
-            resumed=False,
-            **given,  # type: ignore[arg-type]
-        )
+        task = structs.replace(TASK, **given)
         over = False
 
         def heard(chunk: bytes) -> None:
@@ -149,6 +153,25 @@ async def test_its_children_hold_the_pipe(place: Place) -> None:
     until_gone(*map(int, (place.worktree / "pids").read_text().split()))
     place.nothing_is_left()
     place.work_is_left()
+
+
+async def test_what_a_killed_agents_coders_left_is_ended_a_chains_too(place: Place) -> None:
+    running = [
+        asyncio.create_task(
+            program.run(
+                [sys.executable, "-I", "-S", hostile.__file__, "stops midway"],
+                TASK,
+                place.worktree,
+                home=home,
+                env=program.environment({}, ()),
+                on_output=place.output.extend,
+            )
+        )
+        for home in (place.home, place.home / "1-claude")
+    ]
+    await until(lambda: place.output.count(b"I begin.") == 2)
+    assert len(await program.sweep(place.home)) == 2
+    assert [(await run).exit_code for run in running] == [-9, -9]
 
 
 async def test_it_is_put_down_in_the_middle(place: Place) -> None:
