@@ -17,6 +17,8 @@ _TEMPORARY = ("/tmp", "/var/tmp", "/dev/shm", "/private/tmp")  # noqa: S108 - na
 _DEVICES = frozenset({"/dev/null", "/dev/stdout", "/dev/stderr", "/dev/stdin", "/dev/tty", "/dev/zero", "/dev/full"})
 _SETTINGS = ("*/.claude/settings*.json", "*/.codex/config.toml")
 NOWHERE = "?"
+PLACES_MAX = 32
+"""Directories that a script may be in at once; more of them count as unknown."""
 
 
 class Place(Enum):
@@ -42,7 +44,8 @@ class Places(Struct, frozen=True):
 
     def or_else(self, other: "Places") -> "Places":
         """Either of two."""
-        return self if self.here == other.here else Places(self.worktree, self.here | other.here)
+        here = self.here | other.here
+        return Places(self.worktree, here if len(here) <= PLACES_MAX else frozenset({NOWHERE}))
 
     def moved(self, path: str) -> "Places":
         """After `cd`."""

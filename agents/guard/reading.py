@@ -23,6 +23,7 @@ from agents.guard.syntax import (
     Redirect,
     Script,
     Simple,
+    TooMuch,
     Unreadable,
 )
 from agents.guard.words import Fields, Words
@@ -31,7 +32,7 @@ __all__ = ["Run", "read"]
 
 PASSES = 4
 """Until all that variables may hold is known; what is still new after these counts as unknown."""
-RUNS_MAX = 4_000
+RUNS_MAX = 1_000
 """Programs that one command line may come to; one with more cannot be read."""
 DEPTH_MAX = 12
 """Of programs that run programs."""
@@ -52,8 +53,14 @@ Judge = Callable[[Run], Rule | None]
 
 def read(text: str, places: Places, judge: Judge) -> Rule | None:
     """The first rule that it breaks. Raises Unreadable."""
-    script = parse(text)
     reader = _Reader(places, judge)
+    try:
+        return _read(parse(text), reader)
+    except RecursionError:
+        raise TooMuch("it is nested too deeply") from None
+
+
+def _read(script: Script, reader: "_Reader") -> Rule | None:
     known = -1
     for _ in range(PASSES):
         reader.begin()
@@ -163,7 +170,7 @@ class _Reader:
         self._depth += 1
         try:
             if self._runs > RUNS_MAX or self._depth > DEPTH_MAX:
-                raise Unreadable("it comes to too many programs")
+                raise TooMuch("it comes to too many programs")
             return self._looked_through(fields, given)
         finally:
             self._depth -= 1
@@ -230,6 +237,8 @@ class _Reader:
         """A text that may be one for a shell."""
         try:
             return self._text(text, NOTHING)
+        except TooMuch:
+            raise
         except Unreadable:
             return UNKNOWN
 

@@ -13,14 +13,16 @@ from agents.guard.blocked import Blocked, Rule
 from agents.guard.places import Place, Places
 from agents.guard.quoting import MARKS
 from agents.guard.reading import Run, read
-from agents.guard.syntax import Unreadable
+from agents.guard.syntax import TooMuch, Unreadable
 
 __all__ = ["Blocked", "Rule", "judge", "judge_write"]
 
 COMMAND_BYTES = 1_000
 """Of a command in what is said of it."""
 LENGTH_MAX = 65_536
-"""Longer ones are not read."""
+"""Nobody writes longer ones."""
+TRIES = 100
+"""To find where a command line ceases to make sense."""
 
 _ROUGH = re.compile(
     r"\b(sudo|doas|rm|mkfs|dd|shutdown|reboot|dropdb|filter-branch|filter-repo|eval|kubectl|terraform|helm)\b"
@@ -35,10 +37,7 @@ def judge(command: str, *, worktree: Path, cwd: Path | None = None) -> Blocked |
     here = "." if cwd is None else os.path.realpath(cwd)
     places = Places(os.path.realpath(worktree), frozenset({here}))
     text = command.translate({ord(mark): "\ufffd" for mark in MARKS})
-    try:
-        rule = read(text, places, _judged) if len(text) <= LENGTH_MAX else _roughly(text)
-    except Unreadable:
-        rule = _roughly(text)
+    rule = _rule(text, places) if len(text) <= LENGTH_MAX else Rule.HIDDEN
     return None if rule is None else Blocked(command[:COMMAND_BYTES], rule.value)
 
 
@@ -59,6 +58,28 @@ def _judged(run: Run) -> Rule | None:
         or gits.judged(run.name, run.args, run.places)
         or services.judged(run.name, run.args, run.given, run.places)
     )
+
+
+def _rule(text: str, places: Places) -> Rule | None:
+    try:
+        return read(text, places, _judged)
+    except TooMuch:
+        return Rule.HIDDEN
+    except Unreadable:
+        return _before_the_mistake(text, places) or _roughly(text)
+
+
+def _before_the_mistake(text: str, places: Places) -> Rule | None:
+    """Of the first lines, as many as make sense: a shell runs them."""
+    lines = text.split("\n")
+    for end in range(len(lines) - 1, max(0, len(lines) - 1 - TRIES), -1):
+        try:
+            return read("\n".join(lines[:end]), places, _judged)
+        except TooMuch:
+            return Rule.HIDDEN
+        except Unreadable:
+            continue
+    return None
 
 
 def _roughly(text: str) -> Rule | None:

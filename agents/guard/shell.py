@@ -19,6 +19,7 @@ from agents.guard.syntax import (
     Redirect,
     Script,
     Simple,
+    TooMuch,
     Unreadable,
     Var,
     Word,
@@ -33,7 +34,7 @@ def parse(text: str, depth: int = 0) -> Script:
     try:
         return _Parser(text, depth).whole()
     except RecursionError:
-        raise Unreadable("it is nested too deeply") from None
+        raise TooMuch("it is nested too deeply") from None
 
 
 _ASSIGNED = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?:\[[^\]\s]*\])?\+?=")
@@ -51,7 +52,7 @@ class _Parser(Quoting):
         """Up to the end, a `)`, `;;`, or a reserved word that is awaited."""
         self.depth += 1
         if self.depth > DEPTH_MAX:
-            raise Unreadable("it is nested too deeply")
+            raise TooMuch("it is nested too deeply")
         pipelines: list[Pipeline] = []
         while True:
             self.gap()

@@ -18,6 +18,7 @@ __all__ = [
     "Script",
     "Simple",
     "Sub",
+    "TooMuch",
     "Unreadable",
     "Var",
     "Word",
@@ -27,6 +28,10 @@ __all__ = [
 
 class Unreadable(Exception):
     """It is no command line that could be read here."""
+
+
+class TooMuch(Unreadable):
+    """It comes to more than anybody would write: it is not read to its end."""
 
 
 class Lit(Struct, frozen=True):

@@ -12,6 +12,7 @@ from msgspec import Struct
 from agents.guard import inline
 from agents.guard.quoting import MARKS
 from agents.guard.stream import MANY, ONE, Stream, unmarked
+from agents.guard.syntax import TooMuch
 from agents.guard.table import names
 from agents.guard.words import Fields
 
@@ -22,6 +23,8 @@ COMMAND_VARIABLES = ("_COMMAND", "PAGER", "EDITOR", "_ASKPASS", "BROWSER", "_SHE
 SHELLS = frozenset(names("sh bash dash zsh ksh mksh ash fish rbash yash csh tcsh"))
 _SHELL_VALUES = frozenset(names("-o +o -O +O --rcfile --init-file -C --init-command"))
 
+DOUBTS_MAX = 12
+"""Places at which one command's own command may begin."""
 _GLOBS = frozenset("*?[")
 
 
@@ -165,6 +168,8 @@ def _commands(args: Fields, valued: Iterable[str], skipped: int = 0) -> tuple[Fi
         if not (arg.startswith("-") and len(arg) > 1):
             if not doubtful:
                 break
+            if len(found) == DOUBTS_MAX:
+                raise TooMuch("it has more options than can be told from a command")
             found.append(args[at:])  # or the value of an option that is not known here
             doubtful = False
             at += 1
@@ -224,9 +229,7 @@ def _xargs(args: Fields, given: Stream) -> Inside:
     if replaced is None:
         return Inside(commands=tuple((*command, *items) for command in commands))
     return Inside(
-        commands=tuple(
-            tuple(arg.replace(replaced, item) for arg in command) for command in commands for item in items[:8]
-        )
+        commands=tuple(tuple(arg.replace(replaced, item) for arg in command) for command in commands for item in items)
     )
 
 
@@ -245,7 +248,7 @@ def _parallel(args: Fields, given: Stream) -> Inside:
     texts = [" ".join(command) for command in commands]
     return Inside(
         scripts=tuple(
-            text.replace("{}", item) if "{}" in text else f"{text} {item}" for text in texts for item in items[:8]
+            text.replace("{}", item) if "{}" in text else f"{text} {item}" for text in texts for item in items
         )
     )
 

@@ -151,6 +151,7 @@ bash -xc 'rm -rf /'
 zsh -c 'rm -rf /'
 echo / | xargs rm -rf
 echo / | xargs -I{} rm -rf {}
+echo a b c d e f g h i j / | xargs -I{} rm -rf {}
 echo / | xargs -I X sh -c 'rm -rf X'
 printf '%s\n' /etc /usr | xargs -n1 rm -r
 printf '/\0' | xargs -0 rm -rf
@@ -1054,6 +1055,32 @@ def test_what_is_said_of_a_long_command_is_short() -> None:
 def test_deep_nesting_is_not_read_for_ever() -> None:
     assert judge("$(" * 500 + "rm -rf /" + ")" * 500, worktree=TREE) is not None
     assert judge("x=$x$x; " * 500 + "ls $x", worktree=TREE) is None
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "echo " + "{a,b}" * 2_000 + "; sudo ls",
+        "echo " + "{a," * 2_000 + "b" + "}" * 2_000 + "; sudo ls",
+        "strace " + "-z a " * 8_000 + "sudo ls",
+        "env " * 12_000 + "sudo ls",
+        "ls " + "| cat " * 8_000 + "| sudo ls",
+        "find . " + "-exec ls {} + " * 4_000 + "-exec sudo ls +",
+        "python -c 'subprocess " + '"a " ' * 8_000 + '"sudo ls"' + "'",
+        "((" * 10_000 + "sudo ls",
+        "echo x; " * 7_000 + "sudo ls",
+        "#" * 100_000 + "\nsudo ls",
+    ],
+)
+def test_what_is_too_much_to_read_is_not_run(command: str) -> None:
+    assert judge(command, worktree=TREE) is not None
+
+
+@pytest.mark.parametrize("mistake", ["echo 'x", "fi", "a )", "x=(", "<<", "echo $(", ";;"])
+def test_what_stands_before_a_mistake_is_read(mistake: str) -> None:
+    hidden = "$'\\x73\\x75\\x64\\x6f' ls"
+    assert judge(f"ls\n{hidden}\n{mistake}", worktree=TREE) is not None
+    assert judge(f"ls\n{mistake}", worktree=TREE) is None
 
 
 # ── files ──
