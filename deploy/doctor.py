@@ -31,7 +31,7 @@ from deploy.failures import KeysRefused, NoGit, ServerFailed
 from deploy.home import Home, Running
 from deploy.keys import check_keys
 from deploy.redact import redacted
-from deploy.settings import Settings
+from deploy.settings import Settings, characters_place
 from deploy.tools import GET_GIT, git_version
 from machine.lifecycle import Misconfigured
 from schemas import FLEET, Actor, Invalid, Status, StatusRequest, branch
@@ -57,7 +57,7 @@ async def examine(environ: Mapping[str, str]) -> Report:
             Finding("settings", Verdict.PROBLEM, problem, "mend it, and look again") for problem in wrong.problems
         ]
     else:
-        findings += [await _coder(settings), *await of_models(settings), *of_github(settings)]
+        findings += [await _coder(settings), *await of_models(settings), *of_characters(environ), *of_github(settings)]
         findings += await _servers(settings)
     findings.append(_boundary())
     return Report(all(finding.verdict is not Verdict.PROBLEM for finding in findings), tuple(findings))
@@ -151,6 +151,22 @@ async def _coder(settings: Settings) -> Finding:
     if checked.login_expires is not None:
         return Finding("coder", Verdict.OK, f"{seen}, logged in until {checked.login_expires:%F %T} UTC")
     return Finding("coder", Verdict.OK, seen)
+
+
+def of_characters(environ: Mapping[str, str]) -> list[Finding]:
+    """Whether each character can be used: those of a person, and those of the rig that they stand in front of."""
+    from agents.character import Shelf
+    from agents.character.shelf import load
+
+    findings: list[Finding] = []
+    for name, file in Shelf([characters_place(environ)]).files().items():
+        try:
+            load(file)
+        except Invalid as error:
+            more = f" (and {len(error.problems) - 1} more)" if len(error.problems) > 1 else ""
+            said, mend = f"{error.problems[0]}{more}", f"`rig agent check {name}` says it all; it lies in {file}"
+            findings.append(Finding(f"character {name}", Verdict.PROBLEM, said, mend))
+    return findings
 
 
 async def of_models(settings: Settings) -> list[Finding]:

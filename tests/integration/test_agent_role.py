@@ -15,8 +15,10 @@ from agents.life.hooks import receiving
 from agents.life.role import run_agent
 from agents.llm.gateways import one
 from agents.tools.secrets import Secrets
+from bridges.findings import Verdict
 from bus import Bus
 from conductor.shell import run_conductor
+from deploy.doctor import of_characters
 from machine.lifecycle import Lifecycle
 from schemas import (
     Actor,
@@ -136,6 +138,18 @@ async def test_one_thing_is_done_and_then_it_ends(connect: Connect, tmp_path: Pa
     (rest,) = await rested(agent)
     assert (rest.outcome, rest.detail) == (RestOutcome.DONE, "One.")
     assert models.asked[0].body["messages"][1]["content"] == "Count."
+
+
+def test_the_doctor_names_a_character_that_is_wrong(tmp_path: Path) -> None:
+    assert of_characters({"RIG_CHARACTERS": str(tmp_path)}) == []
+    file = character_file(tmp_path, bios=[], budget={"turns": 0})
+    (finding,) = of_characters({"RIG_CHARACTERS": str(tmp_path)})
+    assert finding.verdict is Verdict.PROBLEM
+    assert (finding.what, finding.seen) == (
+        f"character {ANN}",
+        "no such key 'bios'; did you mean bio? (and 1 more)",
+    )
+    assert str(file) in finding.mend
 
 
 async def until_joined(bus: Bus) -> None:
