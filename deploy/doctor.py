@@ -163,8 +163,9 @@ def of_characters(environ: Mapping[str, str]) -> list[Finding]:
         try:
             load(file)
         except Invalid as error:
-            more = f" (and {len(error.problems) - 1} more)" if len(error.problems) > 1 else ""
-            said, mend = f"{error.problems[0]}{more}", f"`rig agent check {name}` says it all; it lies in {file}"
+            first, *rest = error.problems
+            more = f" (and {len(rest)} more)" if rest else ""
+            said, mend = f"{first}{more}", f"`rig agent check {name}` says it all; it lies in {file}"
             findings.append(Finding(f"character {name}", Verdict.PROBLEM, said, mend))
     return findings
 

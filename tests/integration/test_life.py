@@ -97,21 +97,26 @@ async def test_of_a_channel_it_answers_what_names_it(connect: Connect, tmp_path:
 
 async def test_events_wake_it_from_its_joining_on_by_what_they_say(connect: Connect, tmp_path: Path) -> None:
     watch, agent = await connect(Actor.WATCH), await connect(Actor.AGENT, f"agent/{ANN}")
-    await adopt(await connect(Actor.CLI))
     triggers = [{"event": "HaltDetected", "where": {"invariant": "canary_lost"}, "text": "Look."}]
     mind = Thinking()
+    cli = await connect(Actor.CLI)
+    await adopt(cli)
+    await say(cli, AgentRef(ANN), *said_by_a_person("Wake up.", "p-0"))
     await say(watch, FLEET, halt("too early"), "h-0")
     async with alive(agent, character_file(tmp_path, triggers=triggers), mind):
         await joined(agent)
         await say(watch, FLEET, halt("another thing", Invariant.DEADLINE_UNHEARD), "h-1")
         await say(watch, FLEET, halt("this ``` one"), "h-2")
-        await rested(agent)
-    (told,) = mind.told
+        await rested(agent, 2)
+    told = next(each for each in mind.told if each.text != "Wake up.")
     assert told.text.startswith(
         "Look.\n\nThis has happened:\n````\nrig.fleet.halt_detected.v1 about fleet, at position"
     )
     assert "this ``` one" in told.text
-    assert [(wake.by, wake.key) for wake in await wakes(agent)] == [(WokenBy.EVENT, "h-2")]
+    assert [(wake.by, wake.key) for wake in await wakes(agent)] == [
+        (WokenBy.PERSON, "p-0"),
+        (WokenBy.EVENT, "h-2"),
+    ]
 
 
 async def test_a_wake_outlives_who_began_it_and_is_done_once(connect: Connect, tmp_path: Path) -> None:

@@ -175,6 +175,11 @@ def test_a_year_of_minutes_is_made_up_for_by_the_last_of_them_and_quickly() -> N
     assert found.due == tuple(NOW - timedelta(minutes=back) for back in reversed(range(CATCH_UP_MAX)))
 
 
+def test_what_is_a_little_late_is_not_missed() -> None:
+    found = plan(schedule("* * * * *", missed=Missed.ONCE), last=NOW, now=NOW + timedelta(minutes=3, seconds=10))
+    assert found.due == tuple(NOW + timedelta(minutes=minute) for minute in (1, 2, 3))
+
+
 def test_a_clock_that_was_set_back_runs_nothing_twice() -> None:
     last = NOW + timedelta(hours=3)
     found = plan(schedule("0 * * * *"), last=last, now=NOW)
