@@ -183,24 +183,26 @@ async def _dev_e(bus: Bus, life: Lifecycle, settings: Settings) -> None:
 
 
 async def _review_e(bus: Bus, life: Lifecycle, settings: Settings) -> None:
-    from agents.llm.config import LlmConfig
-    from agents.review_e import Identity, by_gateways, run_review_e
+    from agents.character import Shelf
+    from agents.review_e import by_gateways, identity_of, run_review_e
     from agents.workspace import WorkspaceInUse
 
     if settings.gateways is None:
         raise Misconfigured("no model is configured")
     try:
+        character = Shelf((settings.home.path / "characters",)).load(Role.REVIEW_E)
         await run_review_e(
             bus,
             life,
             name=settings.agent,
             slots=settings.slots,
             data_dir=settings.home.agents,
-            models=by_gateways(bus, settings.gateways, LlmConfig(), agent=settings.agent),
+            models=by_gateways(bus, settings.gateways, character.llm, agent=settings.agent),
             provider=next(iter(settings.gateways.providers), "gateway"),
-            identity=Identity(name=settings.reviewer, own_models=settings.reviewer_own),
+            identity=identity_of(character, name=settings.reviewer, own_models=settings.reviewer_own),
+            disk_bytes=settings.disk_bytes,
         )
-    except WorkspaceInUse as error:
+    except (Invalid, WorkspaceInUse) as error:
         raise Misconfigured(str(error)) from None
 
 

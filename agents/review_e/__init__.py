@@ -11,6 +11,6 @@ role       being a replica of the role
 """
 
 from agents.review_e.reviewer import Identity, ReviewE
-from agents.review_e.role import by_gateways, run_review_e
+from agents.review_e.role import by_gateways, identity_of, run_review_e
 
-__all__ = ["Identity", "ReviewE", "by_gateways", "run_review_e"]
+__all__ = ["Identity", "ReviewE", "by_gateways", "identity_of", "run_review_e"]

@@ -24,9 +24,11 @@ ANSWERS: Final = 2
 _MAY_PASS: Final = frozenset({ErrorKind.RATE_LIMITED, ErrorKind.OVERLOADED, ErrorKind.NETWORK})
 
 
-async def judge(model: Model, matter: Matter, change: Change, *, pauses: Sequence[float] = PAUSES) -> Judgement:
+async def judge(
+    model: Model, matter: Matter, change: Change, *, persona: str = "", pauses: Sequence[float] = PAUSES
+) -> Judgement:
     """What the model says of a change. Raises ModelError where it says nothing, Unusable where that is no verdict."""
-    conversation = messages(matter, change)
+    conversation = messages(matter, change, persona=persona)
     for left in reversed(range(ANSWERS)):
         reply = await _answer(model, conversation, pauses)
         said = reply.message.text

@@ -13,6 +13,7 @@ from msgspec import Struct
 from agents.llm.messages import Message, Speaker
 from agents.prompt import fenced
 from agents.review_e.change import Change, listed
+from agents.workspace.conventions import Guide
 
 __all__ = ["Matter", "again", "messages"]
 
@@ -43,7 +44,7 @@ class Matter(Struct, frozen=True, kw_only=True):
     about: str
     title: str
     body: str = ""
-    conventions: str = ""
+    guides: tuple[Guide, ...] = ()
     """What the repository says of how it is worked in, as its base branch has it."""
     remembered: str = ""
     """What the rig remembers of it, as a quotation already; see agents.remember."""
@@ -52,13 +53,14 @@ class Matter(Struct, frozen=True, kw_only=True):
     """What this reviewer has found before, in the round before this one."""
 
 
-def messages(matter: Matter, change: Change) -> list[Message]:
-    """The conversation so far: what to do, and what to judge."""
+def messages(matter: Matter, change: Change, *, persona: str = "") -> list[Message]:
+    """The conversation so far: who is asked, what to do, and what to judge."""
     parts = [f"The change is for {matter.about}. What is asked:\n{fenced(matter.title)}"]
     if matter.body.strip():
         parts.append(f"In more words:\n{fenced(matter.body)}")
-    if matter.conventions.strip():
-        parts.append(f"The repository's conventions, as the base branch has them:\n{fenced(matter.conventions)}")
+    parts += [
+        f"The repository's {guide.name}, as the base branch has it:\n{fenced(guide.text)}" for guide in matter.guides
+    ]
     if matter.remembered:
         parts.append(matter.remembered)
     if matter.check:
@@ -71,7 +73,10 @@ def messages(matter: Matter, change: Change) -> list[Message]:
         " are there now have their numbers, and a deleted file's those that they had; what else was taken out has"
         f" none:\n{fenced(listed(change.files))}"
     )
-    return [Message(Speaker.SYSTEM, _RULES), Message(Speaker.USER, "\n\n".join(parts))]
+    return [
+        Message(Speaker.SYSTEM, "\n\n".join(part for part in (persona, _RULES) if part)),
+        Message(Speaker.USER, "\n\n".join(parts)),
+    ]
 
 
 def again(said: str, problems: Sequence[str]) -> list[Message]:

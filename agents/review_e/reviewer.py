@@ -19,6 +19,7 @@ from agents.brief import NotReady, Where, brief
 from agents.llm.messages import ErrorKind, Model, ModelError
 from agents.remember import recall, repository_scopes, told
 from agents.review_e.answer import Finding, Judgement, Unusable, Verdict
+from agents.review_e.change import Change
 from agents.review_e.judge import PAUSES, judge
 from agents.review_e.look import TooLarge, look
 from agents.review_e.prompt import Matter
@@ -26,6 +27,7 @@ from agents.review_e.request import ROLE, Request, Standing, asked
 from agents.runtime import Replica
 from agents.workspace import Workspace, WorkspaceFailed
 from agents.workspace.access import access
+from agents.workspace.conventions import FILES, conventions
 from bus import Bus, BusError, Done, Drop, DuplicateMismatch, Outcome, Retry, trace_of
 from bus.tracing import tracing
 from schemas import (
@@ -51,8 +53,6 @@ log = logging.getLogger(__name__)
 BUS_AWAY_SECONDS: Final = 2.0
 """After which a request is tried again when the bus went away in the middle."""
 SUMMARY_CHARACTERS: Final = 8_192
-CONVENTIONS: Final = "AGENTS.md"
-CONVENTIONS_BYTES: Final = 65_536
 COMMENT_CHARACTERS: Final = 4_000
 """So that the longest answer fits into one event."""
 _SHORT_QUOTA: Final = timedelta(hours=5)
@@ -70,6 +70,12 @@ class Identity(Struct, frozen=True, kw_only=True):
     """As repositories name it among their reviewers."""
     own_models: tuple[str, ...] = ()
     """Patterns of PROVIDER/MODEL: what these have written counts as work of its own."""
+    persona: str = ""
+    """What its model is told of who it is."""
+    seconds: float = 1_200.0
+    """How long one review may take, from the change on."""
+    recall: int = 6
+    """So many memories are shown to the model."""
 
 
 class Over(Exception):
@@ -192,24 +198,35 @@ class ReviewE:
         with tracing.step("prepare"):
             async with reading as opened:
                 change = await look(opened, self._replica.policy.gates)
-                conventions = await opened.text(CONVENTIONS, most_bytes=CONVENTIONS_BYTES)
+                ways = conventions(await opened.base_texts(FILES))
             if not change.files:
                 raise Abstained(f"It changes nothing of {base}.")
             scopes, query = repository_scopes(issue.repository), f"{title}\n{body}"
-            found = await recall(self._bus, scopes=scopes, query=query, key=request.verdict_id)
+            key, limit = request.verdict_id, self._identity.recall
+            found = await recall(self._bus, scopes=scopes, query=query, key=key, limit=limit)
         last = standing.disputed[-1:]
         matter = Matter(
             about=str(issue),
             title=title,
             body=body,
-            conventions=conventions or "",
+            guides=ways.guides,
             remembered=told(found),
             check=where.check or "",
             earlier=tuple(line for said in last for line in (said.summary, *said.comments)),
         )
         with tracing.step("judge"):
             async with self._models(issue) as model:
-                return await judge(model, matter, change, pauses=self._pauses)
+                return await self._judge(model, matter, change)
+
+    async def _judge(self, model: Model, matter: Matter, change: Change) -> Judgement:
+        clock = asyncio.timeout(self._identity.seconds)
+        try:
+            async with clock:
+                return await judge(model, matter, change, persona=self._identity.persona, pauses=self._pauses)
+        except TimeoutError:
+            if not clock.expired():
+                raise
+            raise Abstained(f"It has not come to a verdict within {self._identity.seconds:g} s.") from None
 
     async def _events(self, about: IssueRef | RepoRef) -> list[Recorded]:
         return await self._bus.log.history([everything_about(about)])

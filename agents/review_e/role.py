@@ -5,6 +5,8 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from agents import runtime
+from agents.character import Character
+from agents.character.prompt import persona
 from agents.llm.config import Gateways, LlmConfig
 from agents.llm.gateway import Gateway
 from agents.llm.messages import Model
@@ -20,7 +22,7 @@ from machine.git import Identity as GitIdentity
 from machine.lifecycle import Lifecycle
 from schemas import IssueRef
 
-__all__ = ["by_gateways", "run_review_e"]
+__all__ = ["by_gateways", "identity_of", "run_review_e"]
 
 
 async def run_review_e(
@@ -33,6 +35,7 @@ async def run_review_e(
     models: Models,
     provider: str,
     identity: Identity,
+    disk_bytes: int | None = None,
     pauses: Sequence[float] = PAUSES,
 ) -> None:
     """Is the replica `name` until `life.stop`; its workspace is `data_dir/<name>`.
@@ -40,7 +43,7 @@ async def run_review_e(
     Raises WorkspaceInUse when the replica runs already, and what runtime.run raises.
     """
     who = GitIdentity("rig review-e", f"{name}@rig.invalid")  # it commits nothing
-    async with Workspace.taken(data_dir / name, who) as workspace:
+    async with Workspace.taken(data_dir / name, who, quota_bytes=disk_bytes) as workspace:
         await runtime.run(
             bus,
             AgentConfig(name=name, role=ROLE, slots=slots, provider=provider),
@@ -48,6 +51,17 @@ async def run_review_e(
             life,
             also=(WANTED,),
         )
+
+
+def identity_of(character: Character, *, name: str, own_models: tuple[str, ...] = ()) -> Identity:
+    """Who a character is as a reviewer."""
+    return Identity(
+        name=name,
+        own_models=own_models,
+        persona=persona(character),
+        seconds=character.budget.seconds,
+        recall=character.memory.recall,
+    )
 
 
 def by_gateways(bus: Bus, gateways: Gateways, llm: LlmConfig, *, agent: str) -> Models:

@@ -3,13 +3,14 @@
 Nothing is checked out, so nothing of the repository has a say: no filter, no hook, no attribute that hides a file.
 """
 
-from pathlib import PurePosixPath
+from collections.abc import Sequence
 from typing import Final
 
 from msgspec import Struct
 
 from agents.workspace.cache import Cache, tracking_ref
 from agents.workspace.remote import Remote, WorkspaceFailed
+from agents.workspace.worktree import texts_of
 from machine.git import Git, sha
 
 __all__ = ["Changed", "Reading"]
@@ -87,12 +88,6 @@ class Reading:
         shown = ("-p", f"-U{CONTEXT}", "--find-renames", "--submodule=short")
         return await self.git.run(*DIFF, *shown, self.base_sha, self.head_sha, "--", *only)
 
-    async def text(self, path: str, *, most_bytes: int) -> str | None:
-        """A file of the base branch as it is; None where there is none, or it is too large."""
-        if PurePosixPath(path).is_absolute():
-            return None
-        listing = await self.git.run("ls-tree", "-l", "-z", self.base_tip, "--", path)
-        entry = listing.split("\0")[0].split("\t")[0].split()
-        if len(entry) != 4 or entry[1] != "blob" or int(entry[3]) > most_bytes:
-            return None
-        return await self.git.run("cat-file", "blob", entry[2])
+    async def base_texts(self, paths: Sequence[str]) -> dict[str, str]:
+        """As a worktree's: what these files hold on the base branch, as it is now."""
+        return await texts_of(self.git, self.base_tip, paths)

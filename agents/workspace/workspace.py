@@ -125,7 +125,9 @@ class Workspace:
         directory = self._root / escape(repo.owner) / escape(repo.repo) / "cache.git"
         self._users[directory] += 1
         try:
+            await self._room.make(lambda: [cache for cache, users in self._users.items() if users])
             cache = await self._fetched(directory, remote)
+            used(directory)
             try:
                 yield await Reading.of(cache, remote, base=base, head=head)
             except FAILURES as error:

@@ -15,7 +15,7 @@ from agents.workspace.cache import Cache, tracking_ref
 from agents.workspace.remote import Remote, WorkspaceFailed
 from machine.git import Git, GitError, branch_ref
 
-__all__ = ["DiffSize", "Worktree", "commit_everything", "nested_repositories", "unmerged"]
+__all__ = ["DiffSize", "Worktree", "commit_everything", "nested_repositories", "texts_of", "unmerged"]
 
 TEXT_BYTES = 65_536
 """Of a file that is read as a whole."""
@@ -90,14 +90,7 @@ class Worktree:
 
     async def base_texts(self, paths: Sequence[str]) -> dict[str, str]:
         """What these files hold on the base branch, of those that are there: plain files of text, and not too long."""
-        listing = await self._git.run("ls-tree", "-z", "--long", self.base_sha, "--", *paths)
-        texts: dict[str, str] = {}
-        for line in listing.split("\0"):
-            about, _, path = line.partition("\t")
-            mode, kind, blob, size = (*about.split(), "", "", "", "")[:4]
-            if path in paths and kind == "blob" and mode != _LINK and int(size) <= TEXT_BYTES:
-                texts[path] = await self._git.run("cat-file", "blob", blob)
-        return texts
+        return await texts_of(self._git, self.base_sha, paths)
 
     async def has_base(self) -> bool:
         """Whether the base branch is part of the work."""
@@ -154,6 +147,18 @@ class Worktree:
     def _take_back(self) -> None:
         """What was left half-done or configured in git must neither stop us nor work for us."""
         self._cache.take_back(self._admin, self.branch)
+
+
+async def texts_of(git: Git, commit: str, paths: Sequence[str]) -> dict[str, str]:
+    """What these files hold in a commit, of those that are there: plain files of text, and not too long."""
+    listing = await git.run("ls-tree", "-z", "--long", commit, "--", *paths)
+    texts: dict[str, str] = {}
+    for line in listing.split("\0"):
+        about, _, path = line.partition("\t")
+        mode, kind, blob, size = (*about.split(), "", "", "", "")[:4]
+        if path in paths and kind == "blob" and mode != _LINK and int(size) <= TEXT_BYTES:
+            texts[path] = await git.run("cat-file", "blob", blob)
+    return texts
 
 
 async def unmerged(git: Git) -> tuple[str, ...]:

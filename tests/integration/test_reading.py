@@ -95,9 +95,7 @@ async def test_what_went_on_at_the_base_is_no_part_of_the_change(shop: Path) -> 
     async with reading(shop, head) as opened:
         assert (opened.base_tip, opened.base_sha) == (tip, git(shop, "merge-base", "main", "work"))
         assert [file.path for file in (await look(opened, GATES)).files] == ["a.py"]
-        assert await opened.text("theirs.py", most_bytes=100) == "theirs"
-        assert await opened.text("theirs.py", most_bytes=3) is None
-        assert await opened.text("none.py", most_bytes=100) is None
+        assert await opened.base_texts(["theirs.py", "none.py"]) == {"theirs.py": "theirs"}
 
 
 @pytest.mark.parametrize(

@@ -39,12 +39,13 @@ async def test_a_request_gets_one_answer_and_the_requests_of_others_are_left(it:
     head = await it.work()
     theirs = await it.ask(head, reviewer="ada")
     ours = await it.ask(head)
-    it.start()
+    it.start(identity=Identity(persona="You are strict."))
     said = await it.verdict(ours)
     assert said.event.data == ReviewPassed(
         pull_request=1, head_sha=head, reviewer="review-e", summary="It adds.\n\n- total.py:1: Name it."
     )
     assert (said.event.about, said.event.causationid) == (ISSUE, ours.event.id)
+    assert it.model.asked[0].body["messages"][0]["content"].startswith("You are strict.\n\nYou review one change")
     told = it.told()
     for part in (
         "Fix number 1",
@@ -173,6 +174,16 @@ async def test_nobody_reviews_work_of_his_own(it: Desk, identity: Identity, agen
     assert isinstance(said, ReviewAbstained)
     assert why in said.summary
     assert it.model.asked == []
+
+
+async def test_a_model_that_never_ends_is_given_up(it: Desk) -> None:
+    it.model.does[MODEL] = [hangs(asyncio.Event())]
+    await it.serve()
+    request = await it.ask(await it.work())
+    it.start(identity=Identity(seconds=0.1))
+    said = (await it.verdict(request)).event.data
+    assert isinstance(said, ReviewAbstained)
+    assert said.summary == "It has not come to a verdict within 0.1 s."
 
 
 async def test_what_is_too_large_to_be_judged_is_not(it: Desk) -> None:

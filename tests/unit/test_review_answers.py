@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from agents.review_e.answer import FINDINGS_MAX, TEXT_CHARACTERS, Judgement, Unusable, Verdict, judgement
 from agents.review_e.change import Change, ChangedFile, listed, parse, visible
 from agents.review_e.prompt import Matter, again, messages
+from agents.workspace.conventions import Guide
 
 PATCH = """\
 diff --git a/total.py b/total.py
@@ -231,7 +232,7 @@ def told(part: str, text: str) -> str:
         about="demo/shop#1",
         title=said["title"],
         body=said["body"],
-        conventions=said["conventions"],
+        guides=(Guide("AGENTS.md", said["conventions"]),),
         check=said["check"],
         earlier=(said["earlier"],),
     )
@@ -248,7 +249,7 @@ def test_whatever_others_wrote_stands_inside_a_fence_that_it_cannot_end(part: st
 
 @given(st.sampled_from(PARTS), st.text(alphabet=st.sampled_from("`~ \n\r\tab#\u202e"), min_size=1, max_size=60))
 def test_no_text_of_others_changes_what_stands_outside(part: str, text: str) -> None:
-    if not text.strip() and part in ("body", "conventions"):
+    if not text.strip() and part == "body":
         return  # it is left out
     assert outside(told(part, text))[0] == outside(told(part, "harmless"))[0]
 
