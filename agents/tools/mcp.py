@@ -100,6 +100,10 @@ class Server:
                     raise ServerAway(f"{self.name} has gone away; whether it has done that is not known") from None
                 again = False
 
+    def without_secrets(self, text: str) -> str:
+        """What it says, to a model: it was given secrets, and may repeat them."""
+        return self._secrets.taken_out(text)
+
     async def _connected(self) -> "Client":
         await self._tried.wait()  # which takes `start_seconds` and a pause at most
         if self._client is None:
@@ -226,7 +230,7 @@ class McpTool:
         if self._promised is not None and not result.is_error and structured is not None:
             wrong = plain_complaints(self._promised, structured)
             text += f"\n\n(It is not as the server has promised: {'; '.join(wrong)})" if wrong else ""
-        return ToolResult(text, bool(result.is_error))
+        return ToolResult(self._server.without_secrets(text), bool(result.is_error))
 
 
 def tool_name(server: str, tool: str) -> str:

@@ -56,7 +56,8 @@ async def test_a_server_on_its_standard_streams(tmp_path: Path, monkeypatch: pyt
         assert failed.error
         assert "it cannot be done" in failed.text
         known = (await tools["t__environment"].call({})).text
-        assert "s3cret-value" in known
+        assert "s3cret-value" not in known, "it was given a secret, and no model is told it"
+        assert known.endswith("(a secret)")
         assert "RIG_NATS_KEY" not in known
         assert len((await tools["t__huge"].call({})).text) == 500_000
         model = ScriptedModel(reply("", wants("t__add", {"a": 2, "b": 3}), wants("t__huge")), "Five.")
