@@ -7,6 +7,7 @@ time is an answer too. The same way a person is asked for leave before something
 import asyncio
 import re
 from collections.abc import Sequence
+from hashlib import sha256
 from typing import Final, Protocol
 
 import msgspec
@@ -65,7 +66,9 @@ class Conversation:
             self._asked += 1
             sent = MessageSent(message=question, thread=self._thread, in_reply_to=self._in_reply_to)
             draft = Draft(about=self._chat, data=sent, cause=self._in_reply_to)
-            said = event_id(self._bus.log.actor, self._key, "question", self._asked)
+            # By its words: after a crash the first question may be another, and the answer to the old is none to it.
+            words = sha256(question.encode()).hexdigest()
+            said = event_id(self._bus.log.actor, self._key, "question", self._asked, words)
             position = await self._bus.log.publish(draft, said)
             try:
                 async with asyncio.timeout(self._patience):

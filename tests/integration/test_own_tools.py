@@ -179,6 +179,18 @@ async def test_a_person_is_asked_and_answers(connect: Connect) -> None:
     assert question.data == MessageSent(message="Which one?", in_reply_to="m-1")
 
 
+async def test_leave_that_was_given_before_a_crash_is_leave_for_that_alone(connect: Connect) -> None:
+    agent, cli = await connect(Actor.AGENT), await connect(Actor.CLI)
+    asked = [asyncio.ensure_future(Conversation(agent, CHAT, key="run-1").ask("May I look?"))]
+    await answered(cli, "ann", "yes", number=1)
+    assert await asked[0] == "yes"
+    again = Conversation(agent, CHAT, key="run-1")
+    assert await again.ask("May I look?") == "yes"
+    other = asyncio.ensure_future(Conversation(agent, CHAT, key="run-1").ask("May I pay?"))
+    await answered(cli, "ann", "no", number=2)
+    assert await other == "no"
+
+
 async def test_nobody_who_answers_in_time_is_an_answer(connect: Connect) -> None:
     agent = await connect(Actor.AGENT)
     talk = Conversation(agent, CHAT, key="run-1", patience_seconds=0.1)
