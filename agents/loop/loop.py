@@ -185,6 +185,7 @@ class _Talk:
                 continue
             self._spent.replied(reply)
             reply = replace(reply, message=_numbered(reply.message, self._spent.turns))
+            self._caller.finished = {}  # of the last reply's calls, whose ids may be the same
             self._messages.append(reply.message)
             return reply
         raise AssertionError("unreachable")

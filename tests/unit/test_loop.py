@@ -358,6 +358,15 @@ async def test_calls_with_the_same_id_are_told_apart() -> None:
     assert well_formed(turned.messages)
 
 
+async def test_a_call_that_was_not_done_is_not_told_as_an_earlier_one_with_its_id() -> None:
+    pay = says("pay", "paid", safe=False)
+    model = ScriptedModel(reply("", wants("pay", id="call_0")), reply("", wants("pay", id="call_0")), "Paid once.")
+    turned = await converse(model, (pay,), SYSTEM, "Pay", limits=Limits(turns=2))
+    assert (turned.limited, len(pay.calls)) == (Limit.TURNS, 1)
+    told = [message.text for message in turned.messages if message.speaker is Speaker.TOOL]
+    assert ["paid" in text for text in told] == [True, False]
+
+
 def test_what_is_shortened_keeps_its_ends() -> None:
     assert shortened("abc", 3) == "abc"
     assert shortened("a" * 6 + "b" * 6, 6) == "aaaa\n… 6 characters left out …\nbb"
