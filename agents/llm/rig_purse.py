@@ -90,7 +90,8 @@ class BusPurse:
 
     async def tell(self) -> None:
         async with self._telling:
-            for call, used in list(self._unsaid.items()):
+            while self._unsaid:  # others may have spent something meanwhile
+                call, used = next(iter(self._unsaid.items()))
                 draft = Draft(about=AgentRef(self._agent), data=used, cause=self._cause)
                 said = event_id(self._bus.log.actor, self._agent, "model_used", call)
                 try:

@@ -166,6 +166,27 @@ async def test_what_cannot_be_told_is_kept_and_nothing_more_is_spent_until_it_is
     assert [(each.call, each.cost_usd) for each in await used(bus)] == [("c-1", None)]
 
 
+async def test_what_others_spend_while_it_is_told_is_told_too_and_in_nobodys_way(
+    connect: Connect, bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with conducted(connect, day_usd=50.0):
+        purse = BusPurse(bus, agent=NAME, role="agent")
+        publish = bus.log.publish
+
+        async def meanwhile(*args: object, **more: object) -> int:
+            purse.spent(spent("c-2"))
+            return await publish(*args, **more)  # pyright: ignore[reportArgumentType]
+
+        purse.spent(spent("c-1"))
+        with monkeypatch.context() as patched:
+            patched.setattr(bus.log, "publish", meanwhile)
+            asking = asyncio.create_task(purse.allow("c-3", 1.0))
+            await asyncio.sleep(0)
+            patched.setattr(bus.log, "publish", publish)
+            assert await asking is None
+    assert [each.call for each in await used(bus)] == ["c-1", "c-2"]
+
+
 async def test_a_conversation_is_paid_for_to_the_end_of_the_money(connect: Connect, bus: Bus) -> None:
     async with served() as server, conducted(connect, day_usd=1.0):
         server.does["one"] = [says("Hello.", usage={"prompt_tokens": 200_000, "completion_tokens": 30_000})]  # $0.50
