@@ -79,18 +79,19 @@ class _Cached(Struct):
 
 
 class _Usage(Struct):
-    prompt_tokens: int = 0
+    prompt_tokens: int | None = None
     completion_tokens: int | None = None
     prompt_tokens_details: _Cached | None = None
 
     def tokens(self) -> Tokens | None:
-        """None: nobody can have used that."""
-        if max(self.prompt_tokens, self.completion_tokens or 0) > MOST_TOKENS:
+        """None: nobody can have used that. Nothing at all was read by no model: it does not say what was."""
+        asked = self.prompt_tokens or 0
+        if asked <= 0 or max(asked, self.completion_tokens or 0) > MOST_TOKENS:
             return None
         details = self.prompt_tokens_details or _Cached()
         read = min(max(0, details.cached_tokens or 0), MOST_TOKENS)
         written = min(max(0, details.cache_write_tokens or 0), MOST_TOKENS)
-        rest = max(0, self.prompt_tokens - read - written)
+        rest = max(0, asked - read - written)
         return Tokens(rest, max(0, self.completion_tokens or 0), read, written)
 
 
@@ -141,7 +142,7 @@ def read_embeddings(body: bytes, count: int) -> tuple[tuple[tuple[float, ...], .
     """The vectors in the order of the texts, and what they used. Raises Malformed."""
     try:
         said = _VECTORS.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise Malformed(f"no embeddings: {error}") from None
     by_index = {item.index: item.embedding for item in said.data}
     if sorted(by_index) != list(range(count)) or len(said.data) != count:
@@ -259,7 +260,7 @@ def _calls(calls: Sequence[tuple[str | None, str | None, str | None]]) -> Iterat
 def _decoded(body: bytes) -> _Completion:
     try:
         return _COMPLETION.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise Malformed(f"no answer: {error}") from None
 
 

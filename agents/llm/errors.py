@@ -177,7 +177,7 @@ def _unknown(error: _Error, codes: set[str]) -> str | None:
 def _read(body: bytes) -> _Error:
     try:
         said = _WRAPPED.decode(body)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         return _Error(body[:DETAIL_CHARACTERS].decode(errors="replace"))
     match said.error:
         case _Error() as error:

@@ -67,7 +67,7 @@ async def _seen(client: httpx.AsyncClient, name: str, provider: Provider, wanted
         return Seen(provider=name, problem=f"is in trouble: HTTP {response.status_code}")
     try:
         said = msgspec.json.decode(bytes(body), type=_Models) if response.is_success else _Models()
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         said = _Models()
     models = frozenset(model.id for model in said.data)
     missing = tuple(model for model in wanted if model not in models) if models else ()

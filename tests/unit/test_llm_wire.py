@@ -44,7 +44,10 @@ def test_an_answer_without_anything_that_is_optional() -> None:
         ),
         ({"prompt_tokens": 1, "completion_tokens": None, "prompt_tokens_details": None}, Tokens(1)),
         ({"prompt_tokens": 1, "prompt_tokens_details": {"cached_tokens": 9}}, Tokens(0, 0, 9)),
-        ({"prompt_tokens": -1, "completion_tokens": -5}, Tokens()),
+        ({"prompt_tokens": -1, "completion_tokens": -5}, None),
+        ({"prompt_tokens": 0, "completion_tokens": 0}, None),
+        ({"prompt_tokens": None, "total_tokens": 5}, None),
+        ({}, None),
         ({"prompt_tokens": 10**30, "completion_tokens": 1}, None),
     ],
 )
@@ -59,6 +62,7 @@ def test_an_error_in_place_of_an_answer_is_told_from_nonsense() -> None:
     for body in (
         b'{"choices":[{"finish_reason":"error"}]}',
         b"",
+        b'{"choices":[{"message":{"content":"\xff"}}]}',
         b"[]",
         b'{"choices":[]}',
         b'{"error":null}',
