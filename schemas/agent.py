@@ -149,8 +149,15 @@ class ModelUsed(AgentEvent, frozen=True, kw_only=True):
     cache_write: Tokens = 0
     cost_usd: Usd | None = None
     """None: nobody knows the price."""
+    assumed_usd: Usd | None = None
+    """What it counts for in the budgets where nobody knows the price: rather too much."""
     issue: IssueRef | None = None
     """The work that it was for, whose budgets it counts against too."""
+
+    @property
+    def counts_usd(self) -> float:
+        """What it takes from the budgets."""
+        return (self.cost_usd if self.cost_usd is not None else self.assumed_usd) or 0.0
 
 
 class WokenBy(StrEnum):

@@ -20,11 +20,14 @@
     [providers.local]
     url = "http://127.0.0.1:11434/v1"
 
-    [models."openai/gpt-5"]                           # US dollars for a million tokens; who is not here has no price
+    [models."openai/gpt-5"]                           # US dollars for a million tokens; who is not here: see below
     input_usd = 1.25
     output_usd = 10.0
     cache_read_usd = 0.125
     context_tokens = 400_000                          # question and answer; of the answer alone: output_tokens
+
+What a model without a price has cost nobody knows; in the budgets it counts for what a strong one costs (see prices).
+One that costs nothing says so: input_usd = 0, output_usd = 0.
 
 All problems at once. Keys are never shown.
 """

@@ -1,17 +1,24 @@
-"""What a call costs, by the operator's table, and what it may cost at most. Pure. What is not known stays unknown."""
+"""What a call costs, by the operator's table, and what it may cost at most. Pure. What is not known stays unknown.
+
+Budgets must hold for what nobody knows the price of, too: there it counts for what a strong model would cost.
+"""
 
 import math
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from agents.llm.config import ModelFacts
 from agents.llm.messages import Message, Tokens, ToolSpec
 
-__all__ = ["at_most", "cost", "estimated_text", "estimated_tokens", "free"]
+__all__ = ["ASSUMED", "assumed", "at_most", "cost", "estimated_text", "estimated_tokens", "free"]
 
 MILLION = 1_000_000
 CHARACTERS_PER_TOKEN = 3.0
 """Of English there are four, of code and of other languages fewer: an estimate rather too high."""
 TOKENS_PER_MESSAGE = 8
+ASSUMED = ModelFacts(input_usd=5.0, output_usd=25.0)
+"""Of a model without a price, in the budgets alone."""
 
 
 def cost(facts: ModelFacts, tokens: Tokens | None) -> float | None:
@@ -37,6 +44,13 @@ def at_most(facts: ModelFacts, input_tokens: int, output_tokens: int) -> float |
         return None
     dearest = max(facts.input_usd, facts.cache_write_usd or 0.0)
     return cost(ModelFacts(input_usd=dearest, output_usd=facts.output_usd), Tokens(input_tokens, output_tokens))
+
+
+def assumed(facts: ModelFacts) -> ModelFacts:
+    """With a price for everything, as the budgets count it."""
+    input_usd = ASSUMED.input_usd if facts.input_usd is None else facts.input_usd
+    output_usd = ASSUMED.output_usd if facts.output_usd is None else facts.output_usd
+    return replace(facts, input_usd=input_usd, output_usd=output_usd)
 
 
 def free(facts: ModelFacts) -> bool:

@@ -23,6 +23,8 @@ class Spent(Struct, frozen=True, kw_only=True):
     tokens: Tokens = NO_TOKENS
     cost_usd: float | None = None
     """None: nobody knows."""
+    assumed_usd: float | None = None
+    """Then: what it counts for."""
 
 
 class Purse(Protocol):
@@ -31,7 +33,7 @@ class Purse(Protocol):
     async def allow(self, call: str, amount_usd: float) -> str | None:
         """Asks for it: why it may not be spent, or None. Then either `spent` or `not_spent` follows.
 
-        0: nobody knows what it will cost, or nothing.
+        0: it costs nothing.
         """
         ...
 

@@ -82,6 +82,7 @@ class BusPurse:
             cache_read=spent.tokens.cache_read,
             cache_write=spent.tokens.cache_write,
             cost_usd=spent.cost_usd,
+            assumed_usd=spent.assumed_usd,
             issue=self._issue,
         )
 

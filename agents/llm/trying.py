@@ -24,7 +24,7 @@ from agents.llm.config import ModelFacts, ModelName, split
 from agents.llm.endpoint import Endpoint
 from agents.llm.errors import Failure
 from agents.llm.messages import NO_TOKENS, ErrorKind, TaskKind, Tokens
-from agents.llm.prices import at_most, cost
+from agents.llm.prices import assumed, at_most, cost
 from agents.llm.purse import Purse, Spent
 from agents.llm.standing import Standing
 from agents.llm.tally import Tally
@@ -164,7 +164,8 @@ class Asking:
             tally.failed(name, rest.kind, f"not asked until {rest.until:%H:%M:%S} UTC: {rest.detail}", rest.until)
             return _Failed(passing=rest.kind is ErrorKind.RATE_LIMITED, retry_at=rest.until)
         call = f"c-{secrets.token_hex(8)}"
-        if why_not := await self._purse.allow(call, at_most(facts, *question.size(name)) or 0.0):
+        most = at_most(assumed(facts), *question.size(name)) or 0.0
+        if why_not := await self._purse.allow(call, most):
             tally.failed(name, ErrorKind.OVER_BUDGET, why_not)
             return _Failed()
         try:
@@ -172,7 +173,7 @@ class Asking:
         except Failure as failure:
             self._standing.failed(name, failure, self._clock.now())
             if failure.used:
-                self._spent(call, name, question.task, failure.tokens, tally)
+                self._spent(call, name, question.task, failure.tokens, tally, most=most)
             else:
                 self._purse.not_spent(call)
             if failure.kind is ErrorKind.TOO_LONG:
@@ -181,11 +182,11 @@ class Asking:
             log.info("%s does not answer (%s): %s", name, failure.kind, failure.detail)
             return _Failed(passing=failure.kind in _PASSING, retry_at=failure.retry_at)
         except BaseException:  # cancelled, in the middle of it: it may cost what it would have
-            self._spent(call, name, question.task, None, tally)
+            self._spent(call, name, question.task, None, tally, most=most)
             tally.failed(name, ErrorKind.NETWORK, "it was asked, and not waited for any longer")
             raise
         self._standing.answered(name)
-        self._spent(call, name, question.task, got.tokens, tally)
+        self._spent(call, name, question.task, got.tokens, tally, most=most)
         return answer
 
     async def _exchange(self, name: ModelName, question: Question[T]) -> tuple[T, Got]:
@@ -216,10 +217,15 @@ class Asking:
                 raise failed
             self._standing.not_understood(name, failed.unknown)
 
-    def _spent(self, call: str, name: ModelName, task: TaskKind, tokens: Tokens | None, tally: Tally) -> None:
-        usd = cost(self.facts(name), tokens)
-        tally.spent(tokens or NO_TOKENS, usd)
-        self._purse.spent(Spent(call=call, purpose=task, name=name, tokens=tokens or NO_TOKENS, cost_usd=usd))
+    def _spent(
+        self, call: str, name: ModelName, task: TaskKind, tokens: Tokens | None, tally: Tally, *, most: float
+    ) -> None:
+        """What nobody knows the price of counts all the same: by its tokens, or for what it was allowed."""
+        facts, used = self.facts(name), tokens or NO_TOKENS
+        usd = cost(facts, tokens)
+        counted = None if usd is not None else most if tokens is None else cost(assumed(facts), tokens)
+        tally.spent(used, usd)
+        self._purse.spent(Spent(call=call, purpose=task, name=name, tokens=used, cost_usd=usd, assumed_usd=counted))
 
 
 class _Failed(Struct, frozen=True):

@@ -92,7 +92,7 @@ class Ledger:
                         _add(found.setdefault(scope, Sum()), account)
         for call, day in self._calls.values():
             for scope in _counted(call, today=day == today):
-                found.setdefault(scope, Sum()).spent += _micros(call.cost_usd or 0)
+                found.setdefault(scope, Sum()).spent += _micros(call.counts_usd)
         return found
 
     def under_way(self) -> list[IssueRef]:

@@ -43,17 +43,17 @@ def fold_money(state: State, issue: Issue, event: Envelope) -> bool:
 def fold_call(state: State, used: ModelUsed) -> None:
     """A call of a model outside the runs: nothing was set aside for it, and it is spent at once."""
     if used.issue is None:
-        if used.cost_usd:
-            state.ledger.move((f"role:{used.role}", DAY), spent=micros(used.cost_usd))
+        if used.counts_usd:
+            state.ledger.move((f"role:{used.role}", DAY), spent=micros(used.counts_usd))
         return
     issue = state.issues.get(used.issue)
     if issue is None:
-        state.ledger.move(day_scopes(used.issue.repository, used.role), spent=micros(used.cost_usd or 0))
+        state.ledger.move(day_scopes(used.issue.repository, used.role), spent=micros(used.counts_usd))
         return
     account = issue.accounts.get(calls_of(used.role))
     if account is None:
         account = issue.accounts[calls_of(used.role)] = Account(0, used.role, over=True, settled=0)
-    _change(state, issue, account, spent=account.spent + micros(used.cost_usd or 0), unknown=used.cost_usd is None)
+    _change(state, issue, account, spent=account.spent + micros(used.counts_usd), unknown=used.cost_usd is None)
 
 
 def claim(state: State, issue: Issue, epoch: int, run: str) -> None:

@@ -21,7 +21,7 @@ class AllowanceRequest(Struct, frozen=True, kw_only=True):
 
     role: Name
     amount_usd: Usd
-    """What it may cost. 0: nobody knows, or nothing; also for that there is no room where a budget is used up."""
+    """What it may cost. 0: nothing; also for that there is no room where a budget is used up."""
     issue: IssueRef | None = None
     wait_for: Annotated[int, Meta(ge=1)] | None = None
     """A position of the log up to which everything counts: of what the asker has said last."""

@@ -24,6 +24,7 @@ from agents.llm.messages import (
     ToolCall,
     ToolSpec,
 )
+from agents.llm.prices import ASSUMED, cost
 from agents.llm.standing import TROUBLES, Standing
 from tests.support.clock import HOURS, hours_pass
 from tests.support.models import (
@@ -334,6 +335,7 @@ async def test_a_call_that_is_cancelled_hangs_up_and_nobody_knows_what_it_cost()
         await r.server.gone.wait()
 
         assert [(spent.name, spent.cost_usd) for spent in r.purse.said] == [("a/one", None)]
+        assert [spent.assumed_usd for spent in r.purse.said] == r.purse.asked != [0.0]
 
 
 async def test_who_cannot_be_reached_is_not_waited_for() -> None:
@@ -374,8 +376,9 @@ async def test_without_money_nobody_is_asked() -> None:
 async def test_a_model_without_a_price_costs_nobody_knows_what() -> None:
     async with rig(says("One."), facts={"a/one": ModelFacts()}) as r:
         assert (await r.chat()).cost_usd is None
-        assert r.purse.asked == [0.0]
+        assert r.purse.asked[0] > 0
         assert [(spent.tokens, spent.cost_usd) for spent in r.purse.said] == [(USED, None)]
+        assert [spent.assumed_usd for spent in r.purse.said] == [cost(ASSUMED, USED)]
 
 
 async def test_tools_are_offered_and_calls_come_back_whole_also_in_pieces() -> None:

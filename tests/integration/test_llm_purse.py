@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+from msgspec.structs import replace
 
 from agents.llm.config import LlmConfig
 from agents.llm.gateway import Gateway
@@ -199,3 +200,17 @@ async def test_a_conversation_is_paid_for_to_the_end_of_the_money(connect: Conne
         assert costs == [pytest.approx(0.5)] * 2
         assert error.value.kind is ErrorKind.OVER_BUDGET
         assert [each.cost_usd for each in await used(bus)] == [pytest.approx(0.5)] * 2
+
+
+async def test_a_model_without_a_price_comes_to_the_end_of_the_money_too(connect: Connect, bus: Bus) -> None:
+    async with served() as server, conducted(connect, day_usd=1.0):
+        server.does["one"] = [says("Hello.", usage={"prompt_tokens": 150_000, "completion_tokens": 5_000})]
+        found = replace(gateways(server.url, "a/one"), models={})
+        purse = BusPurse(bus, agent=NAME, role="agent")
+        async with Gateway.opened(found, LlmConfig(), purse, clock=TestClock()) as gateway:
+            assert (await gateway.chat(ASKED, task=TaskKind.CHAT)).cost_usd is None
+            with pytest.raises(ModelError) as error:
+                await gateway.chat(ASKED, task=TaskKind.CHAT)
+
+        assert error.value.kind is ErrorKind.OVER_BUDGET
+        assert [(each.cost_usd, each.assumed_usd) for each in await used(bus)] == [(None, pytest.approx(0.875))]

@@ -110,6 +110,24 @@ def test_for_an_issue_it_counts_there_too_and_when_it_is_done_it_has_cost_that()
     story.ends()
 
 
+def test_what_nobody_knows_the_price_of_counts_for_what_is_assumed() -> None:
+    story = rich(day_usd=5)
+    ref = story.approve(1)
+    for number, issue in enumerate((None, ref, IssueRef("demo", "shop", 9))):
+        used = ModelUsed(call="c", role="agent", purpose="chat", provider="p", model="m", assumed_usd=1.5, issue=issue)
+        story.say(Actor.AGENT, ME, used, id=f"c-{number}")
+    assert (spent(story, "day"), spent(story, "role:agent"), story.issue(ref).committed) == (4.5, 4.5, 1_500_000)
+    assert by_terminal(story) == {
+        "day": 4.5,
+        "role:agent": 4.5,
+        "repository:demo/shop": 3,
+        f"issue:{ref}": 1.5,
+        "issue:demo/shop#9": 1.5,
+    }
+    assert not asked(story, 1).granted
+    assert differences(story.state) == []
+
+
 def test_of_an_issue_that_nobody_approved_it_counts_against_the_repository() -> None:
     story = rich()
     call(story, 0.5, IssueRef("demo", "shop", 9))
