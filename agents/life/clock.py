@@ -7,7 +7,7 @@ the same id. So a lost timer loses no run, and two who hear of it make one.
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -67,6 +67,9 @@ class Clock:
         self._last_due = last_due
         self._began = self._now()
         """A schedule that the log does not know begins here: nothing was missed before it was there."""
+        self._when = _when(watched.current.cron)
+        self._since: dict[str, datetime] = {}
+        """By name, of those that are new, or at other times, since: they begin there."""
         self._set: dict[str, datetime] = {}
         self.changed = asyncio.Event()
 
@@ -89,9 +92,12 @@ class Clock:
         """Says what is due now and sets the timers for what follows; seconds until the next look. Raises BusError."""
         now, agent = self._now(), self._watched.current.name
         schedules = {each.name: each for each in self._watched.current.cron}
+        before, self._when = self._when, _when(schedules.values())
+        self._since |= {name: now for name, when in self._when.items() if when != before.get(name)}
         nearest = now + timedelta(seconds=LONGEST_SECONDS)
         for schedule in schedules.values():
-            found = plan(schedule, last=self._last_due.get(schedule.name, self._began), now=now)
+            last = self._last_due.get(schedule.name, self._began)
+            found = plan(schedule, last=max(last, self._since.get(schedule.name, last)), now=now)
             for due in found.due:
                 await wake(self._bus, agent, schedule.name, due)
             await self._set_timer(agent, schedule, found.next)
@@ -110,3 +116,7 @@ class Clock:
 
     def _now(self) -> datetime:
         return self._bus.connection.now().astimezone(UTC)
+
+
+def _when(schedules: Iterable[Schedule]) -> dict[str, tuple[str, str]]:
+    return {each.name: (each.cron, each.zone) for each in schedules}
