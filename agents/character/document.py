@@ -93,6 +93,10 @@ def _read(body: bytes, secrets: Iterable[str] | None) -> tuple[list[str], Charac
         return ["not UTF-8"], None
     except (ValueError, RecursionError) as error:
         return [f"not JSON: {error}"], None
+    try:
+        json.dumps(document, ensure_ascii=False).encode()
+    except UnicodeEncodeError:  # written as \\ud800
+        return ["it holds half a character (a surrogate by itself)"], None
     problems = [*twice, *_against_schema(document), *_beyond_types(document, secrets)]
     if problems:
         return problems, None

@@ -45,9 +45,11 @@ def proves(secret: str, headers: Mapping[str, str], body: bytes) -> bool:
         return False
     if signature := headers.get("x-hub-signature-256"):
         wanted = "sha256=" + hmac.new(secret.encode(), body, sha256).hexdigest()
-        return hmac.compare_digest(wanted.encode(), signature.encode())
+        return hmac.compare_digest(wanted.encode(), signature.encode(errors="surrogateescape"))
     scheme, _, token = headers.get("authorization", "").partition(" ")
-    return scheme.lower() == "bearer" and hmac.compare_digest(secret.encode(), token.strip().encode())
+    return scheme.lower() == "bearer" and hmac.compare_digest(
+        secret.encode(), token.strip().encode(errors="surrogateescape")
+    )
 
 
 def delivery_key(name: str, headers: Mapping[str, str], body: bytes) -> str:

@@ -110,6 +110,9 @@ async def test_a_request_wakes_it_if_it_knows_the_secret(connect: Connect, tmp_p
         assert await post("pager") == 401
         assert await post("pager", Authorization="Bearer wrong") == 401
         assert await post("pager", X_Hub_Signature_256="sha256=00", Authorization=f"Bearer {secret}") == 401
+        for header in (b"authorization", b"x-hub-signature-256"):
+            odd = await http.post("pager", content=body, headers=[(header, b"Bearer \xff")])
+            assert odd.status_code == 401
         assert await post("other", Authorization=f"Bearer {secret}") == 401
         assert await post("../bob-e/pager", Authorization=f"Bearer {secret}") == 401
         assert await wakes(agent) == []
