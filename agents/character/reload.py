@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
+from agents.character.character import Character
 from agents.character.shelf import load
 from schemas import Invalid
 
@@ -19,11 +20,19 @@ log = logging.getLogger(__name__)
 class Watched:
     """One character and the file that it comes from. Raises Invalid when the first reading fails."""
 
-    def __init__(self, file: Path, *, secrets: Iterable[str] | None = None) -> None:
+    def __init__(
+        self,
+        file: Path,
+        *,
+        secrets: Iterable[str] | None = None,
+        problems: Callable[[Character], Iterable[str]] = lambda _: (),
+    ) -> None:
         self._file = file
+        self._problems = problems
+        """What is wrong with a character here, whatever the file by itself says."""
         self._secrets = None if secrets is None else frozenset(secrets)
         self._seen = _stamp(file)
-        self.current = load(file, secrets=self._secrets)
+        self.current = self._load()
         """The last good one."""
         self.problem: str | None = None
         """Why the file, as it is now, is not in force."""
@@ -35,7 +44,7 @@ class Watched:
             return False
         self._seen = stamp
         try:
-            found = load(self._file, secrets=self._secrets)
+            found = self._load()
             if found.name != self.current.name:
                 raise Invalid("character", [f"it is called {found.name!r} now; start that one by itself"])
         except Invalid as error:
@@ -48,6 +57,12 @@ class Watched:
         self.current = found
         log.info("%s has changed, and is in force", self._file)
         return True
+
+    def _load(self) -> Character:
+        found = load(self._file, secrets=self._secrets)
+        if wrong := list(self._problems(found)):
+            raise Invalid(found.name, wrong)
+        return found
 
     async def follow(self, changed: Callable[[], None]) -> None:
         """Looks every so often, for ever; calls `changed` when another is in force or the file is wrong."""

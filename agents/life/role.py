@@ -1,8 +1,10 @@
 """The role `agent`: a process of one character, with its file watched, its models, and its webhooks taken in."""
 
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+from agents.character.character import Character
 from agents.character.reload import Watched
 from agents.life.hooks import receiving
 from agents.life.life import live
@@ -31,17 +33,17 @@ async def run_agent(
 
     Raises Misconfigured with all that is wrong about it, and what `live` raises.
     """
+
+    def here(character: Character) -> Iterator[str]:
+        yield from problems(gateways, character.llm)
+        if character.webhooks and http is None and until_rested is None:
+            yield "it has webhooks: say where they come in, RIG_AGENT_HTTP=HOST:PORT"
+
     try:
-        watched = Watched(file, secrets=secrets.values)
+        watched = Watched(file, secrets=secrets.values, problems=here)
     except Invalid as error:
         raise Misconfigured(str(error)) from None
-    if wrong := list(problems(gateways, watched.current.llm)):
-        raise Misconfigured(str(Invalid(watched.current.name, wrong)))
     async with AsyncExitStack() as stack:
         if http is not None:
             await stack.enter_async_context(receiving(bus, watched, secrets, address=http))
-        elif watched.current.webhooks and until_rested is None:
-            raise Misconfigured(
-                f"{watched.current.name} has webhooks: say where they come in, RIG_AGENT_HTTP=HOST:PORT"
-            )
         await live(bus, life, watched, GatewayMind(bus, gateways, secrets), until_rested=until_rested)

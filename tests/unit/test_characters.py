@@ -101,6 +101,7 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
         (b"\xff", "not UTF-8"),
         (b"[]", "is not of type 'object'"),
         (b'{"name": "a", "name": "b"}', "name: said twice"),
+        (b'{"name": "a", "zone": "\\ud800"}', "half a character"),
         (b'{"name": "a", "budget": {"seconds": NaN}}', "not JSON: NaN is no number"),
         (b" " * 600_000, "600000 bytes"),
     ],
@@ -149,3 +150,17 @@ def test_a_changed_file_is_in_force_and_a_wrong_one_is_not(tmp_path: Path) -> No
     file.write_text('{"name": "ann-e", "bio": ["Two, longer."], "style": []}')
     assert not watched.look(), "the same again"
     assert watched.problem is None
+
+
+def test_what_is_wrong_only_where_it_runs_does_not_come_into_force_either(tmp_path: Path) -> None:
+    file = tmp_path / "ann-e" / "character.json"
+    file.parent.mkdir()
+    file.write_text('{"name": "ann-e"}')
+    watched = Watched(file, problems=lambda character: [f"no model {model}" for model in character.llm.models])
+    file.write_text('{"name": "ann-e", "llm": {"models": ["nobody/x"]}}')
+    assert not watched.look()
+    assert watched.current.llm.models == ()
+    assert watched.problem is not None
+    assert "no model nobody/x" in watched.problem
+    with pytest.raises(Invalid, match="no model nobody/x"):
+        Watched(file, problems=lambda character: [f"no model {model}" for model in character.llm.models])
