@@ -30,13 +30,15 @@ async def do_once(bus: Bus, name: str, file: Path, text: str, found: Found) -> A
     resting = asyncio.ensure_future(_rested(bus, about, data.run, position))
     if settings is None:
         return await resting
-    running = asyncio.ensure_future(_here(settings, found, name, data.run))
+    life = Lifecycle()
+    running = asyncio.ensure_future(_here(settings, found, name, data.run, life))
     try:
         await asyncio.wait((resting, running), return_when=asyncio.FIRST_COMPLETED)
         if running.done():
             running.result()
         rested = await resting
-        await running  # it ends by itself now, and says goodbye
+        life.stop.set()  # whoever has done it: another may have taken the agent meanwhile
+        await running
         return rested
     finally:
         resting.cancel()
@@ -44,7 +46,7 @@ async def do_once(bus: Bus, name: str, file: Path, text: str, found: Found) -> A
         await asyncio.gather(resting, running, return_exceptions=True)
 
 
-async def _here(settings: Settings, found: Found, name: str, run: str) -> None:
+async def _here(settings: Settings, found: Found, name: str, run: str, life: Lifecycle) -> None:
     if settings.character is None or settings.gateways is None or settings.secrets is None:
         raise AssertionError("they were needed")
     hide(settings.confidential)
@@ -55,7 +57,7 @@ async def _here(settings: Settings, found: Found, name: str, run: str) -> None:
     async with await connecting as bus:
         await run_agent(
             bus,
-            Lifecycle(),
+            life,
             file=settings.character,
             gateways=settings.gateways,
             secrets=settings.secrets,
