@@ -21,7 +21,17 @@ from agents.life.triggers import FRESH, subjects
 from agents.life.wakes import Wake, Wakes
 from agents.llm.messages import ModelError
 from agents.runtime import AgentConfig, Replica
-from bus import Bus, BusError, Lease, LeaseHeld, LeaseLost, Unavailable
+from bus import (
+    Bus,
+    DuplicateMismatch,
+    Lease,
+    LeaseHeld,
+    LeaseLost,
+    LogChanged,
+    NoResponder,
+    TopologyDrift,
+    Unavailable,
+)
 from machine.lifecycle import Lifecycle
 from schemas import (
     Actor,
@@ -231,9 +241,6 @@ class _Agent:
                 work.create_task(self._see_through(wake))
 
     async def _wake_for(self, run: str, cause: Recorded) -> None:
-        if cause.event.id in self._answers:
-            del self._causes[run]
-            return
         by = wakes_for(self._watched.current, cause)
         if by is None:
             del self._causes[run]
@@ -249,7 +256,7 @@ class _Agent:
     async def _see_through(self, wake: Wake) -> None:
         """Does one wake and says how it went."""
         try:
-            rest = await self._done(wake)
+            rest = await self._insist(lambda: self._done(wake))
             self._lease.check()
             rested = AgentRested(
                 run=wake.run,
@@ -270,6 +277,8 @@ class _Agent:
         character, cause = self._watched.current, self._causes.get(wake.run)
         if self._now() - wake.said > FRESH:
             return Rest(outcome=RestOutcome.CANCELLED, text="it was too long ago", cost_usd=0.0)
+        if wake.by is WokenBy.MESSAGE and wake.key in self._answers:  # said, so that who comes next knows it, too
+            return Rest(outcome=RestOutcome.DONE, text="it was the answer to a question", cost_usd=0.0)
         what = told(character, wake, cause)
         if what is None:
             return Rest(outcome=RestOutcome.CANCELLED, text="it does not wake for that any more", cost_usd=0.0)
@@ -278,13 +287,16 @@ class _Agent:
             return Rest(outcome=RestOutcome.DONE, text=answered)
         try:
             return await self._thought(wake, what)
-        except (BusError, LeaseLost):
+        except (LeaseLost, LogChanged, TopologyDrift):
             raise
         except Exception as error:
+            if isinstance(error, Unavailable) and not isinstance(error, NoResponder):
+                raise
             if not isinstance(error, ModelError):
                 log.exception("%s: %s failed", self.name, wake.run)
             why = f"{type(error).__name__}: {error}" if not isinstance(error, ModelError) else str(error)
-            await self._answer(wake, what, f"I cannot answer now: {why[:500]}")
+            with suppress(DuplicateMismatch):  # it has answered, and failed behind that
+                await self._answer(wake, what, f"I cannot answer now: {why[:500]}")
             return Rest(outcome=RestOutcome.FAILED, text=why)
 
     async def _thought(self, wake: Wake, what: Told) -> Rest:
