@@ -184,13 +184,23 @@ class ModelError(Exception):
     """No model has answered. The message is for people, and holds no secret."""
 
     def __init__(
-        self, kind: ErrorKind, detail: str, *, retry_at: datetime | None = None, tries: Sequence[Try] = ()
+        self,
+        kind: ErrorKind,
+        detail: str,
+        *,
+        retry_at: datetime | None = None,
+        tries: Sequence[Try] = (),
+        tokens: Tokens = NO_TOKENS,
+        cost_usd: float | None = 0.0,
     ) -> None:
         super().__init__(detail)
         self.kind = kind
         self.retry_at = retry_at
         """When it may go better, as far as anybody knows."""
         self.tries = tuple(tries)
+        self.tokens = tokens
+        self.cost_usd = cost_usd
+        """Of the tries; None: nobody knows."""
 
 
 class Model(Protocol):

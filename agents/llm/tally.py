@@ -45,4 +45,11 @@ class Tally:
         known = [failed.retry_at for failed in self.tries if failed.kind is kind and failed.retry_at]
         words = "; ".join(dict.fromkeys(f"{failed.provider}/{failed.model}: {failed.detail}" for failed in self.tries))
         detail = f"no model has answered: {words}" if words else "no model is configured: name some in RIG_GATEWAYS"
-        return ModelError(kind, detail, retry_at=min(known, default=None), tries=self.tries)
+        return ModelError(
+            kind,
+            detail,
+            retry_at=min(known, default=None),
+            tries=self.tries,
+            tokens=self.tokens,
+            cost_usd=self.cost_usd,
+        )

@@ -102,7 +102,9 @@ class Caller:
             if span is not None and answer.error:
                 span.fail("tool_error")
         # Shortened first: to look at each sign of millions would hold up everybody.
-        result = ToolResult(printable(shortened(answer.text, self._limits.tool_characters)), answer.error)
+        result = ToolResult(
+            printable(shortened(answer.text, self._limits.tool_characters)), answer.error, answer.replies
+        )
         self.finished[call.id] = result
         return result
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from agents.llm.messages import NO_TOKENS, Reply, Tokens
+from agents.llm.messages import NO_TOKENS, ModelError, Reply, Tokens
 
 __all__ = ["Limit", "Limits", "Spent"]
 
@@ -61,8 +61,8 @@ class Spent:
         """None: the price of something is not known."""
         return self.known_usd if self.cost_known else None
 
-    def replied(self, reply: Reply) -> None:
-        """A model has answered, whatever it was asked for."""
+    def replied(self, reply: Reply | ModelError) -> None:
+        """A model has answered, or none has, whatever it was asked for."""
         self.tokens += reply.tokens
         if reply.cost_usd is None:
             self.cost_known = False

@@ -177,7 +177,11 @@ class _Talk:
             self._messages = shown
             try:
                 reply = await self._model.chat(shown, task=self._task, tools=self._specs, on_text=self._on_text)
+            except asyncio.CancelledError:
+                self._spent.cost_known = False  # it may have worked
+                raise
             except ModelError as error:
+                self._spent.replied(error)
                 if error.kind is not ErrorKind.TOO_LONG or tries == SHORTER:
                     raise
                 self._budget = min(self._budget, histories.tokens_of(shown, self._specs)) // 2
@@ -193,6 +197,8 @@ class _Talk:
     def _heard(self, called: Called) -> None:
         message = called.message
         self._spent.tool_characters += len(message.text)
+        for reply in called.result.replies:
+            self._spent.replied(reply)
         self._messages.append(message)
 
     def _compare(self, done: Sequence[Called]) -> None:
@@ -221,9 +227,10 @@ class _Talk:
             f"The rig stops this conversation: {note}. You have no tools any more. Answer now with what you know, and"
             " say plainly what you have not done or could not find out."
         )
-        shown = [*histories.flattened(self._messages), Message(Speaker.USER, ask)]
         try:
             async with asyncio.timeout(LAST_SECONDS):
+                fit = await histories.fitting(self._messages, self._budget, self._model, replied=self._spent.replied)
+                shown = [*histories.flattened(fit), Message(Speaker.USER, ask)]
                 reply = await self._model.chat(shown, task=self._task, max_tokens=LAST_TOKENS, on_text=self._on_text)
         except (ModelError, TimeoutError) as error:
             log.warning("there are no last words: %s", error or "the model does not answer")
@@ -259,7 +266,7 @@ class _Talk:
         for call in self._messages[at].tool_calls:
             if call.id not in answered:
                 result = self._caller.finished.get(call.id) or ToolResult(why, error=True)
-                self._messages.append(Called(call, result).message)
+                self._heard(Called(call, result))
 
     def _turned(self, answer: str, *, limited: Limit | None = None, cancelled: bool = False) -> Turned:
         return Turned(

@@ -135,7 +135,7 @@ class AskAdvisor:
             reply = await self._model.chat(asked, task=TaskKind.ADVICE)
         except ModelError as error:
             return ToolResult(f"there is no advice: {error}", error=True)
-        return ToolResult(reply.message.text or "(it says nothing)")
+        return ToolResult(reply.message.text or "(it says nothing)", replies=(reply,))
 
 
 class Leave:

@@ -8,7 +8,7 @@ from typing import Protocol, TypeAlias
 
 from msgspec import Struct
 
-from agents.llm.messages import ToolSpec
+from agents.llm.messages import Reply, ToolSpec
 
 __all__ = ["Arguments", "Tool", "ToolResult"]
 
@@ -21,6 +21,8 @@ class ToolResult(Struct, frozen=True):
 
     text: str
     error: bool = False
+    replies: tuple[Reply, ...] = ()
+    """Of models that it asked: they count against the limits of the conversation."""
 
 
 class Tool(Protocol):

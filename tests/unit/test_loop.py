@@ -9,6 +9,7 @@ from agents.llm.messages import ErrorKind, Finish, Message, ModelError, Reply, S
 from agents.loop.calling import shortened
 from agents.loop.limits import Limit, Limits
 from agents.loop.loop import converse
+from agents.tools.people import AskAdvisor
 from agents.tools.tool import Arguments, ToolResult
 from tests.support.spans import traced
 from tests.support.talking import AnyTool, Asked, ScriptedModel, reply, says, wants
@@ -365,6 +366,40 @@ async def test_a_call_that_was_not_done_is_not_told_as_an_earlier_one_with_its_i
     assert (turned.limited, len(pay.calls)) == (Limit.TURNS, 1)
     told = [message.text for message in turned.messages if message.speaker is Speaker.TOOL]
     assert ["paid" in text for text in told] == [True, False]
+
+
+async def test_what_failed_or_was_broken_off_has_cost_something_too() -> None:
+    failed = ModelError(ErrorKind.TOO_LONG, "too long", tokens=Tokens(7), cost_usd=0.02)
+    turned = await converse(ScriptedModel(failed, "Hi."), (), SYSTEM, "Hi", limits=LIMITS)
+    assert (turned.tokens, turned.cost_usd) == (Tokens(17, 5), pytest.approx(0.03))
+    cancel = asyncio.Event()
+
+    async def thinks(_: Asked) -> Reply:
+        cancel.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    turned = await converse(ScriptedModel(thinks), (), SYSTEM, "Hi", limits=LIMITS, cancel=cancel)
+    assert (turned.cancelled, turned.cost_usd) == (True, None)
+
+
+async def test_the_last_turn_is_no_longer_than_the_others() -> None:
+    async def fits(asked: Asked) -> Reply:
+        if sum(len(message.text) for message in asked.messages) > 60_000:
+            raise ModelError(ErrorKind.TOO_LONG, "too long")
+        return reply("So far.")
+
+    huge = says("huge", "x" * 20_000)
+    calls = reply("", *(wants("huge", {"n": n}, id=f"c{n}") for n in range(20)))
+    limits = Limits(turns=1000, all_tool_characters=100_000, history_tokens=10_000)
+    turned = await converse(ScriptedModel(calls, fits, summary=["Much."]), (huge,), SYSTEM, "Look", limits=limits)
+    assert (turned.limited, turned.answer.startswith("So far.")) == (Limit.TOOL_OUTPUT, True)
+
+
+async def test_advice_counts_against_the_limits_of_the_conversation() -> None:
+    model = ScriptedModel(reply("", wants("ask_advisor", {"question": "How?"})), "Bye.", advice=["Like this."])
+    turned = await converse(model, (AskAdvisor(model),), SYSTEM, "Hi", limits=Limits(cost_usd=0.02))
+    assert (turned.limited, turned.cost_usd) == (Limit.MONEY, pytest.approx(0.03))
 
 
 def test_what_is_shortened_keeps_its_ends() -> None:
