@@ -91,6 +91,8 @@ _HOSTS = re.compile(
 )
 _WORDS = frozenset(names("password passwd pass secret postgres user test root admin guest token pw"))
 _SECRET_NAME = re.compile(r"(?i)(key|token|secret|password|passwd|seed|credentials?)$")
+_NO_SECRET = re.compile(r"(?is)/.*|[a-z]{,11}|[0-9]{,11}")
+"""A path, a word, a number."""
 _HUNK = re.compile(r"(@@+) .*?\+(\d+)(?:,\d+)? @@+")
 
 
@@ -111,9 +113,11 @@ def found(diff: bytes | str, *, known: Collection[str] = ()) -> tuple[Finding, .
 
 
 def held(environ: Mapping[str, str]) -> frozenset[str]:
-    """The values of an environment whose names say that they are secret; a path to one is none."""
+    """The values of an environment whose names say that they are secret; a path to one is none, and neither is a word:
+    PGPASSWORD=postgres would keep back whatever names that database.
+    """
     named = (value for name, value in environ.items() if _SECRET_NAME.search(name))
-    return frozenset(value for value in named if len(value) >= KNOWN_MIN and not value.startswith("/"))
+    return frozenset(value for value in named if len(value) >= KNOWN_MIN and not _NO_SECRET.fullmatch(value))
 
 
 def _added(diff: str) -> Iterator[tuple[str, int, str]]:

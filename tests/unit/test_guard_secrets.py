@@ -5,7 +5,7 @@ import string
 
 import pytest
 
-from agents.guard.secrets import FINDINGS_MAX, Finding, found
+from agents.guard.secrets import FINDINGS_MAX, Finding, found, held
 
 R = random.Random(7)  # noqa: S311 - for tests
 
@@ -110,3 +110,10 @@ def test_a_long_line_is_read_to_its_end_and_many_findings_are_enough() -> None:
 def test_nothing_of_a_secret_is_told() -> None:
     secret = SECRETS["a GitHub token"]
     assert secret not in repr(found(diff(f"+{secret}")))
+
+
+def test_what_this_machine_holds_is_known_by_its_name_and_is_no_word() -> None:
+    secret = some(WORD, 24)
+    assert held({"DEPLOY_TOKEN": secret, "HOME": "/root", "EDITOR": secret[::-1]}) == {secret}
+    words = {"PGPASSWORD": "postgres", "DB_PASSWORD": "Password", "API_TOKEN": "disabled", "APP_KEY": "12345678"}
+    assert held({**words, "TLS_KEY": "/etc/tls/server.key"}) == frozenset()
