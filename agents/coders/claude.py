@@ -22,7 +22,7 @@ from msgspec import Struct
 from agents.coders import logins, program
 from agents.coders.asked import asked
 from agents.coders.claude_records import ClaudeRecords
-from agents.coders.driver import Checked, CoderUnavailable, LoginMissing, OnOutput, Result, Task
+from agents.coders.driver import NOTHING, Checked, CoderUnavailable, LoginMissing, OnOutput, Result, Task
 from agents.coders.homes import bring, is_outside, within
 from agents.coders.notes import noted
 from agents.coders.program import Ended
@@ -116,7 +116,7 @@ class ClaudeDriver:
                     argv, task, worktree, home=home, env=env, on_output=on_output, records=records
                 )
             except SpawnFailed as error:
-                return Result(failure=FailureKind.SPAWN, detail=str(error))
+                return Result(failure=FailureKind.SPAWN, detail=str(error), usage=NOTHING)
             blocked = (*noted(notes), *records.blocked)
         result = msgspec.structs.replace(judged(records, ended, task), blocked=blocked)
         if outside := [path for path in sorted(records.written) if is_outside(worktree, path)]:

@@ -17,7 +17,7 @@ from msgspec import Struct
 from agents.coders import logins, program
 from agents.coders.asked import asked
 from agents.coders.codex_records import CodexRecords, kind_of
-from agents.coders.driver import Checked, CoderUnavailable, LoginMissing, OnOutput, Result, Task
+from agents.coders.driver import NOTHING, Checked, CoderUnavailable, LoginMissing, OnOutput, Result, Task
 from agents.coders.homes import bring, is_outside, lend
 from agents.coders.program import Ended
 from machine.process import SpawnFailed
@@ -79,7 +79,7 @@ class CodexDriver:
         try:
             ended = await program.run(argv, task, worktree, home=home, env=env, on_output=on_output, records=records)
         except SpawnFailed as error:
-            return Result(failure=FailureKind.SPAWN, detail=str(error))
+            return Result(failure=FailureKind.SPAWN, detail=str(error), usage=NOTHING)
         result = judged(records, ended, task)
         if outside := [path for path in sorted(records.written) if is_outside(worktree, path)]:
             detail = f"codex wrote outside its worktree: {', '.join(outside)[:EXCERPT]}"

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agents.coders import program
-from agents.coders.driver import Checked, CoderUnavailable, Forgetful, OnOutput, Result, Task, Usage
+from agents.coders.driver import NOTHING, Checked, CoderUnavailable, Forgetful, OnOutput, Result, Task, Usage
 from agents.coders.program import Ended
 from agents.coders.usage import usage_said
 from machine.process import SpawnFailed
@@ -38,7 +38,7 @@ class CommandDriver(Forgetful):
         try:
             ended = await program.run(self._argv, task, worktree, home=home, env=env, on_output=on_output)
         except SpawnFailed as error:
-            return Result(failure=FailureKind.SPAWN, detail=str(error))
+            return Result(failure=FailureKind.SPAWN, detail=str(error), usage=NOTHING)
         return self._judge(ended, task)
 
     def _judge(self, ended: Ended, task: Task) -> Result:

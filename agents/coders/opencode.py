@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from agents.coders import logins, program
 from agents.coders.asked import asked
-from agents.coders.driver import Checked, CoderUnavailable, LoginMissing, OnOutput, Result, Task
+from agents.coders.driver import NOTHING, Checked, CoderUnavailable, LoginMissing, OnOutput, Result, Task
 from agents.coders.homes import bring, is_outside, lend, within
 from agents.coders.notes import noted
 from agents.coders.opencode_records import OpenCodeRecords
@@ -94,7 +94,7 @@ class OpenCodeDriver:
                     argv, task, worktree, home=home, env=env, on_output=on_output, records=records
                 )
             except SpawnFailed as error:
-                return Result(failure=FailureKind.SPAWN, detail=str(error))
+                return Result(failure=FailureKind.SPAWN, detail=str(error), usage=NOTHING)
             blocked = noted(notes)
             await self._exported(records.session, worktree, home, env)
         result = msgspec.structs.replace(judged(records, ended, task), blocked=blocked)

@@ -9,6 +9,7 @@ import pytest
 from msgspec import structs
 
 from agents.coders.chain import Chain
+from agents.coders.coder import coder
 from agents.coders.driver import Checked, CoderUnavailable, LoginMissing, OnOutput, Result, Task, Usage
 from schemas import FailureKind
 from tests.unit.test_claude_records import TASK
@@ -133,3 +134,15 @@ async def test_it_can_be_used_while_one_can(tmp_path: Path) -> None:
     with pytest.raises(CoderUnavailable, match="install it; log in") as raised:
         await Chain([Link("one", None, problem=gone), Link("two", None, problem=missing)]).check()
     assert not isinstance(raised.value, LoginMissing)
+
+
+@pytest.mark.parametrize("name", ["claude", "codex", "opencode", "command"])
+async def test_one_that_is_not_there_has_used_nothing(name: str, tmp_path: Path) -> None:
+    """What nobody knows the price of counts for all that was set aside."""
+    missing = tmp_path / "missing"
+    missing.touch(mode=0o755)
+    driver = coder(f"command: {missing}" if name == "command" else f"{name}: program={missing}")
+    missing.unlink()
+    result = await run(Chain([driver, Link("paid", None)]), tmp_path)
+    assert result.failure is (FailureKind.SPAWN if result.provider == name else None)
+    assert result.usage == USED
