@@ -107,15 +107,19 @@ class Worktree:
         not seen, or only in what there is `at_the_end`."""
         forms = ("--patch", "--unified=0", "--text", "--no-color", "--no-ext-diff", "--no-textconv")
         prefixes = ("--src-prefix=a/", "--dst-prefix=b/")
+        said = ""
         if at_the_end:
             command = ("diff", *forms, *prefixes, f"{self.base_sha}...HEAD", "--")
         else:
-            seen = ("--not", self.base_sha, "--remotes=origin")
-            command = ("log", "--format=", "--cc", "--no-show-signature", *forms, *prefixes, "HEAD", *seen, "--")
+            new = ("HEAD", "--not", self.base_sha, "--remotes=origin", "--")
+            command = ("log", "--format=", "--cc", "--no-show-signature", *forms, *prefixes, *new)
+            messages = await self._git.run("log", "--no-patch", "--no-show-signature", "--format=%B", *new)
+            said = "".join(f"+{line}\n" for line in messages.split("\n"))
         outcome = await self._git.outcome(*command)
         if not outcome.ok:
             raise GitError(self.path, command, outcome)
-        return await asyncio.to_thread(found, outcome.output, known=known)
+        diff = f"+++ a commit's message\n@@ -0,0 +1 @@\n{said}".encode() + outcome.output
+        return await asyncio.to_thread(found, diff, known=known)
 
     async def squash(self, message: str) -> str:
         """Puts one commit in the place of all that the forge has not seen; its files stay as they are."""

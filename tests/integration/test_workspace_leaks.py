@@ -73,6 +73,16 @@ async def test_what_was_taken_back_is_still_in_the_commits_until_they_are_one(
     assert await project.run("log", "--format=%s", "main..rig/1/1-r-1") == "One change"
 
 
+async def test_a_message_is_pushed_too(project: Git, workspace: Workspace) -> None:
+    async with workspace.checkout(SHOP, str(project.directory), base="main", branch="rig/1/1-r-1") as tree:
+        (tree.path / "new.py").write_text("fine\n")
+        await tree.commit_all(f"A change\n\nTried with {TOKEN}")
+        assert await tree.leaks() == (Finding("a GitHub token", "a commit's message", 3),)
+        assert await tree.leaks(at_the_end=True) == ()
+        await tree.squash("One change\n")
+        assert await tree.leaks() == ()
+
+
 async def test_one_commit_stands_on_what_was_pushed_before(project: Git, workspace: Workspace) -> None:
     async with workspace.checkout(SHOP, str(project.directory), base="main", branch="rig/1/1-r-1") as tree:
         await committed(tree, "fine\n", "first.py")
