@@ -17,7 +17,7 @@ from aiohttp import web
 from agents.character.reload import Watched
 from agents.life.webhooks import BODY_MAX, delivery_key, proves
 from agents.tools.secrets import Secrets
-from bus import Bus, BusError
+from bus import Bus, BusError, DuplicateMismatch
 from machine.lifecycle import Misconfigured
 from schemas import AgentRef, Draft, WokenBy, printable, woken
 
@@ -47,10 +47,12 @@ async def receiving(bus: Bus, watched: Watched, secrets: Secrets, *, address: st
         if hook is None or not proves(secret, headers, body):
             return web.Response(status=401)
         text = printable(body.decode("utf-8", "replace"))
-        data, said = woken(agent, WokenBy.WEBHOOK, delivery_key(name, headers, body), text=text)
+        data, said = woken(agent, WokenBy.WEBHOOK, delivery_key(name, headers, body, bus.connection.now()), text=text)
         try:
             draft = Draft(about=AgentRef(agent), data=data)
             await bus.log.publish(draft, said, timeout_seconds=STORE_SECONDS)
+        except DuplicateMismatch:
+            log.warning("a request for %s is known by its id, and says other words: the first ones count", agent)
         except BusError as error:
             log.warning("a request for %s cannot be stored: %s", agent, error)
             return web.Response(status=503)

@@ -4,12 +4,14 @@
     Authorization: Bearer SECRET        or X-Hub-Signature-256: sha256=HMAC of the body, as GitHub and many others sign
 
 A body is told to the agent as a quotation. A delivery is known by its `Idempotency-Key`, `X-GitHub-Delivery` or
-`Webhook-Id`, else by its body: sent again it wakes nobody a second time.
+`Webhook-Id`, else by its body and the hour: sent again it wakes nobody a second time. An alarm that says the same words
+each day is another each day.
 """
 
 import hmac
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from hashlib import sha256
 from typing import Annotated, Final
 
@@ -52,7 +54,7 @@ def proves(secret: str, headers: Mapping[str, str], body: bytes) -> bool:
     )
 
 
-def delivery_key(name: str, headers: Mapping[str, str], body: bytes) -> str:
+def delivery_key(name: str, headers: Mapping[str, str], body: bytes, now: datetime) -> str:
     """What a delivery is known by."""
     given = next((headers[each] for each in _IDS if each in headers), "")
-    return f"{name}:{given if _ID.fullmatch(given) else sha256(body).hexdigest()}"
+    return f"{name}:{given if _ID.fullmatch(given) else f'{sha256(body).hexdigest()}:{now:%Y%m%d%H}'}"
