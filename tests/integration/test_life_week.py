@@ -11,6 +11,7 @@ import pytest
 
 from agents.character import Character, Watched
 from agents.life.clock import Clock
+from agents.life.life import lease_of
 from agents.life.mind import Answer, Rest
 from agents.life.told import Told
 from bridges.terminal import Found
@@ -153,13 +154,7 @@ async def test_one_thing_that_another_has_done_meanwhile_is_not_waited_for_twice
     """Nobody was the agent when it was looked for, and somebody is when it is to run here."""
     cli, agent = await connect(Actor.CLI), await connect(Actor.AGENT, f"agent/{ANN}")
     await adopt(cli)
-    for name in [name for name in os.environ if name.startswith("RIG_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("RIG_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("RIG_GATEWAY_URL", "http://127.0.0.1:9/v1")
-    monkeypatch.setenv("RIG_GATEWAY_MODEL", "m")
-    monkeypatch.setattr("deploy.oneshot.key_for", lambda *_: nats.key(Actor.AGENT))
-    monkeypatch.setattr("agents.life.life.STANDBY_SECONDS", 0.05)
+    settings(monkeypatch, nats, tmp_path)
     monkeypatch.setattr(cli.leases, "look", AsyncMock(return_value=None))
     file = character_file(tmp_path)
     async with alive(agent, file, Thinking()):
@@ -167,3 +162,29 @@ async def test_one_thing_that_another_has_done_meanwhile_is_not_waited_for_twice
         async with asyncio.timeout(60):
             done = await do_once(cli, ANN, file, "Count.", Found(nats.url, None))
     assert (done.outcome, done.detail) == (RestOutcome.DONE, "answer 1")
+
+
+async def test_one_thing_is_done_here_when_who_held_the_agent_has_died(
+    connect: Connect, nats: NatsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli, dead = await connect(Actor.CLI), await connect(Actor.AGENT, f"agent/{ANN}")
+    await adopt(cli)
+    settings(monkeypatch, nats, tmp_path)
+    monkeypatch.setattr("deploy.oneshot.LOOK_SECONDS", 0.1)
+    mind = Thinking()
+    monkeypatch.setattr("agents.life.role.GatewayMind", lambda *_: mind)
+    await dead.leases.acquire(lease_of(ANN), ttl_seconds=1)  # and never renewed
+    async with asyncio.timeout(60):
+        done = await do_once(cli, ANN, character_file(tmp_path), "Count.", Found(nats.url, None))
+    assert (done.outcome, done.detail) == (RestOutcome.DONE, "answer 1")
+
+
+def settings(monkeypatch: pytest.MonkeyPatch, nats: NatsServer, directory: Path) -> None:
+    """Of whoever has it done."""
+    for name in [name for name in os.environ if name.startswith("RIG_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("RIG_HOME", str(directory / "home"))
+    monkeypatch.setenv("RIG_GATEWAY_URL", "http://127.0.0.1:9/v1")
+    monkeypatch.setenv("RIG_GATEWAY_MODEL", "m")
+    monkeypatch.setattr("deploy.oneshot.key_for", lambda *_: nats.key(Actor.AGENT))
+    monkeypatch.setattr("agents.life.life.STANDBY_SECONDS", 0.05)
