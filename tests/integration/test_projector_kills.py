@@ -17,7 +17,7 @@ from random import Random
 import pytest
 import pytest_asyncio
 
-from bus import Bus, Refused, Unavailable
+from bus import Bus, NoService, Refused, Unavailable
 from conductor.postgres import connect as open_session
 from conductor.projector.verify import verify
 from deploy.embedded.nats import NatsServer
@@ -78,11 +78,11 @@ class Scene:
         return RoleProcess("query", self._directory / "query.log", **env)
 
     async def ask(self, *, wait_for: int | None = None) -> Status:
-        """Until it is answered."""
+        """Until it is answered: the service may be starting."""
         while True:
             try:
                 return await self._witness.services.ask("query", "status", StatusRequest(wait_for=wait_for), Status)
-            except (Refused, Unavailable):
+            except (NoService, Refused, Unavailable):
                 await asyncio.sleep(0.02)
 
     @asynccontextmanager

@@ -23,7 +23,9 @@ from schemas import (
     AgentEvent,
     AgentLeft,
     AgentRef,
+    AgentRested,
     AgentSilent,
+    AgentWoken,
     AssignRequested,
     AuditCompleted,
     Budget,
@@ -64,6 +66,7 @@ from schemas import (
     MergeConflicted,
     MergeRefusal,
     MergeRefused,
+    ModelUsed,
     Paused,
     Policy,
     Priority,
@@ -241,6 +244,8 @@ def of_the_rig() -> Story:
     story.join("dev-e-1", boot="b2")
     told(story, name, AgentCapacityChanged(boot="b2", slots=2, degraded=("git",)), by=Actor.DEV_E)
     told(story, name, AgentLeft(boot="b2", reason=LeaveReason.STOPPED), by=Actor.DEV_E)
+    asked = ModelUsed(call="c-1", role="agent", purpose="chat", provider="any", model="m", cost_usd=0.5)
+    told(story, AgentRef("conductor-e"), asked, by=Actor.AGENT)
     told(story, FLEET, Paused(scope="all", by="ada"), Resumed(scope="all", by="ada"))
     until = story.now.replace(hour=23)
     told(story, FLEET, BudgetRaised(scope="day", limit_usd=500, until=until, by="ada"))
@@ -332,6 +337,7 @@ def test_between_them_those_lives_hear_everything_that_a_decision_may_follow() -
     silent = {
         *(CommandBlocked, EffectRecorded, GateReminded, ReviewWanted),  # of an issue, and recorded only
         *(AuditCompleted, LoginExpiring, LogRestored),  # of a repository, of a replica, of the log itself
+        *(AgentWoken, AgentRested),  # of an agent that is woken, by itself and not by the conductor
         *(HaltDetected, HaltCleared, CanaryIssued, CanaryReturned),  # of the watch, which sees to the conductor
     }
     every = {event for event in EVENTS if issubclass(event, IssueEvent | AgentEvent | RepoEvent | FleetEvent)}
