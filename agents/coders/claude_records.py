@@ -13,7 +13,7 @@ from msgspec import Raw, Struct, field
 from agents.coders.driver import Blocked, Quota, Usage
 from agents.coders.lines import record
 from agents.coders.program import CountedOut
-from agents.coders.usage import usage_said
+from agents.coders.usage import Told, usage_said
 from agents.guard.repetition import Repetition
 
 SHOWN_CHARACTERS = 2_000
@@ -52,10 +52,10 @@ class _Block(Struct, frozen=True):
 
 
 class _Tokens(Struct, frozen=True):
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cache_read_input_tokens: int | None = 0
-    cache_creation_input_tokens: int | None = 0
+    input_tokens: Told = 0
+    output_tokens: Told = 0
+    cache_read_input_tokens: Told | None = 0
+    cache_creation_input_tokens: Told | None = 0
 
 
 class _Message(Struct, frozen=True):

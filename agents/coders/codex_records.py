@@ -11,6 +11,7 @@ from msgspec import Struct, field
 from agents.coders.driver import Usage
 from agents.coders.lines import record
 from agents.coders.program import CountedOut
+from agents.coders.usage import Told
 from agents.guard.repetition import Repetition
 from schemas import FailureKind
 
@@ -49,10 +50,10 @@ class _Error(Struct, frozen=True):
 
 
 class _Tokens(Struct, frozen=True):
-    input_tokens: int = 0
-    cached_input_tokens: int = 0
-    cache_write_input_tokens: int = 0
-    output_tokens: int = 0
+    input_tokens: Told = 0
+    cached_input_tokens: Told = 0
+    cache_write_input_tokens: Told = 0
+    output_tokens: Told = 0
 
 
 class _Event(Struct, frozen=True):

@@ -8,6 +8,7 @@ from msgspec import Struct, field
 from agents.coders.driver import Usage
 from agents.coders.lines import record
 from agents.coders.program import CountedOut
+from agents.coders.usage import Cost, Told
 from agents.guard.repetition import Repetition
 from schemas import FailureKind
 
@@ -38,14 +39,14 @@ class _State(Struct, frozen=True):
 
 
 class _Cache(Struct, frozen=True):
-    read: int = 0
-    write: int = 0
+    read: Told = 0
+    write: Told = 0
 
 
 class _Tokens(Struct, frozen=True):
-    input: int = 0
-    output: int = 0
-    reasoning: int = 0
+    input: Told = 0
+    output: Told = 0
+    reasoning: Told = 0
     cache: _Cache = _Cache()
 
 
@@ -55,7 +56,7 @@ class _Part(Struct, frozen=True):
     state: _State = _State()
     reason: str = ""
     tokens: _Tokens = _Tokens()
-    cost: float | None = None
+    cost: Cost | None = None
 
 
 class _Data(Struct, frozen=True):

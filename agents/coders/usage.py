@@ -21,6 +21,8 @@ LINES = 50
 """From the end: what comes later is what a child of it, or its shell, had to say."""
 
 Count: TypeAlias = Annotated[int, Meta(ge=0, le=1_000_000_000_000)]
+Told: TypeAlias = Annotated[int, Meta(le=1_000_000_000_000)]
+"""A count in a record of a stream. No model has used more; what is less than nothing is taken for nothing."""
 Cost: TypeAlias = Annotated[float, Meta(ge=0, le=1_000_000)]
 ModelName: TypeAlias = Annotated[str, Meta(max_length=200)]
 

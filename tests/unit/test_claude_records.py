@@ -112,6 +112,12 @@ def test_what_was_used_is_said_where_the_run_was_cut_off_too() -> None:
     assert read(INIT, one, one, two).usage == Usage(model="m-1", input=10, output=6, cache_read=4, cost_usd=None)
 
 
+def test_a_count_that_no_log_could_hold_is_no_record() -> None:
+    used = {"input_tokens": 10**30, "output_tokens": 3}
+    one = {"type": "assistant", "message": {"id": "a", "content": [], "usage": used}}
+    assert read(INIT, one).usage.input == 0
+
+
 def test_what_a_limit_ended_is_counted_by_its_models() -> None:
     models = {"m-1[1m]": {"inputTokens": 100_000, "outputTokens": 50_000, "costUSD": 1.75}}
     ending = {**RESULT, "subtype": "error_max_budget_usd", "total_cost_usd": 1.75, "modelUsage": models}
