@@ -133,6 +133,7 @@ OF: Mapping[SpendBy, Callable[[Line], str]] = {
     SpendBy.ISSUE: lambda line: line.issue,
     SpendBy.DAY: lambda line: line.day,
     SpendBy.MODEL: lambda line: line.model,
+    SpendBy.PURPOSE: lambda _: "work",
 }
 
 
@@ -203,6 +204,7 @@ ROW: Mapping[SpendBy, Callable[[SpendRow], str]] = {
     SpendBy.ISSUE: lambda row: str(row.issue),
     SpendBy.DAY: lambda row: row.day.isoformat(),
     SpendBy.MODEL: lambda row: row.model,
+    SpendBy.PURPOSE: lambda row: row.purpose,
 }
 
 

@@ -169,6 +169,8 @@ def hub(
                         assert (await edge.call("PUT", f"/repos/{name}/collaborators/{login}", given)).ok
                     await first_commit(repository, files or {"README.md": f"# {name}\n"})
                     await mirror.pushed(name)
+                async with asyncio.timeout(PATIENCE_SECONDS):
+                    await deliveries.wait_logged(len(repositories))  # that main is there now is told by and by
                 ready.append(Hub(place, edge, additions, mirror, key=key, client=client))
                 up.set()
                 await asyncio.to_thread(down.wait)
