@@ -5,6 +5,7 @@ them is the business of shell, which stands on this.
 """
 
 import re
+from abc import ABC, abstractmethod
 
 from agents.guard.syntax import Lit, Part, Proc, Redirect, Script, Sub, Unreadable, Var, Word
 
@@ -23,7 +24,7 @@ _ESCAPE = re.compile(
 _ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "e": "\x1b", "E": "\x1b", "f": "\f", "v": "\v"}
 
 
-class Quoting:
+class Quoting(ABC):
     """Reads words at a place in a text that moves on."""
 
     def __init__(self, text: str, depth: int) -> None:
@@ -33,9 +34,9 @@ class Quoting:
         self._heredocs: list[tuple[Redirect, str, bool, bool]] = []
         """Their ends, whether these were quoted, and whether tabs before their lines do not count."""
 
+    @abstractmethod
     def script(self, stops: frozenset[str]) -> Script:
         """What runs, up to one of these words, or to what closes it."""
-        raise NotImplementedError
 
     def whole(self) -> Script:
         """All of the text. Raises Unreadable."""
@@ -44,9 +45,9 @@ class Quoting:
             raise Unreadable(f"{self.text[self.at : self.at + 20]!r} stands where a command would begin")
         return script
 
+    @abstractmethod
     def inside(self, text: str) -> "Quoting":
         """A reader of a text that stands in this one."""
-        raise NotImplementedError
 
     def _bodies(self) -> None:
         """The texts of the here-documents that the line before has announced."""

@@ -157,7 +157,7 @@ class Server:
         config, put_in = self.config, self._secrets.put_in
         if config.url is None:
             # Its words to people go where ours do.
-            errors = sys.__stderr__ or stack.enter_context(open(os.devnull, "w"))  # noqa: ASYNC230, SIM115
+            errors = sys.__stderr__ or stack.enter_context(open(os.devnull, "w"))  # noqa: ASYNC230, SIM115 - no disk is read; the stack closes it
             env = {name: put_in(text) for name, text in config.env.items()}
             return stdio([config.command or "", *config.args], env, errors)
         from mcp.client.streamable_http import streamable_http_client

@@ -46,6 +46,7 @@ MARK = "Zq7"
 TEXTS = 10
 """Of an issue: title, body, note, log, review with five comments."""
 ISSUES = (10_000 if FULL else 200) // TEXTS
+pytestmark = [pytest.mark.full] if FULL else []
 
 RECORDER = """
 import json, os, sys

@@ -57,7 +57,7 @@ def test_a_long_file_is_cut_and_says_so() -> None:
 
 @given(st.dictionaries(st.sampled_from(FILES), st.text(max_size=200)))
 def test_any_text_is_read(texts: dict[str, str]) -> None:
-    conventions(texts)
+    assert {guide.name for guide in conventions(texts).guides} <= texts.keys()
 
 
 def test_guides_stand_in_a_fence_of_their_own() -> None:

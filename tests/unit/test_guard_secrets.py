@@ -35,7 +35,7 @@ SECRETS = {
     "a Vault token": "hv" + "s." + some(WORD, 24),
     "a password in an address": "DATABASE_URL=postgres://shop:" + some(WORD, 12) + "@db.shop.internal.net/shop",
     "a value that looks secret": 'API_KEY = "' + "q7Rz9LxW2mKt8VbN4cYh6DsF" + '"',
-    "an npm login": "//registry.npmjs.org/:_authToken=" + some(HEX, 36).replace("0000", "1212"),
+    "an npm login": "//packages.example.org/:_authToken=" + some(HEX, 36).replace("0000", "1212"),
 }
 
 
@@ -72,7 +72,7 @@ def test_is_found_where_it_is_added(kind: str) -> None:
         "commit 3b18e512dba79e4c8300dd08aeb37f8e728b8dad",
         "access_token_expires_at = models.DateTimeField()",
         "-----BEGIN PUBLIC KEY-----",
-        "//registry.npmjs.org/:_authToken=${NPM_TOKEN}",
+        "//packages.example.org/:_authToken=${NPM_TOKEN}",
         "client_secret = self.settings.client_secret_value",
     ],
 )
