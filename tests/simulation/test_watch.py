@@ -73,10 +73,13 @@ from schemas import (
     Withdrawal,
 )
 from schemas.policy import Gates, Tiers, WatchPolicy
-from tests.conftest import FULL
 from tests.support.story import BASE, SHOP, SMALL, Story, sha
 
-WALKS = 400 if FULL else 40
+WALKS = [
+    *(range(first, first + 10) for first in range(0, 40, 10)),
+    *(pytest.param(range(first, first + 45), marks=pytest.mark.full) for first in range(40, 400, 45)),
+]
+"""By their seeds."""
 STEPS = 120
 _WATCH = WatchPolicy(decision_seconds=1, issue_seconds=1_200)
 _STAGING = Delivery(environment=Environment.STAGING, smoke=True, end_to_end=True, verified=True)
@@ -316,9 +319,9 @@ class Walk:
         )
 
 
-@pytest.mark.parametrize("part", range(4))
-def test_when_the_conductor_has_spoken_the_watch_is_content(part: int):
-    for seed in range(part, WALKS, 4):
+@pytest.mark.parametrize("seeds", WALKS, ids=str)
+def test_when_the_conductor_has_spoken_the_watch_is_content(seeds: range):
+    for seed in seeds:
         walk = Walk(seed)
         for number in range(STEPS):
             walk.step()

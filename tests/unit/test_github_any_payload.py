@@ -1,7 +1,6 @@
 """Whatever the bytes are: translated, skipped or Untranslatable; and whatever is said can be read again."""
 
 import json
-import os
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from bridges.github.said import BlockedBy, Permission, Untranslatable
 from bridges.github.translate import EVENTS, asks, of_issue, of_pull_request, of_review
 from bridges.github.translate.reading import decoded
 from schemas import Actor, ChecksFailed, Draft, GateReason, GateTriggered, QuestionAsked, ReviewScope, encode, envelope
+from tests.conftest import FULL
 from tests.support.github_payloads import (
     ADA,
     BOB,
@@ -33,7 +33,6 @@ from tests.support.github_payloads import (
 )
 from tests.support.translated import ISSUE, WEB, Desk, desk, opened
 
-FULL = os.environ.get("RIG_FULL") == "1"
 EXAMPLES = 2_000 if FULL else 60
 pytestmark = [pytest.mark.full, pytest.mark.timeout(600)] if FULL else []
 """The same tests, with more examples, are the long count."""

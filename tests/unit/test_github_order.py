@@ -1,6 +1,5 @@
 """Deliveries of any order, twice, late, or all of them again come to the same as those that came as it happened."""
 
-import os
 from collections.abc import Iterable
 from random import Random
 from typing import Any
@@ -12,11 +11,11 @@ from bridges.github.said import Permission
 from bridges.github.translate import look_at_issue, of_pull_request, words
 from bridges.github.translate.reading import decoded
 from schemas import Actor, Event, IssueRef, IssueRevised, Priority, PriorityChanged, PullRequestUpdated
+from tests.conftest import FULL
 from tests.support.github_history import Life, life
 from tests.support.github_payloads import body, issue, issues, sha
 from tests.support.translated import ISSUE, WEB, Desk, desk, opened
 
-FULL = os.environ.get("RIG_FULL") == "1"
 HISTORIES = 4_000 if FULL else 100
 pytestmark = [pytest.mark.full, pytest.mark.timeout(600)] if FULL else []
 """The same tests, with more histories, are the long count."""
