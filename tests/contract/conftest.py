@@ -16,7 +16,7 @@ from bus.testing import InMemoryBus, MemoryConnection, VirtualLoop
 from deploy.embedded.nats import NatsServer
 from schemas import Actor
 from tests.contract.mutations import MUTATIONS, VARIABLE
-from tests.contract.transcript import Compare, Script, Wire
+from tests.contract.transcript import Compare, Compared, Script, Wire
 from tests.support.servers import as_root, nats_with_root
 
 LOOPS = {"real": asyncio.new_event_loop, "memory": VirtualLoop}
@@ -101,12 +101,12 @@ async def make_bus(carrier: Carrier) -> AsyncIterator[MakeBus]:
 
 @pytest.fixture
 async def compare(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Compare]:
-    """Runs a script on both servers and demands equal transcripts."""
+    """Runs a script on both servers."""
     async with nats_with_root(tmp_path_factory.mktemp("nats")) as server:
         real = await NatsConnection.connect(as_root(server), name="real")
         memory = await MemoryConnection.connect(InMemoryBus(epoch=real.now()).server, name="memory")
 
-        async def comparing(script: Script) -> list[str]:
+        async def comparing(script: Script) -> Compared:
             wires = Wire(real), Wire(memory)
             await asyncio.gather(*(script(wire) for wire in wires))
             differ = [
@@ -114,8 +114,7 @@ async def compare(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Com
                 for wanted, found in zip_longest(*(wire.transcript for wire in wires))
                 if wanted != found
             ]
-            assert not differ, "".join(differ)
-            return wires[0].transcript
+            return Compared(wires[0].transcript, "".join(differ))
 
         try:
             yield comparing

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 from bus.connection import Connection, Message
 from bus.errors import Unavailable
@@ -118,4 +118,13 @@ def plain(value: Any, *, config: bool = False) -> Any:
 Script = Callable[[Wire], Awaitable[None]]
 
 
-Compare = Callable[[Script], Awaitable[list[str]]]
+class Compared(NamedTuple):
+    """What a script heard."""
+
+    transcript: list[str]
+    """From the real server."""
+    differ: str
+    """Where the other server answered otherwise."""
+
+
+Compare = Callable[[Script], Awaitable[Compared]]

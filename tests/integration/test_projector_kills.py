@@ -178,6 +178,7 @@ async def test_the_projector_is_killed(scene: Scene, kills: int) -> None:
         await scene.settled()
         await scene.verified()
         await scene.verified_by_command()
+        assert projector.alive
 
 
 @KILLS
@@ -222,6 +223,7 @@ async def test_both_are_killed(scene: Scene, kills: int) -> None:
             await scene.settled_at_times(number)
         await scene.settled()
         await scene.verified()
+        assert projector.alive
 
 
 @KILLS

@@ -115,9 +115,11 @@ class NeverElecting(Electing):
 
 
 async def test_a_cluster_without_a_leader_is_waited_for() -> None:
-    async with server_of("2.15.1", Electing(2)) as url:
+    answers = Electing(2)
+    async with server_of("2.15.1", answers) as url:
         connection = await NatsConnection.connect(url, name="test")
         await connection.close()
+    assert answers.left == 0, "asked again until it had one"
 
 
 async def test_one_that_gets_no_leader_in_time_is_away_not_unsuitable() -> None:

@@ -134,20 +134,25 @@ async def test_a_projector_that_stands_still(connect: Connect, postgres_url: str
             await last_word(person, HaltCleared)
     desk.stop.set()
     await answering
+    assert (await words(person))[-2:] == [HaltDetected, HaltCleared]
 
 
 async def last_word(bus: Bus, *kinds: type[Event] | None) -> None:
     """Waits until the last word about the read side is one of these; None: there is none."""
     while True:
-        words = [item.event.data for item in await bus.log.history(["rig.fleet.watch.>"])]
-        about = [
-            word
-            for word in words
-            if isinstance(word, HaltDetected | HaltCleared) and word.invariant is Invariant.PROJECTION_BEHIND
-        ]
-        if (type(about[-1]) if about else None) in kinds:
+        if [None, *await words(bus)][-1] in kinds:
             return
         await asyncio.sleep(0.05)
+
+
+async def words(bus: Bus) -> list[type[Event]]:
+    """What the watch has said about the read side so far."""
+    said = [item.event.data for item in await bus.log.history(["rig.fleet.watch.>"])]
+    return [
+        type(word)
+        for word in said
+        if isinstance(word, HaltDetected | HaltCleared) and word.invariant is Invariant.PROJECTION_BEHIND
+    ]
 
 
 async def test_an_agent_that_is_killed_says_no_word_and_the_watch_does(

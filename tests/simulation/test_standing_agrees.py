@@ -64,7 +64,7 @@ def recorded(story: Story) -> list[Recorded]:
     return [Recorded(position, said.time, said) for position, said in enumerate(story.log, start=1)]
 
 
-def agree(story: Story, ref: IssueRef, *, decided: bool = True) -> None:
+def assert_agree(story: Story, ref: IssueRef, *, decided: bool = True) -> None:
     """`decided`: the conductor has said what it has to say to that, so that a deadline is set wherever one is due."""
     theirs, ours = story.issue(ref), lookup.standings_in(recorded(story), [ref])[ref]
     assert ours is not None
@@ -191,9 +191,9 @@ def test_whatever_is_said(steps: list[tuple[str, str, str, Any]], reviewed: bool
     for step in steps:
         story.later(1)
         act(story, ref, step)
-        agree(story, ref, decided=False)
+        assert_agree(story, ref, decided=False)
         story.rounds()
-        agree(story, ref)
+        assert_agree(story, ref)
 
 
 @pytest.mark.parametrize("again", ["the same head", "another head", "another pull request"])
@@ -218,7 +218,7 @@ def test_a_gate_that_was_left_is_opened_anew_for_what_comes_back(again: str) -> 
         story.check(ref, head)
     story.rounds()
     assert (story.issue(ref).state, story.issue(ref).open_gates) == ("gated", [(GateReason.SENSITIVE_PATH, sha(head))])
-    agree(story, ref)
+    assert_agree(story, ref)
     story.gate(GateApproved, ref, head)
     story.rounds()
     assert story.issue(ref).state == "merging"
@@ -234,12 +234,12 @@ def test_the_way_to_a_gate_and_through_it() -> None:
         act(story, ref, (step, "h1", "ada", None))
     story.rounds()
     assert [key[0] for key in story.issue(ref).open_gates] == [GateReason.SENSITIVE_PATH]
-    agree(story, ref)
+    assert_agree(story, ref)
     for by, state in (("eve", "gated"), ("ada", "merging")):
         act(story, ref, ("approve", "h1", by, None))
         story.rounds()
         assert story.issue(ref).state == state
-        agree(story, ref)
+        assert_agree(story, ref)
 
 
 def test_what_rests_goes_on_at_once_when_a_person_asks() -> None:
@@ -250,14 +250,14 @@ def test_what_rests_goes_on_at_once_when_a_person_asks() -> None:
         story.later(1)
         act(story, ref, (step, "h1", "ada", None))
     story.rounds()
-    agree(story, ref)
+    assert_agree(story, ref)
     ours = lookup.standings_in(recorded(story), [ref])[ref]
     assert ours is not None
     assert sense.holds(ours, RetryRequested(by="ada")) is None, "it is said"
     act(story, ref, ("retry", "h1", "ada", None))
-    agree(story, ref, decided=False)
+    assert_agree(story, ref, decided=False)
     story.rounds()
-    agree(story, ref)
+    assert_agree(story, ref)
     assert story.issue(ref).state == "assigned"
 
 
@@ -269,9 +269,9 @@ def test_what_its_own_merge_closes_is_not_withdrawn(reason: Withdrawal, state: s
     story.merge(ref)
     story.rounds()
     story.say(Actor.LOCAL, ref, IssueWithdrawn(reason=reason, by="ada"))
-    agree(story, ref, decided=False)
+    assert_agree(story, ref, decided=False)
     story.rounds()
-    agree(story, ref)
+    assert_agree(story, ref)
     assert story.issue(ref).state == state
 
 

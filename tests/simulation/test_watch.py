@@ -147,7 +147,7 @@ class Walk:
         for event in batch:
             self.story.append(event)
 
-    def content(self) -> None:
+    def check_content(self) -> None:
         """Timers fire, the conductor says all that it has to say, and the watch has nothing to say to that."""
         self.story.rounds()
         while any(timer.at <= self.story.now + AFTER for timer in self._timers()):
@@ -326,4 +326,4 @@ def test_when_the_conductor_has_spoken_the_watch_is_content(seeds: range):
         for number in range(STEPS):
             walk.step()
             if number % 7 == 0:
-                walk.content()
+                walk.check_content()

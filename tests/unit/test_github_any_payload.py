@@ -12,7 +12,18 @@ from bridges.github.judge import Failed, judge
 from bridges.github.said import BlockedBy, Permission, Untranslatable
 from bridges.github.translate import EVENTS, asks, of_issue, of_pull_request, of_review
 from bridges.github.translate.reading import decoded
-from schemas import Actor, ChecksFailed, Draft, GateReason, GateTriggered, QuestionAsked, ReviewScope, encode, envelope
+from schemas import (
+    MAY_SAY,
+    Actor,
+    ChecksFailed,
+    Draft,
+    GateReason,
+    GateTriggered,
+    QuestionAsked,
+    ReviewScope,
+    encode,
+    envelope,
+)
 from tests.conftest import FULL
 from tests.support.github_payloads import (
     ADA,
@@ -36,6 +47,7 @@ from tests.support.translated import ISSUE, WEB, Desk, desk, opened
 EXAMPLES = 2_000 if FULL else 60
 pytestmark = [pytest.mark.full, pytest.mark.timeout(600)] if FULL else []
 """The same tests, with more examples, are the long count."""
+SAYABLE = {kind.__name__ for kind in MAY_SAY[Actor.GITHUB]} | {"untranslatable"}
 DEEP = "<deep>"
 """Stands for what is nested deeper than anything reads."""
 
@@ -211,7 +223,7 @@ def nearly(draw: st.DrawFn) -> tuple[str, bytes]:
 @settings(max_examples=4 * EXAMPLES)
 @given(nearly(), st.sampled_from(["write", "read", "\0"]))
 def test_any_delivery_that_is_nearly_right(delivery: tuple[str, bytes], permission: str) -> None:
-    tried(*delivery, permission)
+    assert set(tried(*delivery, permission)) <= SAYABLE
 
 
 @settings(max_examples=EXAMPLES)
@@ -228,6 +240,7 @@ def test_any_answer_of_the_api_that_is_nearly_right(data: st.DataObject) -> None
         it.take(of_review(WEB, decoded(json.dumps(pull()).encode(), payloads.PullRequest), told, it.heard))
     except Untranslatable:
         pass
+    assert {type(said).__name__ for said in it.said} <= SAYABLE
 
 
 @settings(max_examples=EXAMPLES)

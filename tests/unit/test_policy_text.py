@@ -189,7 +189,7 @@ class TestReading:
         ],
     )
     def test_what_can_is_not(self, text: str) -> None:
-        parse(text, "x")
+        assert parse(text, "x") != Policy()
 
     def test_an_old_log_that_holds_what_is_refused_now_says_what_was_in_force(self) -> None:
         held: dict[str, object] = {

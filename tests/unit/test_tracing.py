@@ -4,6 +4,7 @@ import logging
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -183,8 +184,10 @@ def test_a_collector_that_never_answers_does_not_hold_up_the_end(monkeypatch: py
     with socket.create_server(("127.0.0.1", 0)) as server:
         silent = f"http://127.0.0.1:{server.getsockname()[1]}"
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", silent)
+        before = set(threading.enumerate())
         with telemetry("rig-test", {"OTEL_EXPORTER_OTLP_ENDPOINT": silent}), tracing.step("never seen"):
             pass
+        assert set(threading.enumerate()) - before, "it is being told still"
 
 
 def test_the_words_of_an_error_stay_out(capsys: pytest.CaptureFixture[str]) -> None:

@@ -129,11 +129,13 @@ async def test_a_slot_that_is_free_takes_work_beside_those_that_are_not(bus: Bus
     async def handle(delivery: Delivery) -> Outcome:
         return Done() if delivery.body == b"short" else await forever(delivery)
 
-    await fill(bus, "long", "long", "long", "short")
+    first = await fill(bus, "long", "long", "long", "short")
     async with working(bus, handle, slots=4) as worker:
         await worker.until(lambda: len(worker.began) == 4 and len(worker.done) == 1)
-        await fill(bus, "short", "short")
+        later = await fill(bus, "short", "short")
         await worker.until(lambda: len(worker.done) == 3)
+    assert worker.done == [first[3], *later]
+    assert worker.positions == first + later, "the long ones kept their slots, and came once"
 
 
 async def test_a_retry_blocks_its_key_alone_and_takes_no_slot(bus: Bus) -> None:

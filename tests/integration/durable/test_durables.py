@@ -43,7 +43,9 @@ async def test_a_durable_that_is_another_is_refused_by_all(connect: Connect) -> 
 async def test_a_role_takes_the_patience_of_a_durable_as_the_server_has_it(bus: Bus) -> None:
     await make(bus, HASTY)
     alive = Alive(bus)
-    await fill(bus, "a")
+    positions = await fill(bus, "a")
     async with working(bus, forever, structs.replace(JOBS, ack_wait_seconds=36_000)) as worker:
         await worker.until(lambda: len(worker.began) == 1)
         await alive.told(1)
+    assert set(worker.positions) == set(positions)
+    assert (await info(bus, HASTY))["config"]["ack_wait"] == 0.4 * SECOND, "it is not what the role came with"

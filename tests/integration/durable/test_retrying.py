@@ -7,13 +7,12 @@ import pytest
 from msgspec import json
 
 from bus import Bus, Delivery, Done, Drop, NoLetter, Outcome, ServerRefused
-from bus.consume import consume
 from bus.dead import DeadLetters
 from bus.letters import Verdict
 from bus.topology import WORK
 from schemas import Actor, Draft, IssueRef, Recorded
 from tests.conftest import Connect
-from tests.support.jobs import JOBS, fill, forever, info, key, working
+from tests.support.jobs import JOBS, fill, info, key, working
 from tests.support.letters import drops, open_letters
 from tests.support.saying import assigned
 
@@ -53,16 +52,14 @@ async def test_a_retry_that_fails_again_is_a_new_letter(bus: Bus, dead: DeadLett
 
 
 async def test_a_retry_waits_for_its_consumer_and_is_for_no_other(bus: Bus, dead: DeadLetters) -> None:
-    await fill(bus, "a")
+    positions = await fill(bus, "a")
     async with working(bus, drops):
         (found,) = await open_letters(dead, 1)
     await dead.retry(found.id, by="ann", reason="later")
-    stop = asyncio.Event()
-    other = asyncio.create_task(consume(bus.connection, WORK[Actor.DEV_E], forever, slots=1, stop=stop))
-    async with working(bus) as worker:
+    async with working(bus, None, WORK[Actor.DEV_E]) as other, working(bus) as worker:
         await worker.until(lambda: len(worker.done) == 1)
-    stop.set()
-    await other
+    assert worker.positions == positions
+    assert other.began == []
 
 
 async def test_a_dropped_letter_stays_with_who_dropped_it_and_why(bus: Bus, dead: DeadLetters) -> None:

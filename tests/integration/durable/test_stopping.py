@@ -51,7 +51,7 @@ async def test_an_outcome_is_not_lost_to_a_stop(bus: Bus) -> None:
 async def test_what_is_on_its_way_to_who_stops_goes_back_too(bus: Bus, connect: Connect) -> None:
     for _ in range(399):
         await bus.connection.publish("rig.jobs.large", b"x" * 16_000)
-    await fill(bus, "last")
+    (last,) = await fill(bus, "last")
 
     async def handle(delivery: Delivery) -> Outcome:
         worker.stop.set()  # at the first of six megabytes
@@ -62,6 +62,7 @@ async def test_what_is_on_its_way_to_who_stops_goes_back_too(bus: Bus, connect: 
     await worker.task
     async with working(bus, None, prefetch=500) as following:
         await following.until(lambda: len(following.done) + len(worker.done) == 400)
+    assert sorted(worker.done + following.done) == list(range(last - 399, last + 1)), "each once"
     await nothing_left(bus)
 
 
@@ -72,6 +73,7 @@ async def test_who_stops_without_a_server_does_not_wait_for_it(bus: Bus, nats: S
     await worker.until(lambda: len(worker.began) == 2)
     await nats.stop()
     await worker.end()
+    assert (len(worker.began), worker.done) == (2, [])
 
 
 @pytest.mark.usefixtures("impatient")
@@ -87,6 +89,7 @@ async def test_an_outcome_that_is_lost_at_a_stop_is_said_again(bus: Bus) -> None
     await worker.task
     while (await info(bus))["ack_floor"]["stream_seq"] != position:
         pass
+    assert worker.positions == [position], "said again, and not done again"
 
 
 # ── confirmations ────────────────────────────────────────────────────────────
