@@ -34,6 +34,7 @@ from deploy.redact import redacted
 from deploy.settings import Settings, characters_place
 from deploy.tools import GET_GIT, git_version
 from machine.lifecycle import Misconfigured
+from machine.sandbox import Sandboxing, available
 from schemas import FLEET, Actor, Invalid, Status, StatusRequest, branch
 
 __all__ = ["Finding", "Report", "Verdict", "examine"]
@@ -57,7 +58,13 @@ async def examine(environ: Mapping[str, str]) -> Report:
             Finding("settings", Verdict.PROBLEM, problem, "mend it, and look again") for problem in wrong.problems
         ]
     else:
-        findings += [await _coder(settings), *await of_models(settings), *of_characters(environ), *of_github(settings)]
+        findings += [
+            await _coder(settings),
+            of_sandbox(settings),
+            *await of_models(settings),
+            *of_characters(environ),
+            *of_github(settings),
+        ]
         findings += await _servers(settings)
     findings.append(_boundary())
     return Report(all(finding.verdict is not Verdict.PROBLEM for finding in findings), tuple(findings))
@@ -205,6 +212,18 @@ def of_github(settings: Settings) -> Iterator[Finding]:
             yield Finding("webhooks", Verdict.PROBLEM, seen, "end who listens there, or set RIG_HTTP to another")
         else:
             yield Finding("webhooks", Verdict.OK, f"{config.http} is free for them")
+
+
+def of_sandbox(settings: Settings) -> Finding:
+    """Whether what is not trusted is kept in one, as it should be."""
+    how, program = settings.sandboxing, available()
+    if how is Sandboxing.OFF:
+        return Finding("sandbox", Verdict.NOTE, "coders and checks run without one: RIG_SANDBOX=off", "unset it")
+    if program is not None:
+        return Finding("sandbox", Verdict.OK, f"{program} keeps coders, and checks of what they wrote")
+    seen = "bwrap is not there, or the kernel lets nobody make user namespaces"
+    verdict = Verdict.NOTE if how is Sandboxing.AUTO else Verdict.PROBLEM
+    return Finding("sandbox", verdict, seen, "install bubblewrap and let it work, or run coders as another user")
 
 
 def _boundary() -> Finding:

@@ -20,6 +20,7 @@ from deploy.telemetry import telemetry
 from deploy.tools import GET_GIT, git_version
 from machine import lifecycle
 from machine.lifecycle import Lifecycle, Misconfigured
+from machine.sandbox import NoSandbox, Sandbox, kept
 from schemas import Actor, Invalid
 
 __all__ = ["Role", "main", "needs", "run"]
@@ -145,7 +146,8 @@ def _start(role: Role, settings: Settings) -> Callable[[Bus, Lifecycle], Awaitab
         case Role.LOCAL:
             from bridges.local import shell
 
-            return lambda bus, life: shell.run(bus, life, scratch=settings.home.forge)
+            sandbox = _sandbox(settings)
+            return lambda bus, life: shell.run(bus, life, scratch=settings.home.forge, sandbox=sandbox)
         case Role.GITHUB:
             return lambda bus, life: _github(bus, life, settings)
         case Role.WATCH:
@@ -158,6 +160,14 @@ def _start(role: Role, settings: Settings) -> Callable[[Bus, Lifecycle], Awaitab
             return lambda bus, life: _review_e(bus, life, settings)
         case Role.AGENT:
             return lambda bus, life: _agent(bus, life, settings)
+
+
+def _sandbox(settings: Settings) -> Sandbox | None:
+    """What coders, and checks of what they wrote, are kept in: nothing of the rig's own is to be seen there."""
+    try:
+        return kept(settings.sandboxing, (settings.home.path,))
+    except NoSandbox as error:
+        raise Misconfigured(str(error)) from None
 
 
 async def _dev_e(bus: Bus, life: Lifecycle, settings: Settings) -> None:
@@ -174,8 +184,7 @@ async def _dev_e(bus: Bus, life: Lifecycle, settings: Settings) -> None:
             coder=coder,
             data_dir=data,
             capabilities=settings.capabilities,
-            sandboxing=settings.sandboxing,
-            hidden=(settings.home.path,),
+            sandbox=_sandbox(settings),
             disk_bytes=settings.disk_bytes,
         )
     except WorkspaceInUse as error:  # two replicas of one name: no restart helps

@@ -8,7 +8,7 @@
     RIG_CODER          who writes code: scripted:PATH, command:PROGRAM ARGUMENT… or metered:…
     RIG_SLOTS          how many assignments an agent takes at once
     RIG_CAPABILITIES   what its machine has that not every one has, like node, docker: some work needs that
-    RIG_SANDBOX        whether bubblewrap keeps a coder: off, auto (where it can), required, offline (without network)
+    RIG_SANDBOX        whether bubblewrap keeps coders and checks: off, auto (if it can), required, offline (no network)
     RIG_DISK_GIB       how much of the disk an agent's clones may take when a run begins; the oldest go. Not set: all
     RIG_AGENT          the name of this replica of an agent (`rig run`)
     RIG_REVIEWER       as whom review-e reviews, as repositories name it among their reviewers: review-e
@@ -40,12 +40,12 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct, structs
 
-from agents.guard.sandbox import Sandboxing
 from agents.llm.config import Gateways
 from agents.tools.secrets import Secrets
 from bridges.github.config import API, AUDIT_SECONDS, HTTP, GitHubConfig, wrong_account, wrong_address, wrong_api
 from deploy.home import Home
 from deploy.keys import public_key
+from machine.sandbox import Sandboxing
 from schemas import Invalid
 from schemas.refs import NAME
 

@@ -19,7 +19,6 @@ from typing import Any, TypeAlias, TypeVar
 from agents.character.document import secrets_of
 from agents.character.shelf import load
 from agents.coders.driver import CODER_VARIABLES
-from agents.guard.sandbox import Sandboxing
 from agents.llm.gateways import variables as gateway_variables
 from bridges.github.config import GitHubConfig
 from bridges.terminal.policy import Adoption, in_force
@@ -34,6 +33,7 @@ from deploy.restoring import check_log
 from deploy.settings import github_variables
 from deploy.supervisor import Report, RoleSpec, Supervisor
 from machine import process
+from machine.sandbox import Sandboxing
 from schemas import Actor, Policy
 
 __all__ = ["News", "Rig", "Unwitnessed", "Upgraded", "roles_of", "running_rig"]
@@ -161,10 +161,10 @@ async def running_rig(
                     "RIG_CODER": coder or "",
                     "RIG_SLOTS": str(slots),
                     "RIG_CAPABILITIES": ",".join(capabilities),
-                    "RIG_SANDBOX": sandboxing.value,
                     **({} if disk_bytes is None else {"RIG_DISK_GIB": str(disk_bytes // 1024**3)}),
                 },
                 github,
+                sandboxing=sandboxing,
                 reviewers=[f"review-e-{number}" for number in range(1, reviewers + 1)],
                 characters=characters,
             )
@@ -234,6 +234,7 @@ def roles_of(
     of_agents: dict[str, str],
     github: GitHubConfig | None,
     *,
+    sandboxing: Sandboxing = Sandboxing.AUTO,
     reviewers: Sequence[str] = (),
     characters: Mapping[str, Path] = _NOBODY,
 ) -> list[RoleSpec]:
@@ -245,10 +246,11 @@ def roles_of(
 
     postgres = {"RIG_POSTGRES_URL": both.postgres_url}
     place = {"RIG_HOME": str(home.path)}
-    worker = of_agents | _of_coders()
+    kept = {"RIG_SANDBOX": sandboxing.value}
+    worker = of_agents | kept | _of_coders()
     return [
         _role("conductor", "conductor", nats("conductor")),
-        _role("local", "local", nats("local") | place),
+        _role("local", "local", nats("local") | place | kept),
         *(
             [_role("github", "github", _outward() | nats("github") | github_variables(github))]
             if github is not None

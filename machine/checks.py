@@ -1,15 +1,17 @@
 """Run a repository's own check command and say how it ended.
 
 The command is the operator's word (`rig repo add --check`), a line for `/bin/sh`. Text of an issue, a model or a diff
-never becomes part of it.
+never becomes part of it; but what it runs is what a coder wrote, and so belongs in a sandbox as the coder does.
 """
 
 import enum
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from machine import process
 from machine.process import Cut, Limits
+from machine.sandbox import Sandbox
 
 __all__ = ["CheckConclusion", "CheckOutcome", "run_check"]
 
@@ -38,9 +40,16 @@ class CheckOutcome:
         return self.conclusion is CheckConclusion.SUCCESS
 
 
-async def run_check(command: str, *, cwd: Path, limits: Limits) -> CheckOutcome:
-    """Run `command` in `cwd` within `limits`. Raises SpawnFailed when `cwd` is missing."""
-    outcome = await process.run(["/bin/sh", "-c", command], cwd=cwd, env=process.environment(), limits=limits)
+async def run_check(
+    command: str, *, cwd: Path, limits: Limits, sandbox: Sandbox | None = None, readable: Iterable[Path] = ()
+) -> CheckOutcome:
+    """Run `command` in `cwd` within `limits`, and in a `sandbox` in which what is `readable` is not hidden.
+
+    Raises SpawnFailed when `cwd` is missing.
+    """
+    argv = ("/bin/sh", "-c", command)
+    kept = argv if sandbox is None else sandbox.around_check(argv, cwd, readable)
+    outcome = await process.run(kept, cwd=cwd, env=process.environment(), limits=limits)
     log = outcome.excerpt(EXCERPT_BYTES)
     match outcome.cut:
         case Cut.TIMED_OUT:

@@ -13,7 +13,7 @@ from typing import Protocol, TypeAlias
 from msgspec import Struct
 
 from agents.guard.blocked import Blocked
-from agents.guard.sandbox import Sandbox
+from machine.sandbox import Sandbox
 from schemas import FailureKind, IssueRef
 
 OnOutput: TypeAlias = Callable[[bytes], None]

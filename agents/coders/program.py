@@ -152,7 +152,7 @@ async def run(
     try:
         outcome = await clocks.watch(
             process.run(
-                argv if task.sandbox is None else task.sandbox.around(argv, worktree, (home,)),
+                argv if task.sandbox is None else task.sandbox.around_coder(argv, worktree, (home,)),
                 cwd=worktree,
                 env={**env, MARK: mark},
                 limits=limits,

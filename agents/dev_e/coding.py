@@ -15,13 +15,13 @@ from agents.coders.driver import Driver, Result, Task
 from agents.coders.sessions import Sessions
 from agents.dev_e.remembering import Remembering
 from agents.dev_e.run import Run
-from agents.guard.sandbox import Sandbox
 from agents.output import RunOutput
 from agents.prompt import prompt
 from agents.runtime import Replica
 from agents.workspace import Worktree
 from agents.workspace.conventions import FILES, Conventions, conventions
 from bus import Bus
+from machine.sandbox import Sandbox
 from schemas import FailureKind, IssueEvent, QuotaReported
 
 BLOCKED_MAX = 20

@@ -11,12 +11,12 @@ from agents.coders.driver import Driver, LoginMissing
 from agents.dev_e.fitness import Fitness
 from agents.dev_e.run import ROLE
 from agents.dev_e.work import DevE
-from agents.guard.sandbox import NoSandbox, Sandboxing, kept
 from agents.runtime import AgentConfig, Replica
 from agents.workspace import Workspace
 from bus import Bus
 from machine.git import Identity
 from machine.lifecycle import Lifecycle, Misconfigured
+from machine.sandbox import Sandbox
 from schemas import Invalid, escape
 from schemas.refs import Name
 
@@ -34,23 +34,17 @@ async def run_dev_e(
     coder: str,
     data_dir: Path,
     capabilities: tuple[str, ...] = (),
-    sandboxing: Sandboxing = Sandboxing.OFF,
-    hidden: tuple[Path, ...] = (),
+    sandbox: Sandbox | None = None,
     disk_bytes: int | None = None,
 ) -> None:
     """Is the replica `name` until `life.stop`; its workspace is `data_dir/<name>`.
 
-    Its coder is kept in a sandbox as far as `sandboxing` says, in which what is `hidden` is not there; its workspace
-    takes no more than `disk_bytes` when a run begins. It takes work that needs no more than its `capabilities`, and
-    none while nobody has logged its coder in. Raises Misconfigured with all that is wrong about name, slots and coder
-    (see coders.coder) or when there is no sandbox and must be one, WorkspaceInUse when the replica runs already, and
-    what runtime.run raises.
+    Its coder, and the checks of what that wrote, are kept in the `sandbox`; its workspace takes no more than
+    `disk_bytes` when a run begins. It takes work that needs no more than its `capabilities`, and none while nobody has
+    logged its coder in. Raises Misconfigured with all that is wrong about name, slots and coder (see coders.coder),
+    WorkspaceInUse when the replica runs already, and what runtime.run raises.
     """
     driver = _configured(name, slots, coder)
-    try:
-        sandbox = kept(sandboxing, hidden)
-    except NoSandbox as error:
-        raise Misconfigured(str(error)) from None
     fitness = Fitness(driver, life)
     await fitness.look()
     if fitness.problem is not None and not isinstance(fitness.problem, LoginMissing):

@@ -20,7 +20,6 @@ from agents.dev_e.coding import Coding
 from agents.dev_e.fitness import Fitness
 from agents.dev_e.run import ROLE, Run, about_nested, commit_message, pause
 from agents.guard.blocked import Blocked
-from agents.guard.sandbox import Sandbox
 from agents.guard.secrets import held
 from agents.runtime import Replica
 from agents.workspace import Workspace, WorkspaceFailed, Worktree
@@ -30,6 +29,7 @@ from bus.tracing import tracing
 from machine.checks import run_check
 from machine.git import GitError
 from machine.process import Limits, SpawnFailed
+from machine.sandbox import Sandbox
 from schemas import (
     Draft,
     FailureKind,
@@ -90,6 +90,7 @@ class DevE:
         self._workspace = workspace
         self._driver = driver
         self._fitness = fitness
+        self._sandbox = sandbox
         self._coding = Coding(bus, replica, driver, home, sandbox)
 
     async def work(self, recorded: Recorded) -> Outcome:
@@ -229,7 +230,7 @@ class DevE:
         policy = self._replica.policy
         limits = Limits(policy.check_wall_seconds, policy.check_output_bytes, GRACE_SECONDS)
         with tracing.step("check"):
-            check = await run_check(what.check, cwd=tree.path, limits=limits)
+            check = await run_check(what.check, cwd=tree.path, limits=limits, sandbox=self._sandbox)
         await self._push(run, tree)
         if not check.passed:
             return run.failed(FailureKind.CHECKS_FAILED, check.excerpt)

@@ -41,6 +41,7 @@ from bridges.local.scratch import Scratch
 from machine.checks import CheckConclusion, CheckOutcome, run_check
 from machine.git import Git, branch_ref
 from machine.process import Limits
+from machine.sandbox import Sandbox
 from schemas import (
     Changes,
     ChecksFailed,
@@ -81,8 +82,10 @@ _CONCLUSIONS = {
 class Effects:
     """The forge's hands. One for each process: it owns the scratch directory and the limits on what runs at once."""
 
-    def __init__(self, scratch: Scratch) -> None:
+    def __init__(self, scratch: Scratch, sandbox: Sandbox | None = None) -> None:
         self._scratch = scratch
+        self._sandbox = sandbox
+        """For checks: they run what a coder wrote."""
         self._checking = asyncio.Semaphore(CHECKS_AT_ONCE)
 
     async def perform(self, action: Action, policy: Policy, still_due: Callable[[], bool]) -> Event | None:
@@ -177,7 +180,11 @@ class Effects:
                 case MergeCommit(sha=merge):
                     await clone.run("checkout", "--quiet", "--detach", merge)
             limits = Limits(policy.check_wall_seconds, policy.check_output_bytes, CHECK_GRACE_SECONDS)
-            outcome = await run_check(action.command, cwd=clone.directory, limits=limits)
+            # A clone borrows the repository's objects.
+            borrowed = [action.path.resolve()]
+            outcome = await run_check(
+                action.command, cwd=clone.directory, limits=limits, sandbox=self._sandbox, readable=borrowed
+            )
         return _verdict(action.head, base, outcome)
 
     async def _merge(self, action: Merge, still_due: Callable[[], bool]) -> Event | None:

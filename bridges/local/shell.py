@@ -24,6 +24,7 @@ from bus.tracing import tracing
 from machine.git import GitError
 from machine.lifecycle import Lifecycle
 from machine.process import SpawnFailed
+from machine.sandbox import Sandbox
 from schemas import Actor, Draft, Event, IssueRef, Merged, RepoRef, Reverted, event_id
 
 log = logging.getLogger(__name__)
@@ -37,15 +38,15 @@ _RETRIED = (GitError, SpawnFailed, RepositoryError, OSError, BusError)
 """What the machine or a person can mend. Anything else is a bug: the same, with its traceback in the log."""
 
 
-async def run(bus: Bus, lifecycle: Lifecycle, *, scratch: Path) -> None:
-    """Serves until the lifecycle says stop. `scratch` is a directory for throw-away clones.
+async def run(bus: Bus, lifecycle: Lifecycle, *, scratch: Path, sandbox: Sandbox | None = None) -> None:
+    """Serves until the lifecycle says stop. `scratch` is a directory for throw-away clones; checks run in a `sandbox`.
 
     Raises what makes going on impossible (a log that was recreated, say).
     """
     room = Scratch(scratch)
     try:
         async with asyncio.TaskGroup() as group:
-            forge = LocalForge(bus, lifecycle, Effects(room), group)
+            forge = LocalForge(bus, lifecycle, Effects(room, sandbox), group)
             reading = group.create_task(forge.read())
             await lifecycle.stop.wait()
             reading.cancel()

@@ -73,6 +73,23 @@ class TestWell:
         assert finding.verdict is Verdict.NOTE
         assert "hygiene, not a boundary" in finding.seen
 
+    async def test_it_says_whether_there_is_a_sandbox_and_whether_there_must_be(
+        self, nowhere: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ):
+        def seen(how: str) -> tuple[Verdict, str]:
+            finding = doctor.of_sandbox(Settings.read({**nowhere, "RIG_SANDBOX": how}))
+            return finding.verdict, finding.seen
+
+        monkeypatch.setattr(doctor, "available", lambda: "/usr/bin/bwrap")
+        assert seen("auto") == (Verdict.OK, "/usr/bin/bwrap keeps coders, and checks of what they wrote")
+        assert seen("off")[0] is Verdict.NOTE
+        monkeypatch.setattr(doctor, "available", lambda: None)
+        assert [seen(how)[0] for how in ("auto", "required", "offline")] == [
+            Verdict.NOTE,
+            Verdict.PROBLEM,
+            Verdict.PROBLEM,
+        ]
+
 
 class TestNotWell:
     def test_the_exit_code_says_so_and_every_problem_says_how_to_mend_it(self, tmp_path: Path):

@@ -11,12 +11,17 @@ from pathlib import Path
 import pytest
 
 from agents.dev_e import run_dev_e
-from agents.guard import sandbox
-from agents.guard.sandbox import NoSandbox, Sandbox, Sandboxing
+from bus import Bus
+from deploy.embedded.nats import NatsServer
 from deploy.settings import Settings
+from machine import sandbox
 from machine.git import Git, Identity
-from schemas import Invalid, WorkFailed
+from machine.sandbox import NoSandbox, Sandbox, Sandboxing
+from schemas import Actor, ChecksFailed, FailureKind, Invalid, WorkFailed
 from tests.support.agents import new_rig
+from tests.support.forge import data, forge
+from tests.support.forge import new_rig as new_forge
+from tests.support.servers import connected
 from tests.support.waiting import until
 
 
@@ -112,10 +117,14 @@ async def test_git_works_in_a_worktree_of_a_clone(program: str, tmp_path: Path) 
     await git.run("worktree", "add", "--quiet", "-b", "work", str(tmp_path / "tree"))
     identity = ["-c", "user.name=x", "-c", "user.email=x@example.com"]
     kept = Sandbox(program=program, hidden=(tmp_path,))
-    command = kept.around(["git", *identity, "commit", "--quiet", "--allow-empty", "-m", "Mine"], tmp_path / "tree", ())
+    command = kept.around_coder(
+        ["git", *identity, "commit", "--quiet", "--allow-empty", "-m", "Mine"], tmp_path / "tree", ()
+    )
     done = run(command)
     assert (done.returncode, done.stderr) == (0, "")
     assert await git.run("log", "-1", "--format=%s", "work") == "Mine"
+    log = run(kept.around_check(["git", "log", "-1", "--format=%s"], tmp_path / "tree"))
+    assert (log.stdout, log.stderr) == ("Mine\n", "")
 
 
 async def test_a_coder_of_dev_e_is_kept_in_it(program: str, tmp_path: Path) -> None:
@@ -132,8 +141,7 @@ async def test_a_coder_of_dev_e_is_kept_in_it(program: str, tmp_path: Path) -> N
                 slots=1,
                 coder=f"command: sh -c {shlex.quote(script)}",
                 data_dir=tmp_path / "agents",
-                sandboxing=Sandboxing.REQUIRED,
-                hidden=(tmp_path,),
+                sandbox=Sandbox(program=program, hidden=(tmp_path,)),
             )
         )
         _, failed = await rig.until(WorkFailed)
@@ -142,6 +150,63 @@ async def test_a_coder_of_dev_e_is_kept_in_it(program: str, tmp_path: Path) -> N
         assert failed.detail.endswith("\nagents")
         assert await rig.show(f"rig/1/1-{failed.run}") == "a + b"
     assert not here.exists()
+
+
+LOOK = "cat {home}/secret; touch {outside}; cat total.py; touch made && git log -1 --format=%s && exit 3"
+"""What a coder may have written into a test: it looks for a secret, and for a place to stay."""
+
+
+async def test_the_check_of_dev_e_is_kept_in_it(program: str, tmp_path: Path) -> None:
+    outside = Path.home() / f"not-made-{os.getpid()}"
+    (tmp_path / "secret").write_text("the key")
+    async with new_rig(tmp_path) as rig:
+        await rig.adopt()
+        await rig.serve(check=LOOK.format(home=tmp_path, outside=outside))
+        await rig.approve()
+        await rig.assign()
+        coder, kept = "command: sh -c 'echo a + b > total.py'", Sandbox(program=program, hidden=(tmp_path,))
+        rig.running = asyncio.ensure_future(
+            run_dev_e(
+                rig.bus, rig.life, name="dev-e-1", slots=1, coder=coder, data_dir=tmp_path / "agents", sandbox=kept
+            )
+        )
+        _, failed = await rig.until(WorkFailed)
+    assert failed.kind is FailureKind.CHECKS_FAILED
+    said = failed.detail.splitlines()
+    assert "the key" not in failed.detail
+    assert "Read-only file system" in said[1]
+    assert (said[2], said[-1]) == ("a + b", "exit code 3")
+    assert not outside.exists()
+
+
+async def test_the_check_of_the_forge_is_kept_in_it(program: str, tmp_path: Path, nats: NatsServer) -> None:
+    outside = Path.home() / f"not-made-{os.getpid()}"
+    (tmp_path / "secret").write_text("the key")
+
+    async def connect(actor: Actor) -> Bus:
+        return await connected(nats, actor)
+
+    forged = await new_forge(tmp_path, connect, "bare")
+    async with forge(forged, nats, Sandbox(program=program, hidden=(tmp_path,))):
+        await forged.add_repository(LOOK.format(home=tmp_path, outside=outside))
+        await forged.work({"total.py": "a + b\n"})
+        failed = data(await forged.hear(ChecksFailed), ChecksFailed)
+    said = failed.failed[0].excerpt.splitlines()
+    assert "the key" not in failed.failed[0].excerpt
+    assert "Read-only file system" in said[1]
+    assert said[2:] == ["a + b", "Fix the total", "exit code 3"]
+    assert not outside.exists()
+
+
+def test_a_check_has_nobodys_login(program: str, worktree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(worktree.parent))
+    (worktree.parent / ".claude").mkdir()
+    (worktree.parent / ".claude" / "login").write_text("secret")
+    kept, look = Sandbox(program=program), ["sh", "-c", "cat ~/.claude/login; echo mine > ~/.claude/login"]
+    assert run(kept.around_check(look, worktree)).stdout == ""
+    assert (worktree.parent / ".claude" / "login").read_text() == "secret"
+    assert run(kept.around_coder(look, worktree, ())).stdout == "secret"
+    assert (worktree.parent / ".claude" / "login").read_text() == "mine\n"
 
 
 async def test_where_there_must_be_one_and_is_none_nobody_works(

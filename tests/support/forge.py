@@ -12,6 +12,7 @@ from bridges.local.repository import all_branches
 from bus import Bus
 from deploy.embedded.nats import NatsServer
 from machine.lifecycle import Lifecycle
+from machine.sandbox import Sandbox
 from schemas import (
     FLEET,
     Actor,
@@ -139,10 +140,10 @@ class Serving:
 
 
 @asynccontextmanager
-async def forge(rig: Rig, nats: NatsServer) -> AsyncGenerator[Serving]:
+async def forge(rig: Rig, nats: NatsServer, sandbox: Sandbox | None = None) -> AsyncGenerator[Serving]:
     async with await connected(nats, Actor.LOCAL) as bus:
         life = Life()
-        task = asyncio.create_task(shell.run(bus, life, scratch=rig.scratch))
+        task = asyncio.create_task(shell.run(bus, life, scratch=rig.scratch, sandbox=sandbox))
         await life.up.wait()
         yield Serving(life, task)
         life.stop.set()

@@ -9,6 +9,7 @@ from bridges.github.config import GitHubConfig
 from deploy.embedded.servers import Servers
 from deploy.home import Home
 from deploy.up import roles_of
+from machine.sandbox import Sandboxing
 
 
 class _Servers:
@@ -57,3 +58,9 @@ def test_who_reviews_is_told_of_the_models_and_nobody_else_is(
     for name in ("review-e-1", "review-e-2"):
         assert told[name].items() >= {**models, "RIG_AGENT": name}.items()
     assert not any(models.keys() & env.keys() for name, env in told.items() if not name.startswith("review-e"))
+
+
+def test_who_runs_what_coders_wrote_is_told_of_the_sandbox(tmp_path: Path, servers: Servers) -> None:
+    roles = roles_of(Home(tmp_path), servers, ["dev-e-1"], {}, None, sandboxing=Sandboxing.OFFLINE)
+    told = {role.name: role.env["RIG_SANDBOX"] for role in roles if "RIG_SANDBOX" in role.env}
+    assert told == {"local": "offline", "dev-e-1": "offline"}

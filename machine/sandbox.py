@@ -1,8 +1,8 @@
-"""A coder's view of the machine, where bubblewrap is there: all of it but what is secret, and hardly any to change.
+"""The machine as untrusted code sees it, where bubblewrap is there: without what is secret, and hardly any to change.
 
-It may write to its worktree, to what else it is given, to temporary directories and to its person's caches; the rest is
-read-only. What is hidden is empty there. It sees no processes but its own, and none of them outlives it. It reaches the
-network unless it must not. A login that a coder looks after itself (`~/.claude`, `~/.codex`) stays its own.
+It is for coders and for checks, which run what a coder wrote. Inside, the directory of the work can be changed, what
+else is given, temporary directories and the caches of a person's tools; the rest is read-only, and what is hidden is
+empty. No processes are seen but its own, and none of them outlives it. It reaches the network unless it must not.
 
 Source: bubblewrap's manual, bwrap(1). It needs user namespaces, which some kernels and containers refuse.
 """
@@ -18,23 +18,28 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from agents.guard.table import names
-
 __all__ = ["NoSandbox", "Sandbox", "Sandboxing", "available", "kept", "secret_places", "wrap"]
 
 PROGRAM = "bwrap"
 TRIAL_SECONDS = 20.0
 
-_SECRET = names(
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+_SECRET = _names(
     """.ssh .gnupg .aws .azure .kube .docker .nsc .config/gcloud .config/gh .config/op .config/rclone .terraform.d
     .netrc .pypirc .git-credentials .config/git/credentials .cargo/credentials.toml .gem/credentials .vault-token"""
 )
-_OWN = names(
-    """.cache .npm .cargo .rustup .m2 .gradle .bun .yarn .nuget go .claude .codex .config/opencode
-    .config/pip .config/uv .local/share/pnpm .local/share/uv .local/share/opencode .local/state"""
+_CACHES = _names(
+    """.cache .npm .cargo/registry .cargo/git .m2/repository .gradle/caches .gradle/wrapper .gradle/daemon
+    .bun/install/cache .yarn .nuget/packages go/pkg .local/share/pnpm/store .local/share/uv/python"""
 )
-"""Of a person's home what the tools of a coder fill for themselves."""
-_TEMPORARY = names("/tmp /var/tmp /dev/shm")  # noqa: S108 - these are bound, nothing is put there
+"""Of a person's home what tools fill with what they fetch: not where they take orders from, or programs are found."""
+_LOGINS = _names(".claude .codex .config/opencode .local/share/opencode")
+"""Logins that a coder looks after itself. They stay its own, and are nobody else's."""
+_TEMPORARY = _names("/tmp /var/tmp /dev/shm")  # noqa: S108 - these are bound, nothing is put there
 
 
 class NoSandbox(Exception):
@@ -42,29 +47,48 @@ class NoSandbox(Exception):
 
 
 class Sandboxing(StrEnum):
-    """When a coder is kept in a sandbox."""
+    """When what is not trusted is kept in a sandbox."""
 
     OFF = "off"
     AUTO = "auto"
     """Where it can be."""
     REQUIRED = "required"
-    """Or no coder runs."""
+    """Or it does not run."""
     OFFLINE = "offline"
-    """As required, and without a network: for a coder whose model is on this machine, or that has none."""
+    """As required, and without a network: where the model is on this machine, or there is none."""
 
 
 class Sandbox(Struct, frozen=True, kw_only=True):
-    """How coders of one replica are kept."""
+    """How what one role runs is kept."""
 
     program: str
     network: bool = True
     hidden: tuple[Path, ...] = ()
 
-    def around(self, argv: Sequence[str], worktree: Path, writable: Iterable[Path]) -> tuple[str, ...]:
-        """The command that runs `argv` in it; the clone that the worktree belongs to can be written too."""
-        places = (*writable, *_clone_of(worktree))
+    def around_coder(self, argv: Sequence[str], worktree: Path, writable: Iterable[Path]) -> tuple[str, ...]:
+        """The command that runs a coder in it: with its login, and the clone that the worktree belongs to."""
         return wrap(
-            argv, worktree=worktree, writable=places, hidden=self.hidden, network=self.network, program=self.program
+            argv,
+            worktree=worktree,
+            writable=(*_there(_LOGINS), *writable, *_clone_of(worktree)),
+            hidden=self.hidden,
+            network=self.network,
+            program=self.program,
+        )
+
+    def around_check(self, argv: Sequence[str], worktree: Path, readable: Iterable[Path] = ()) -> tuple[str, ...]:
+        """The command that runs a check in it: as a coder, but without any login.
+
+        What is `readable` is there though it be hidden.
+        """
+        return wrap(
+            argv,
+            worktree=worktree,
+            writable=_clone_of(worktree),
+            readable=tuple(readable),
+            hidden=(*_there(_LOGINS), *self.hidden),
+            network=self.network,
+            program=self.program,
         )
 
 
@@ -73,21 +97,23 @@ def wrap(
     *,
     worktree: Path,
     writable: Collection[Path] = (),
+    readable: Collection[Path] = (),
     hidden: Collection[Path] = (),
     network: bool = True,
     program: str = PROGRAM,
 ) -> tuple[str, ...]:
-    """The command that runs `argv` like that, in `worktree`. What is writable may lie within what is hidden."""
+    """The command that runs `argv` like that, in `worktree`. What can be read or written may lie in what is hidden."""
     command = [program, "--die-with-parent", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
     command += [] if network else ["--unshare-net"]
     command += ["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]
-    own = (str(Path.home() / name) for name in _OWN)
-    for place in dict.fromkeys((*_TEMPORARY, tempfile.gettempdir(), *own)):
+    caches = (str(Path.home() / name) for name in _CACHES)
+    for place in dict.fromkeys((*_TEMPORARY, tempfile.gettempdir(), *caches)):
         command += ["--bind-try", place, place]
     for place in hidden:
         command += ["--tmpfs", str(place)] if place.is_dir() else ["--ro-bind", os.devnull, str(place)]
-    for place in sorted({*writable, worktree}):
-        command += ["--bind", str(place), str(place)]
+    shown = dict.fromkeys(readable, "--ro-bind") | dict.fromkeys((*writable, worktree), "--bind")
+    for place in sorted(shown):  # the outer before the inner
+        command += [shown[place], str(place), str(place)]
     return (*command, "--chdir", str(worktree), "--", *argv)
 
 
@@ -105,8 +131,7 @@ def kept(how: Sandboxing, hidden: Iterable[Path] = ()) -> Sandbox | None:
 
 def secret_places(home: Path | None = None) -> tuple[Path, ...]:
     """Of a person's home what holds logins and keys, as far as it is there."""
-    places = ((home or Path.home()) / name for name in _SECRET)
-    return tuple(place for place in places if place.exists())
+    return _there(_SECRET, home)
 
 
 def available() -> str | None:
@@ -124,6 +149,11 @@ def _works(program: str) -> bool:
         except (OSError, subprocess.TimeoutExpired):
             return False
     return done.returncode == 0
+
+
+def _there(names: Iterable[str], home: Path | None = None) -> tuple[Path, ...]:
+    places = ((home or Path.home()) / name for name in names)
+    return tuple(place for place in places if place.exists())
 
 
 def _clone_of(worktree: Path) -> tuple[Path, ...]:
