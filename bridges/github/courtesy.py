@@ -6,12 +6,13 @@ GitHub refuses, so that nothing is tried for ever.
 
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Final, TypeAlias
+from typing import ClassVar, Final, TypeAlias
 
-from bridges.github import status_text
-from bridges.github.known import Issue, Known
+from bridges.github import status_text, verdict_text
+from bridges.github.known import Issue, Judgement, Known
 from bridges.github.logins import login_of
 from bridges.github.status_text import Label, Report
+from bridges.github.verdict_text import LineComment
 from bridges.standing import Standing
 from schemas import IssueApproved, IssueEscalated, IssueRef, IssueState, RepoRef, RepositoryConfigured
 
@@ -27,6 +28,8 @@ NOBODY: Final = "-"
 class Comment:
     """Write the living comment, or edit it."""
 
+    effect: ClassVar[str] = COMMENT
+    """What it is called in its record, as in all that follow."""
     cause: str
     about: IssueRef
     key: str
@@ -39,6 +42,7 @@ class Comment:
 class SetLabel:
     """Set the one of the rig's labels that holds, and take the others away."""
 
+    effect: ClassVar[str] = LABEL
     cause: str
     about: IssueRef
     key: str
@@ -50,6 +54,7 @@ class SetLabel:
 class Assign:
     """Assign who is asked, and nobody whom the rig has assigned before."""
 
+    effect: ClassVar[str] = ASSIGNEE
     cause: str
     about: IssueRef
     key: str
@@ -62,6 +67,7 @@ class Assign:
 class SetStatus:
     """Say on the head how it stands: by a check run, or by a commit status."""
 
+    effect: ClassVar[str] = STATUS
     cause: str
     about: IssueRef
     key: str
@@ -76,6 +82,7 @@ class SetStatus:
 class DeleteBranches:
     """Delete the branches of merged work, where they are still at commits of ours."""
 
+    effect: ClassVar[str] = BRANCHES
     cause: str
     about: IssueRef
     key: str
@@ -84,18 +91,49 @@ class DeleteBranches:
     heads: frozenset[str]
 
 
-Courtesy: TypeAlias = Comment | SetLabel | Assign | SetStatus | DeleteBranches
+@dataclass(frozen=True, slots=True)
+class ShowVerdict:
+    """Show what a reviewer of the rig's own said of one head: as a review that neither approves nor refuses."""
+
+    cause: str
+    about: IssueRef
+    key: str
+    after: str
+    reviewer: str
+    pull_request: int
+    head: str
+    ours: bool
+    """The rig's own pull request, which may be merged by now; a person's is left alone once it is closed."""
+    text: str
+    """To stand above the findings at their lines."""
+    lines: tuple[LineComment, ...]
+    whole: str
+    """With the findings in it, for where there are no lines."""
+
+    @property
+    def effect(self) -> str:
+        """One for each reviewer: the last record of each says what is shown of that one."""
+        return verdict_effect(self.reviewer)
+
+
+Courtesy: TypeAlias = Comment | SetLabel | Assign | SetStatus | DeleteBranches | ShowVerdict
+
+
+def verdict_effect(reviewer: str) -> str:
+    return f"verdict {reviewer}"
 
 
 def courtesy(known: Known, about: IssueRef | RepoRef) -> Courtesy | None:
     """What people should see of one issue and do not see yet."""
     issue = known.issues.get(about) if isinstance(about, IssueRef) else None
     configured = known.served(issue.ref.repository) if issue is not None else None
-    if issue is None or configured is None or issue.standing is None:
+    if issue is None or configured is None:
         return None
-    standing = issue.standing
+    if (standing := issue.standing) is None:
+        return _verdicts(issue)
     return (
-        _status(issue, standing)
+        _verdicts(issue)  # before the label: where it says done all of them are shown
+        or _status(issue, standing)
         or _label(issue, standing)
         or _comment(issue, standing)
         or _assign(issue, standing, configured)
@@ -106,6 +144,39 @@ def courtesy(known: Known, about: IssueRef | RepoRef) -> Courtesy | None:
 def _recorded(issue: Issue, effect: str) -> str | None:
     """The key of what was recorded last."""
     return issue.effects[effect].key if effect in issue.effects else None
+
+
+def _verdicts(issue: Issue) -> ShowVerdict | None:
+    """Of each reviewer the last word, while the work on the pull request is not over."""
+    if issue.withdrawn is not None or _recorded(issue, LABEL) == Label.DONE:
+        return None
+    due = (_verdict(issue, judged) for _, judged in sorted(issue.judged.items()))
+    return next((step for step in due if step is not None), None)
+
+
+def _verdict(issue: Issue, judged: Judgement) -> ShowVerdict | None:
+    said, shown, wanted = judged.said, issue.pull_request, issue.wanted
+    ours = shown is not None and shown.number == said.pull_request
+    if not ours and (wanted is None or wanted.pull_request != said.pull_request):
+        return None
+    whole, effect = verdict_text.whole(issue.ref, said), verdict_effect(said.reviewer)
+    key = sha256(whole.encode()).hexdigest()[:32]
+    if _recorded(issue, effect) == key:
+        return None
+    text, lines = verdict_text.at_lines(issue.ref, said)
+    return ShowVerdict(
+        cause=judged.id,
+        about=issue.ref,
+        key=key,
+        after=issue.last(effect),
+        reviewer=said.reviewer,
+        pull_request=said.pull_request,
+        head=said.head_sha,
+        ours=ours,
+        text=text,
+        lines=lines,
+        whole=whole,
+    )
 
 
 def _status(issue: Issue, standing: Standing) -> SetStatus | None:

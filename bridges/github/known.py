@@ -9,6 +9,7 @@ from msgspec import Struct, field, structs
 from bridges.standing import House, Standing
 from bridges.standing_fold import hear
 from schemas import (
+    Actor,
     ChecksFailed,
     ChecksPassed,
     EffectRecorded,
@@ -36,6 +37,9 @@ from schemas import (
     RepositoryConfigured,
     RepositoryRemoved,
     Reverted,
+    ReviewAbstained,
+    ReviewDisputed,
+    ReviewPassed,
     ReviewRequested,
     ReviewWanted,
     Stopped,
@@ -96,6 +100,13 @@ class Verdict(Struct, frozen=True):
     said: ChecksPassed | ChecksFailed
 
 
+class Judgement(Struct, frozen=True):
+    """What a reviewer of the rig's own said last; a review that was given at GitHub stands there already."""
+
+    id: str
+    said: ReviewPassed | ReviewDisputed | ReviewAbstained
+
+
 class Effect(Struct, frozen=True):
     """What was last recorded of one effect."""
 
@@ -128,6 +139,8 @@ class Issue(Struct):
     review: ReviewAsked | None = None
     wanted: ReviewAsked | None = None
     """For a pull request that is nobody's issue: it is told of under its own number."""
+    judged: dict[str, Judgement] = field(default_factory=dict[str, Judgement])
+    """By reviewer."""
     withdrawn: str | None = None
     """Id of the withdrawal, while it holds."""
     merges: set[str] = field(default_factory=set[str])
@@ -272,6 +285,8 @@ def _issue(issue: Issue, event: Envelope) -> None:
             issue.review = ReviewAsked(event.id, asked.pull_request, asked.head_sha, asked.reviewer)
         case ReviewWanted() as wanted:
             issue.wanted = ReviewAsked(event.id, wanted.pull_request, wanted.head_sha, wanted.reviewer)
+        case ReviewPassed() | ReviewDisputed() | ReviewAbstained() as said if event.actor != Actor.GITHUB:
+            issue.judged[said.reviewer] = Judgement(event.id, said)
         case MergeRequested() as asked:
             issue.asked = MergeAsked(event.id, asked.epoch, asked.pull_request, asked.head_sha, asked.base_sha)
         case MergeConflicted() | MergeRefused():

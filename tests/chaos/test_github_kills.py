@@ -20,6 +20,7 @@ from schemas import (
     PullRequestClosed,
     PullRequestOpened,
     PullRequestUpdated,
+    ReviewDisputed,
     ReviewRequested,
 )
 from tests.support.acting import Connect, Voices, configured
@@ -40,6 +41,7 @@ OPENED = ("POST", r"/pulls$")
 REPORTED = ("POST", r"/check-runs$")
 REPORTED_AGAIN = ("PATCH", r"/check-runs/\d+$")
 REVIEW_ASKED = ("POST", r"/requested_reviewers$")
+REVIEWED = ("POST", r"/pulls/\d+/reviews$")
 UPDATED = ("PATCH", r"/git/refs/heads/rig/\d+-")
 ASSIGNED = ("POST", r"/assignees$")
 MERGED = ("PUT", r"/merge$")
@@ -51,7 +53,7 @@ Call = tuple[str, str]
 SOME = (COMMENTED, OPENED, MERGED)
 ALL = (
     *(LABEL_MADE, LABELLED, UNLABELLED, COMMENTED, COMMENT_EDITED, BRANCH_MADE, OPENED, REPORTED, REPORTED_AGAIN),
-    *(REVIEW_ASKED, UPDATED, ASSIGNED, MERGED, BRANCH_DELETED, ISSUE_CLOSED, CLOSED),
+    *(REVIEW_ASKED, REVIEWED, UPDATED, ASSIGNED, MERGED, BRANCH_DELETED, ISSUE_CLOSED, CLOSED),
 )
 
 
@@ -99,6 +101,7 @@ async def test_whatever_it_died_of_each_effect_is_there_once(
 
     assert (made(OPENED), made(COMMENTED), made(MERGED)) == (2, 2, 1)
     assert (made(REVIEW_ASKED), made(ASSIGNED), made(ISSUE_CLOSED), made(CLOSED)) == (1, 1, 2, 1)
+    assert made(REVIEWED) == 1
     assert len(await voices.everything(PullRequestOpened)) == 2
     assert len(await voices.everything(Merged)) == 1
     assert len(await voices.everything(PullRequestClosed)) == 1
@@ -116,6 +119,15 @@ async def _one_that_is_merged(voices: Voices, bridge: Mortal, kills: tuple[Call,
     )
     await voices.say(Actor.CONDUCTOR, asked)
     await voices.recorded("review_requested")
+    disputed = ReviewDisputed(
+        pull_request=opened.pull_request,
+        head_sha=opened.head_sha,
+        reviewer="review-e",
+        summary="Not yet.",
+        comments=("total.txt:1: why?",),
+    )
+    await voices.say(Actor.REVIEW_E, disputed)
+    await voices.recorded("verdict review-e")
     head = await voices.work(2, "r-2")
     await voices.hear(PullRequestUpdated)
     passed = await voices.hear(ChecksPassed, but=lambda said: said.head_sha != head)

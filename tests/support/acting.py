@@ -64,7 +64,7 @@ class Voices:
 
     @classmethod
     async def of(cls, connect: Connect, github: Hub, repository: RepoRef = SHOP) -> "Voices":
-        buses = {actor: await connect(actor) for actor in (Actor.CLI, Actor.CONDUCTOR, Actor.DEV_E)}
+        buses = {actor: await connect(actor) for actor in (Actor.CLI, Actor.CONDUCTOR, Actor.DEV_E, Actor.REVIEW_E)}
         return cls(buses, github, repository)
 
     async def say(self, actor: Actor, data: Event, about: Ref | None = None) -> int:

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from bridges.github.courtesy import Assign, Comment, Courtesy, DeleteBranches, SetLabel, SetStatus, courtesy
+from bridges.github.courtesy import Courtesy, courtesy
 from bridges.github.known import Known
 from bridges.github.plan import due
 from schemas import (
@@ -96,20 +96,11 @@ class Log:
         """All that is due one after another, each recorded as done."""
         found: dict[str, object] = {}
         while (step := courtesy(self.known, ISSUE)) is not None:
-            effect = _EFFECTS[type(step)]
+            effect = step.effect
             assert effect not in found, "it is due again although it was recorded"
             found[effect] = step
             self.record(step)
         return found
 
     def record(self, step: Courtesy) -> None:
-        self.say(Actor.GITHUB, EffectRecorded(effect=_EFFECTS[type(step)], key=step.key, outcome="done"))
-
-
-_EFFECTS: dict[type[object], str] = {
-    Comment: "comment",
-    SetLabel: "label",
-    Assign: "assignee",
-    SetStatus: "status",
-    DeleteBranches: "branches_deleted",
-}
+        self.say(Actor.GITHUB, EffectRecorded(effect=step.effect, key=step.key, outcome="done"))

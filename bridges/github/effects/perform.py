@@ -3,9 +3,8 @@
 from collections import Counter
 from typing import Final
 
-from bridges.github import courtesy
 from bridges.github.api import GitHub
-from bridges.github.courtesy import Assign, Comment, Courtesy, DeleteBranches, SetLabel, SetStatus
+from bridges.github.courtesy import Assign, Comment, Courtesy, DeleteBranches, SetLabel, SetStatus, ShowVerdict
 from bridges.github.effects import (
     assignees,
     branches,
@@ -17,6 +16,7 @@ from bridges.github.effects import (
     pull_requests,
     reviews,
     statuses,
+    verdicts,
 )
 from bridges.github.effects.looking import Looking
 from bridges.github.effects.result import NotYet, Outcome, Result, refused
@@ -36,14 +36,6 @@ from schemas import MergeRefused
 
 UNSEEN: Final = 3
 """So many times a push that GitHub does not show is looked for again; who looks makes longer pauses each time."""
-_EFFECTS: Final[dict[type[Courtesy], str]] = {
-    Comment: courtesy.COMMENT,
-    SetLabel: courtesy.LABEL,
-    Assign: courtesy.ASSIGNEE,
-    SetStatus: courtesy.STATUS,
-    DeleteBranches: courtesy.BRANCHES,
-}
-"""What each is called in its record."""
 
 
 class Effects:
@@ -69,7 +61,7 @@ class Effects:
         try:
             return Outcome((await self._courtesy(action, self_login),))
         except (Forbidden, NotFound, Unprocessable) as error:
-            return Outcome((refused(_EFFECTS[type(action)], action.key, error),))
+            return Outcome((refused(action.effect, action.key, error),))
 
     async def _courtesy(self, action: Courtesy, self_login: str) -> Result:
         match action:
@@ -83,6 +75,8 @@ class Effects:
                 return await statuses.report(self._github, action)
             case DeleteBranches():
                 return await branches.tidy(self._github, action)
+            case ShowVerdict():
+                return await verdicts.show(self._github, action, self_login)
 
     async def _show(self, action: ShowPush) -> Result:
         push = action.push.id

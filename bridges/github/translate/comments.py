@@ -11,7 +11,7 @@ from typing import Final
 from msgspec import Struct
 
 from bridges.github import ids, payloads
-from bridges.github.heard import Gate, Heard, Issue, Repository, same
+from bridges.github.heard import Gate, Heard, Issue, Repository
 from bridges.github.said import Answer, Permission, Question, Said, Translation
 from bridges.github.translate import commands
 from bridges.github.translate.commands import (
@@ -32,6 +32,7 @@ from bridges.github.translate.reading import (
     NOT_SERVED,
     checked,
     decoded,
+    is_ours,
     is_person,
     line,
     numbered,
@@ -56,8 +57,6 @@ from schemas import (
     Stopped,
 )
 
-MARK: Final = "<!-- rig:"
-"""What the rig's own comments begin with."""
 _MAY: Final = ("admin", "maintain", "write")
 _WHOLE_SECONDS: Final = timedelta(seconds=1)
 """GitHub's clock shows no less: what happened in the second of a comment may have been before it."""
@@ -131,7 +130,7 @@ def _spoken(payload: Payload, heard: Heard, answers: Mapping[Question, Answer]) 
         return f"a comment that was {payload.action} commands nothing"
     if comment.user is None or not is_person(comment.user):
         return "not from a person"
-    if MARK in (comment.body or "") and heard.self_login is not None and same(comment.user.login, heard.self_login):
+    if is_ours(comment.body, comment.user, heard):
         return "the rig's own comment"
     found = commands.commands(text(comment.body))
     if not found:

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 import msgspec
 from msgspec import Struct
 
-from bridges.github.heard import Heard, Repository
+from bridges.github.heard import Heard, Repository, same
 from bridges.github.payloads import Repository as Named
 from bridges.github.payloads import User
 from bridges.github.said import Said, Translation, Untranslatable
@@ -22,6 +22,8 @@ from schemas.refs import NAME
 
 TEXT_MAX: Final = 65_536
 _SOME_TIME: Final = datetime(2026, 1, 1, tzinfo=UTC)
+MARK: Final = "<!-- rig:"
+"""What the rig's own comments and reviews begin with."""
 NUMBER_MAX: Final = 999_999_999
 """The highest number that a subject has room for."""
 _LINE_MAX: Final = 300
@@ -103,6 +105,12 @@ def name(user: User | None) -> str | None:
 def is_person(user: User | None) -> bool:
     """Whether this is a human being's account."""
     return user is not None and user.type == "User" and not user.login.endswith("[bot]")
+
+
+def is_ours(body: str | None, user: User | None, heard: Heard) -> bool:
+    """Whether the bridge itself wrote it, also with a person's token: nobody's words are in it but the rig's."""
+    login = heard.self_login
+    return MARK in (body or "") and login is not None and user is not None and same(user.login, login)
 
 
 def url(text: str | None) -> str:

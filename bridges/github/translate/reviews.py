@@ -17,6 +17,7 @@ from bridges.github.translate.reading import (
     NOT_SERVED,
     commit,
     decoded,
+    is_ours,
     name,
     numbered,
     once,
@@ -59,6 +60,7 @@ def asks(body: bytes, heard: Heard) -> tuple[Question, ...]:
         home is None
         or review.state.lower() not in ("changes_requested", "commented")
         or _reviewer(home, review) is None
+        or is_ours(review.body, review.user, heard)
     ):
         return ()
     if _id(home, payload.pull_request.number, review, review.state.lower()) in heard.said:
@@ -88,6 +90,8 @@ def of_review(
     home = heard.repository(str(repository))
     if home is None:
         return skip(f"{repository}: {NOT_SERVED}")
+    if is_ours(review.body, review.user, heard):
+        return skip("the rig's own review")
     state, head = review.state.lower(), commit(review.commit_id)
     reviewer = _reviewer(home, review)
     if reviewer is None:

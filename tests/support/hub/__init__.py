@@ -5,6 +5,7 @@ edge          what stands in front of it: one address for all
 additions     what emulate does not answer: the delivery log, commit statuses, blockers
 mirror, git   repositories on disk, served over smart HTTP, and emulate told what is in them
 pulls         pull requests, which follow their branches
+reviews       reviews, with comments at lines
 day           a day of many happenings
 deliveries    webhooks on their way: signed, logged, lost and shuffled on command
 faults        what a test does to calls

@@ -46,6 +46,10 @@ class Answer:
         )
 
 
+def _passed_on(request: web.Request) -> dict[str, str]:
+    return {name: value for name, value in request.headers.items() if name.lower() not in _HOP - {"host"}}
+
+
 def refused(status: int, message: str) -> web.Response:
     """As GitHub refuses."""
     return web.json_response({"message": message, "documentation_url": "", "status": str(status)}, status=status)
@@ -114,8 +118,11 @@ class Edge:
 
     async def perform_at(self, request: web.Request, path: str) -> Answer:
         """What it answers to the same, asked elsewhere."""
-        headers = {name: value for name, value in request.headers.items() if name.lower() not in _HOP - {"host"}}
-        return await self._send(request.method, path, headers, await request.read())
+        return await self._send(request.method, path, _passed_on(request), await request.read())
+
+    async def perform_with(self, request: web.Request, body: bytes) -> Answer:
+        """What it answers to the same in other words."""
+        return await self._send(request.method, request.raw_path, _passed_on(request), body)
 
     async def call(self, method: str, path: str, body: object = None, *, authorization: str | None = None) -> Answer:
         """A call of the edge's own: as who owns everything, or with another's authorization."""

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from tests.support.hub.edge import Edge
 from tests.support.hub.git import Repository
+from tests.support.hub.reviews import Reviews
 
 __all__ = ["Pulls", "name_of"]
 
@@ -27,21 +28,10 @@ class Pulls:
     def __init__(self, edge: Edge, repositories: dict[str, Repository]) -> None:
         self._edge = edge
         self._repositories = repositories
+        self._reviews = Reviews(edge, repositories)
 
     def routes(self) -> list[web.RouteDef]:
-        pull = "/repos/{owner}/{repo}/pulls/{number}"
-        return [web.get(pull + "/files", self.files), web.post(pull + "/reviews", self.review)]
-
-    async def review(self, request: web.Request) -> web.Response:
-        """Who has reviewed is not asked any more."""
-        answer = await self._edge.perform(request)
-        if answer.ok:
-            name, by = name_of(request), answer.json()["user"]["login"]
-            pull = await self.get(name, int(request.match_info["number"]))
-            left = [each["id"] for each in pull["requested_reviewers"] if each["login"] != by]
-            where = {"number": pull["number"], "repo_id": pull["base"]["repo"]["id"]}
-            await self._edge.set("pullRequests", where, {"requested_reviewer_ids": left})
-        return answer.response()
+        return [web.get("/repos/{owner}/{repo}/pulls/{number}/files", self.files), *self._reviews.routes()]
 
     async def files(self, request: web.Request) -> web.Response:
         pull = await self._edge.perform_at(request, request.raw_path.partition("/files")[0])
