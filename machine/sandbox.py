@@ -11,14 +11,14 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
 
 from msgspec import Struct
 
-__all__ = ["NoSandbox", "Sandbox", "Sandboxing", "available", "kept", "secret_places", "wrap"]
+__all__ = ["NoSandbox", "Sandbox", "Sandboxing", "available", "kept", "secret_places", "session_sockets", "wrap"]
 
 PROGRAM = "bwrap"
 TRIAL_SECONDS = 20.0
@@ -123,7 +123,11 @@ def kept(how: Sandboxing, hidden: Iterable[Path] = ()) -> Sandbox | None:
         return None
     program = available()
     if program is not None:
-        return Sandbox(program=program, network=how is not Sandboxing.OFFLINE, hidden=(*secret_places(), *hidden))
+        return Sandbox(
+            program=program,
+            network=how is not Sandboxing.OFFLINE,
+            hidden=(*secret_places(), *session_sockets(), *hidden),
+        )
     if how is Sandboxing.AUTO:
         return None
     raise NoSandbox(f"a sandbox is {how.value}, and {PROGRAM} is not there or not let work; see RIG_SANDBOX")
@@ -132,6 +136,13 @@ def kept(how: Sandboxing, hidden: Iterable[Path] = ()) -> Sandbox | None:
 def secret_places(home: Path | None = None) -> tuple[Path, ...]:
     """Of a person's home what holds logins and keys, as far as it is there."""
     return _there(_SECRET, home)
+
+
+def session_sockets(environ: Mapping[str, str] = os.environ) -> tuple[Path, ...]:
+    """Where programs listen that act for a person: the SSH agent, and what the session runs (D-Bus, systemd, gpg)."""
+    places = (environ.get("SSH_AUTH_SOCK"), environ.get("XDG_RUNTIME_DIR"), f"/run/user/{os.getuid()}")
+    found = dict.fromkeys(Path(place) for place in places if place)
+    return tuple(place for place in found if place.is_absolute() and place.exists())
 
 
 def available() -> str | None:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shlex
+import socket
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -207,6 +208,33 @@ def test_a_check_has_nobodys_login(program: str, worktree: Path, monkeypatch: py
     assert (worktree.parent / ".claude" / "login").read_text() == "secret"
     assert run(kept.around_coder(look, worktree, ())).stdout == "secret"
     assert (worktree.parent / ".claude" / "login").read_text() == "mine\n"
+
+
+def test_nobody_in_it_reaches_a_persons_agents(
+    program: str, worktree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent, session = tmp_path / "agent", tmp_path / "session"
+    session.mkdir()
+    listening = [socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX)]
+    for one, place in zip(listening, (agent, session / "bus"), strict=True):
+        one.bind(str(place))
+        one.listen()
+    monkeypatch.setenv("SSH_AUTH_SOCK", str(agent))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(session))
+    monkeypatch.setenv("PATH", f"{Path(program).parent}{os.pathsep}{os.environ['PATH']}")
+    connect = "import socket, sys\nfor place in sys.argv[1:]:\n try:\n  socket.socket(socket.AF_UNIX).connect(place)\n"
+    connect += "  print('reached')\n except OSError as error:\n  print(type(error).__name__)\n"
+    argv = [sys.executable, "-c", connect, str(agent), str(session / "bus")]
+    try:
+        outside = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60)
+        kept = sandbox.kept(Sandboxing.REQUIRED)
+        assert kept is not None
+        inside = [run(kept.around_coder(argv, worktree, ())), run(kept.around_check(argv, worktree))]
+    finally:
+        for one in listening:
+            one.close()
+    assert outside.stdout == "reached\nreached\n"
+    assert [each.stdout for each in inside] == ["ConnectionRefusedError\nFileNotFoundError\n"] * 2
 
 
 async def test_where_there_must_be_one_and_is_none_nobody_works(
