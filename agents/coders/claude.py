@@ -117,7 +117,9 @@ class ClaudeDriver:
                 )
             except SpawnFailed as error:
                 return Result(failure=FailureKind.SPAWN, detail=str(error), usage=NOTHING)
-            blocked = (*noted(notes), *records.blocked)
+            guarded = noted(notes)
+        calls = {one.call for one in guarded if one.call}
+        blocked = (*guarded, *(one for one in records.blocked if one.call not in calls))
         result = msgspec.structs.replace(judged(records, ended, task), blocked=blocked)
         if outside := [path for path in sorted(records.written) if is_outside(worktree, path)]:
             detail = f"claude wrote outside its worktree: {', '.join(outside)[:EXCERPT]}"

@@ -83,6 +83,7 @@ class _LimitEvent(Struct, frozen=True):
 
 class _Denied(Struct, frozen=True):
     tool_name: str = ""
+    tool_use_id: str = ""
     tool_input: Raw = Raw(b"{}")
 
 
@@ -136,9 +137,12 @@ class ClaudeRecords:
 
     @property
     def blocked(self) -> tuple[Blocked, ...]:
-        """What the CLI itself did not allow."""
+        """What the CLI did not allow, by itself or because a hook of its said so."""
         denied = self.ending.permission_denials if self.ending else []
-        return tuple(Blocked(_told(d.tool_name, d.tool_input), "not allowed") for d in denied[:BLOCKED_MOST])
+        return tuple(
+            Blocked(_told(one.tool_name, one.tool_input), "not allowed", one.tool_use_id)
+            for one in denied[:BLOCKED_MOST]
+        )
 
     @property
     def usage(self) -> Usage:

@@ -47,3 +47,5 @@ class Blocked(Struct, frozen=True):
 
     command: str
     rule: str
+    call: str = ""
+    """The id that the CLI gave the call, where it has one."""

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from agents.guard.blocked import ADVICE, Blocked, Rule
 from agents.guard.rules import judge, judge_write
@@ -33,6 +33,7 @@ class Call(Struct, frozen=True):
     tool_name: str
     tool_input: dict[str, object]
     cwd: str = ""
+    tool_use_id: str = ""
 
 
 def answer(call: Call, worktree: Path) -> Blocked | None:
@@ -60,7 +61,7 @@ def main(arguments: list[str]) -> int:
         blocked = answer(call, worktree)
         if blocked is None:
             return 0
-        _note(notes, blocked)
+        _note(notes, structs.replace(blocked, call=call.tool_use_id))
         sys.stdout.write(_denied(blocked))
     except Exception as error:  # noqa: BLE001 - whatever it is: what cannot be judged is not done
         sys.stderr.write(f"the guard cannot judge this call, so it is not made: {type(error).__name__}\n")

@@ -14,6 +14,7 @@ import pytest
 from conductor.replay import history_of, replay
 from schemas import (
     AssignReason,
+    CommandBlocked,
     IssueAssigned,
     IssueDone,
     IssueRef,
@@ -27,6 +28,7 @@ from schemas import (
     WorkStarted,
 )
 from tests.e2e.test_github_story import API, put_under_the_rig, text_at
+from tests.support import sandboxes
 from tests.support.bridge import config
 from tests.support.claude import program
 from tests.support.hub import Delivery, Hub, hub
@@ -41,6 +43,7 @@ WISH = "Please say `right`, and nothing else."
 FIRST = [
     uses("Read", file_path="total.txt"),
     uses("Edit", file_path="total.txt", old_string="broken", new_string="nearly"),
+    uses("Bash", command="sudo reboot", description="Try"),
     says("The total is mended."),
 ]
 SECOND = [
@@ -53,7 +56,10 @@ SECOND = [
 async def test_changes_that_a_reviewer_asks_for_are_made_in_the_same_conversation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with hub(tmp_path / "git", files={"total.txt": "broken\n"}) as github, model(FIRST, SECOND) as served:
+    sandboxed, keys = sandboxes.offered(monkeypatch), tmp_path / "home" / "keys"
+    look = uses("Bash", command=f"ls {keys}", description="Look for keys")
+    rounds = [*FIRST[:-1], look, FIRST[-1]], SECOND
+    with hub(tmp_path / "git", files={"total.txt": "broken\n"}) as github, model(*rounds) as served:
         for name, value in {"BASE_URL": served.url, "API_KEY": "none"}.items():
             monkeypatch.setenv(f"ANTHROPIC_{name}", value)
         monkeypatch.setenv("IS_SANDBOX", "1")
@@ -87,9 +93,13 @@ async def test_changes_that_a_reviewer_asks_for_are_made_in_the_same_conversatio
     assert "It is broken." in first_prompt
     assert WISH in last
     assert "The total is mended." in last, "the model remembers what it has said before"
+    (blocked,) = (event for event in said if isinstance(event, CommandBlocked))
+    assert (blocked.run, blocked.command) == (first.run, "sudo reboot")
+    seen = [message["content"] for message in asked[-1]["messages"] if message["role"] == "tool"][len(FIRST) - 1]
+    assert (f"cannot access '{keys}'" in seen) == (sandboxed is not None), "where there is a sandbox, it is kept in it"
     used = [event for event in said if isinstance(event, TokensUsed)]
-    assert [(event.provider, event.input, event.output) for event in used] == [("claude", 300, 30)] * 2
-    assert used[0].cost_usd == pytest.approx(used[1].cost_usd), "of this run alone, not of the whole conversation"
+    assert [(event.provider, event.input, event.output) for event in used] == [("claude", 500, 50), ("claude", 300, 30)]
+    assert used[0].cost_usd == pytest.approx((used[1].cost_usd or 0) / 3 * 5), "of this run, not of the conversation"
     assert used[0].model.startswith("claude-")
     assert replay(history_of(log)).differences == ()
     assert alarms(log) == [], "the watch was content all the time"

