@@ -145,6 +145,7 @@ from schemas.money import (
     is_scope,
     scopes,
 )
+from schemas.offers import OFFERS_MAX, Offer, Offered, check_offer, spelt_offer
 from schemas.ownership import Ownership
 from schemas.policy import (
     Budget,
@@ -258,6 +259,7 @@ __all__ = [
     "MAY_SAY",
     "MEMORIES_MAX",
     "MESSAGES_MAX",
+    "OFFERS_MAX",
     "PAGE_MAX",
     "REPLACES_MAX",
     "Actor",
@@ -404,6 +406,8 @@ __all__ = [
     "MilestoneCompleted",
     "ModelUsed",
     "NotAllowed",
+    "Offer",
+    "Offered",
     "Overrides",
     "Ownership",
     "PauseScope",
@@ -480,6 +484,7 @@ __all__ = [
     "by_name",
     "by_type",
     "check_may_say",
+    "check_offer",
     "contradictions",
     "day_scopes",
     "decode",
@@ -500,6 +505,7 @@ __all__ = [
     "review_requests",
     "reviews_wanted",
     "scopes",
+    "spelt_offer",
     "summary",
     "unescape",
     "woken",

@@ -190,6 +190,7 @@ MAY_SAY: dict[Actor, _Events] = {
         fleet.LogRestored,
         agent.AgentWoken,
         chat.MessageReceived,
+        chat.CommandReceived,
         chat.MessagesForgotten,
         memory.MemoryWritten,
         memory.MemoryForgotten,

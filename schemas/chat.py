@@ -6,6 +6,7 @@ from msgspec import Meta, Struct
 
 from schemas.event import ChatEvent
 from schemas.fields import Line, Text
+from schemas.offers import OFFERS_MAX, Offer
 from schemas.refs import Name
 
 FORGOTTEN_MAX: Final = 500
@@ -42,6 +43,8 @@ class MessageSent(ChatEvent, frozen=True, kw_only=True):
     thread: Line | None = None
     in_reply_to: Line | None = None
     """Id of the event that it answers."""
+    offers: Annotated[tuple[Offer, ...], Meta(max_length=OFFERS_MAX)] = ()
+    """Commands that it proposes. Nothing comes of one until a person gives it, in their own name."""
 
 
 class CommandReceived(ChatEvent, frozen=True, kw_only=True):

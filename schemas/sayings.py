@@ -7,6 +7,7 @@ from msgspec import UNSET
 
 from schemas import agent, chat, decision, delivery, fleet, forge, gate, issue, memory, money, repo, work
 from schemas.event import ChatEvent, Event, FleetEvent, IssueEvent, MemoryEvent
+from schemas.offers import spelt_offer
 from schemas.words import one_line
 
 
@@ -85,7 +86,7 @@ def _in_chat(event: ChatEvent) -> str:
         case chat.MessageReceived():
             return f"{event.author}: {event.text}"
         case chat.MessageSent():
-            return f"answered: {event.message}"
+            return f"answered: {event.message}{_listed(map(spelt_offer, event.offers), '; offers: ')}"
         case chat.MessagesForgotten():
             return f"{_count(len(event.messages), 'message')} forgotten, says {event.by}"
         case chat.CommandReceived():

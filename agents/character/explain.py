@@ -32,6 +32,7 @@ async def specs(character: Character) -> list[ToolSpec]:
         scopes=scopes,
         person=cast("Person", object()),
         model=cast("Model", object()),
+        offers=[],
     ) as tools:
         return [tool.spec for tool in tools]
 

@@ -8,7 +8,7 @@ counts.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Final, TypeVar
@@ -44,6 +44,7 @@ from schemas import (
     LeaveReason,
     MessageReceived,
     MessageSent,
+    Offer,
     Recorded,
     RestOutcome,
     WokenBy,
@@ -310,17 +311,17 @@ class _Agent:
             wake,
             what,
             history=history,
-            answer=lambda text: self._answer(wake, what, text),
+            answer=lambda text, offers=(): self._answer(wake, what, text, offers),
             answers=self._answers,
         )
 
-    async def _answer(self, wake: Wake, what: Told, text: str) -> None:
+    async def _answer(self, wake: Wake, what: Told, text: str, offers: Sequence[Offer] = ()) -> None:
         """In the conversation, where there is one."""
         chat, received = what.chat, what.received
         if chat is None or received is None:
             return
         message = printable(text).strip()[:TEXT_CHARACTERS] or "(nothing)"
-        sent = MessageSent(message=message, thread=received.thread, in_reply_to=wake.key)
+        sent = MessageSent(message=message, thread=received.thread, in_reply_to=wake.key, offers=tuple(offers))
         draft = Draft(about=chat, data=sent, cause=wake.key)
         self._lease.check()
         await self._insist(lambda: self._bus.log.publish(draft, event_id(Actor.AGENT, self.name, "answer", wake.run)))

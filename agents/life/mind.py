@@ -1,8 +1,8 @@
 """Thinking: one wake, from its text to its rest: recall, talk with a model that has tools, answer, learn."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
@@ -25,7 +25,7 @@ from agents.tools.people import Conversation, Leave
 from agents.tools.remembering import Scopes
 from agents.tools.secrets import Secrets
 from bus import Bus
-from schemas import RestOutcome, WokenBy
+from schemas import Offer, RestOutcome, WokenBy
 
 __all__ = ["Answer", "GatewayMind", "Mind", "Rest", "system"]
 
@@ -35,8 +35,13 @@ PERSON: Final = "person"
 RIG: Final = "rig"
 DETAIL_CHARACTERS: Final = 60_000
 
-Answer: TypeAlias = Callable[[str], Awaitable[None]]
-"""Takes the answer, as soon as there is one."""
+
+class Answer(Protocol):
+    """Takes the answer, as soon as there is one."""
+
+    async def __call__(self, text: str, offers: Sequence[Offer] = ()) -> None:
+        """With the commands that it offers."""
+        ...
 
 
 class Rest(Struct, frozen=True, kw_only=True):
@@ -87,6 +92,7 @@ class GatewayMind:
     ) -> Rest:
         scopes = scopes_of(character, wake, told)
         person = self._person(wake, told, answers)
+        offers = None if told.chat is None else list[Offer]()
         purse = BusPurse(self._bus, agent=character.name, role=character.name, cause=wake.id)
         async with Gateway.opened(self._gateways, character.llm, purse, standing=self._standing) as model:
             embed = None if self._gateways.embedding is None else model.embed
@@ -109,6 +115,7 @@ class GatewayMind:
                 embed=embed,
                 person=person,
                 model=model,
+                offers=offers,
             ) as tools:
                 begins = "\n\n".join(part for part in (system(character, told.channel), remembered(found)) if part)
                 turned = await converse(
@@ -119,7 +126,7 @@ class GatewayMind:
                     limits=character.budget,
                     approve=None if person is None else Leave(person),
                 )
-            await answer(turned.answer)
+            await answer(turned.answer, offers or ())
             if character.memory.learn and not turned.cancelled:
                 learned = await reflect(model, _transcript(turned), found)
                 scope = scopes.readable[scopes.writable[0]]

@@ -17,6 +17,7 @@ from agents.loop.setting import said_by
 from agents.prompt import fenced
 from schemas import (
     ChatRef,
+    CommandReceived,
     MessageReceived,
     MessageSent,
     MessagesForgotten,
@@ -106,6 +107,9 @@ def earlier(events: Iterable[Recorded], until: Recorded) -> tuple[Message, ...]:
                 found[recorded.event.id] = Message(Speaker.USER, said_by(author, text))
             case MessageSent(message=text, thread=where) if where == thread:
                 found[recorded.event.id] = Message(Speaker.ASSISTANT, text)
+            case CommandReceived(by=by, command=command, arguments=arguments) if thread is None:
+                given = " ".join((command, *arguments))
+                found[recorded.event.id] = Message(Speaker.USER, said_by(by, f"(gives the command: {given})"))
             case MessagesForgotten(messages=gone):
                 for each in gone:
                     found.pop(each, None)

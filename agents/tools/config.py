@@ -69,6 +69,7 @@ class OwnTool(StrEnum):
     FORGET = "forget"
     ASK_PERSON = "ask_person"
     ASK_ADVISOR = "ask_advisor"
+    OFFER_COMMAND = "offer_command"
 
 
 class HttpMethod(StrEnum):

@@ -10,11 +10,13 @@ from agents.tools.asking_rig import QUESTIONS, AskingRig
 from agents.tools.config import Egress, HttpTool, McpServer, OwnTool
 from agents.tools.http import HttpCall
 from agents.tools.mcp import Server
+from agents.tools.offering import OfferCommand
 from agents.tools.people import AskAdvisor, AskPerson, Person
 from agents.tools.remembering import Forget, Remember, Scopes, SearchMemory
 from agents.tools.secrets import Secrets
 from agents.tools.tool import Tool
 from bus import Bus
+from schemas import Offer
 
 __all__ = ["opened", "own_tools"]
 
@@ -31,10 +33,11 @@ async def opened(
     embed: Embed | None = None,
     person: Person | None = None,
     model: Model | None = None,
+    offers: list[Offer] | None = None,
 ) -> AsyncGenerator[tuple[Tool, ...]]:
     """The tools, while the block runs; a server that does not start is left out, and that is logged.
 
-    A tool of the rig that has not what it needs (a person, a model, scopes) is not there.
+    A tool of the rig that has not what it needs (a person, a model, scopes, a place for offers) is not there.
     """
     named = tuple(tools)
     own = own_tools(
@@ -44,6 +47,7 @@ async def opened(
         embed=embed,
         person=person,
         model=model,
+        offers=offers,
     )
     over_http = tuple(HttpCall(tool, egress, secrets) for tool in named if isinstance(tool, HttpTool))
     async with AsyncExitStack() as stack:
@@ -60,6 +64,7 @@ def own_tools(
     embed: Embed | None = None,
     person: Person | None = None,
     model: Model | None = None,
+    offers: list[Offer] | None = None,
 ) -> tuple[Tool, ...]:
     """Those of the rig's own that there can be."""
     made: list[Tool] = []
@@ -76,4 +81,6 @@ def own_tools(
             made.append(AskPerson(person))
         elif name is OwnTool.ASK_ADVISOR and model is not None:
             made.append(AskAdvisor(model))
+        elif name is OwnTool.OFFER_COMMAND and offers is not None:
+            made.append(OfferCommand(bus, offers))
     return tuple(made)

@@ -24,29 +24,31 @@ Note = Annotated[str, typer.Option(metavar="TEXT", help="Why; it is recorded.")]
 
 def pause(context: typer.Context, scope: Scope = ALL, note: Note = "", json: Json = False) -> None:
     """Begin no new work there. What is under way goes on; `rig issue stop` stops that."""
-
-    async def pausing(bus: "Bus") -> Spoken:
-        where = await _where(bus, scope)
-        known = await lookup.whole_fleet(bus, fleet.PAUSES)
-        if (said := known.paused.get(where)) is not None:
-            return spoken.before(said)
-        await _check_known(bus, where)
-        return await spoken.say(bus, FLEET, wish(Paused, scope=where, by=person(), note=note), _anchor(known, where))
-
-    _say(context, scope, note, pausing, json=json)
+    _say(context, scope, note, lambda bus: paused(bus, scope, note), json=json)
 
 
 def resume(context: typer.Context, scope: Scope = ALL, note: Note = "", json: Json = False) -> None:
     """Begin new work there again. Fails where nothing is paused."""
+    _say(context, scope, note, lambda bus: resumed(bus, scope, note), json=json)
 
-    async def resuming(bus: "Bus") -> Spoken:
-        where = await _where(bus, scope)
-        known = await lookup.whole_fleet(bus, fleet.PAUSES)
-        if where not in known.paused:
-            raise Failed(not_paused(where, known))
-        return await spoken.say(bus, FLEET, wish(Resumed, scope=where, by=person(), note=note), _anchor(known, where))
 
-    _say(context, scope, note, resuming, json=json)
+async def paused(bus: "Bus", scope: str, note: str = "") -> Spoken:
+    """Says it, unless it is paused already. Raises BadInput for what is not here."""
+    where = await _where(bus, scope)
+    known = await lookup.whole_fleet(bus, fleet.PAUSES)
+    if (said := known.paused.get(where)) is not None:
+        return spoken.before(said)
+    await _check_known(bus, where)
+    return await spoken.say(bus, FLEET, wish(Paused, scope=where, by=person(), note=note), _anchor(known, where))
+
+
+async def resumed(bus: "Bus", scope: str, note: str = "") -> Spoken:
+    """Says it. Raises Failed where nothing is paused."""
+    where = await _where(bus, scope)
+    known = await lookup.whole_fleet(bus, fleet.PAUSES)
+    if where not in known.paused:
+        raise Failed(not_paused(where, known))
+    return await spoken.say(bus, FLEET, wish(Resumed, scope=where, by=person(), note=note), _anchor(known, where))
 
 
 def _say(

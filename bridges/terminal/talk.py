@@ -1,21 +1,37 @@
 """`rig chat NAME`: talk with an agent, without any chat platform. What is said and answered stands in the log.
 
-Whoever holds the agent answers, on whichever machine. A line is a message; an end of input ends it.
+Whoever holds the agent answers, on whichever machine. A line is a message; an end of input ends it. Commands that it
+offers are shown; who sits at the terminal is asked about each, and nobody else is: no line of a pipe agrees to one.
 """
 
 import asyncio
 import secrets
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from msgspec import Struct
 
+from bridges.terminal import offered
 from bridges.terminal.errors import BadInput, Failed
 from bridges.terminal.output import say, say_json
 from bridges.terminal.session import person, reported, run
 from bridges.terminal.views import Json
-from schemas import Actor, ChatRef, Draft, Invalid, MessageReceived, MessageSent, Recorded, branch, build, printable
+from schemas import (
+    Actor,
+    ChatRef,
+    Draft,
+    Invalid,
+    MessageReceived,
+    MessageSent,
+    Offer,
+    Recorded,
+    branch,
+    build,
+    printable,
+    spelt_offer,
+)
 
 if TYPE_CHECKING:
     from bus import Bus
@@ -25,12 +41,23 @@ LEASE = "agent/{name}"
 """Of who holds an agent, as agents/life has it."""
 
 
+class Shown(Struct, frozen=True, kw_only=True):
+    """A command that was offered."""
+
+    line: str
+    """As it is typed."""
+    offer: Offer
+
+
 class Said(Struct, frozen=True, kw_only=True):
     """One answer."""
 
     agent: str
     answer: str
     position: int
+    id: str
+    offers: tuple[Shown, ...] = ()
+    """None of them is done."""
 
 
 def with_(
@@ -58,7 +85,12 @@ def with_(
                 return await _asked(bus, chat, said, f"{chat.conversation}-{number}", wait_seconds)
 
             answer = run(context, ask)
-            say_json(answer) if json else say([printable(answer.answer), ""])
+            if json:
+                say_json(answer)
+                continue
+            say([printable(answer.answer), ""])
+            for shown in answer.offers:
+                _offer(context, chat, answer, shown, ask=message is None and sys.stdin.isatty())
 
 
 def _lines() -> "list[str] | _Typed":
@@ -78,6 +110,22 @@ class _Typed:
             raise StopIteration from None
 
 
+def _offer(context: typer.Context, chat: ChatRef, answer: Said, shown: Shown, *, ask: bool) -> None:
+    """Shows one, and gives it when somebody who is there says yes. What becomes of it is said, and ends nothing."""
+    if not ask:
+        say([f"It offers: {shown.line}", ""])
+        return
+    try:
+        agreed = input(f"{shown.line} — do it? [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        agreed = False
+    if not agreed:
+        say(["not done", ""])
+        return
+    with suppress(typer.Exit), reported():
+        say([str(run(context, lambda bus: offered.give(bus, chat, answer.id, shown.offer))), ""])
+
+
 async def _asked(bus: "Bus", chat: ChatRef, said: MessageReceived, key: str, wait_seconds: float) -> Said:
     """Says it and waits for the next word of the agent, which may be a question."""
     name = said.to or ""
@@ -89,8 +137,13 @@ async def _asked(bus: "Bus", chat: ChatRef, said: MessageReceived, key: str, wai
         async with asyncio.timeout(wait_seconds), bus.log.follow([subject], after=position) as reader:
             async for item in reader:
                 if isinstance(item, Recorded) and isinstance(item.event.data, MessageSent):
-                    return Said(agent=name, answer=item.event.data.message, position=item.position)
+                    return _said(name, item, item.event.data)
     except TimeoutError:
         look = f"rig chat show {PLATFORM}/{chat.conversation}"
         raise Failed(f"{name} has not answered within {wait_seconds:g} s; it may still: `{look}`") from None
     raise Failed("the log has ended")
+
+
+def _said(name: str, item: Recorded, sent: MessageSent) -> Said:
+    shown = tuple(Shown(line=spelt_offer(offer), offer=offer) for offer in offered.sound(sent))
+    return Said(agent=name, answer=sent.message, position=item.position, id=item.event.id, offers=shown)

@@ -83,34 +83,37 @@ def answer(
         said = read_text("TEXT", "-") if text == "-" else text
         wish(QuestionAnswered, epoch=1, run="r", answer=said, by=person())  # is it fit to be said at all?
 
-        async def answering(bus: "Bus") -> Spoken:
-            ref = await names.issue(bus, issue)
-            it = await lookup.issue_standing(bus, ref)
-            found = sense.open_question(it, said, person())
-            asked = found.event.data
-            if not isinstance(asked, QuestionAsked):
-                return spoken.before(found)
-            data = wish(QuestionAnswered, epoch=asked.epoch, run=asked.run, answer=said, by=person())
-            return await spoken.say(bus, ref, data, it.anchor, cause=found)
-
-        _tell(run(context, answering), json=json)
+        _tell(run(context, lambda bus: answered(bus, issue, said)), json=json)
 
 
 def _wish(context: typer.Context, issue: str, data: Event, *, json: bool) -> None:
     names.check_issue(issue)
+    _tell(run(context, lambda bus: wished(bus, issue, data)), json=json)
 
-    async def wishing(bus: "Bus") -> Spoken:
-        ref = await names.issue(bus, issue)
-        it = await lookup.issue_standing(bus, ref)
-        if isinstance(data, AssignRequested):
-            await lookup.check_worker(bus, data.to)
-        said = sense.holds(it, data)
-        if said is not None:
-            return spoken.before(said)
-        answered = it.last if isinstance(data, RetryRequested) else None
-        return await spoken.say(bus, ref, data, it.anchor, cause=answered)
 
-    _tell(run(context, wishing), json=json)
+async def wished(bus: "Bus", issue: str, data: Event) -> Spoken:
+    """Says it of the issue that is meant, unless it holds already. Raises where it would change nothing."""
+    ref = await names.issue(bus, issue)
+    it = await lookup.issue_standing(bus, ref)
+    if isinstance(data, AssignRequested):
+        await lookup.check_worker(bus, data.to)
+    said = sense.holds(it, data)
+    if said is not None:
+        return spoken.before(said)
+    cause = it.last if isinstance(data, RetryRequested) else None
+    return await spoken.say(bus, ref, data, it.anchor, cause=cause)
+
+
+async def answered(bus: "Bus", issue: str, said: str) -> Spoken:
+    """Answers the question that waits there. Raises where nobody asks anything."""
+    ref = await names.issue(bus, issue)
+    it = await lookup.issue_standing(bus, ref)
+    found = sense.open_question(it, said, person())
+    asked = found.event.data
+    if not isinstance(asked, QuestionAsked):
+        return spoken.before(found)
+    data = wish(QuestionAnswered, epoch=asked.epoch, run=asked.run, answer=said, by=person())
+    return await spoken.say(bus, ref, data, it.anchor, cause=found)
 
 
 def _tell(said: Spoken, *, json: bool) -> None:

@@ -1,9 +1,7 @@
 """The role `agent` whole: models asked over HTTP with the conductor's leave, tools, webhooks, one-shots."""
 
-import asyncio
 import json
-from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from hmac import new as signed
@@ -19,8 +17,6 @@ from agents.life.webhooks import delivery_key
 from agents.llm.gateways import one
 from agents.tools.secrets import Secrets
 from bridges.findings import Verdict
-from bus import Bus
-from conductor.shell import run_conductor
 from deploy.doctor import of_characters
 from machine.lifecycle import Lifecycle
 from schemas import (
@@ -37,37 +33,20 @@ from schemas import (
     woken,
 )
 from tests.conftest import Connect
-from tests.support.awake import ANN, adopt, character_file, rested, say, wakes
-from tests.support.models import ModelServer, call, says, served
-from tests.support.waiting import until
+from tests.support.awake import (
+    ANN,
+    adopt,
+    character_file,
+    conducting,
+    rested,
+    say,
+    the_role,
+    until_joined,
+    wakes,
+)
+from tests.support.models import call, says, served
 
 TALK = ChatRef("terminal", "bob-1")
-
-
-@asynccontextmanager
-async def conducting(bus: Bus) -> AsyncGenerator[None]:
-    life = Lifecycle()
-    life.running = True
-    work = asyncio.create_task(run_conductor(bus, life))
-    try:
-        await until(lambda: life.is_ready or work.done())
-        yield
-    finally:
-        life.stop.set()
-        await work
-
-
-@asynccontextmanager
-async def the_role(bus: Bus, file: Path, models: ModelServer) -> AsyncGenerator[None]:
-    life = Lifecycle()
-    life.running = True
-    gateways = one(models.url, "sk-test", "m")
-    work = asyncio.create_task(run_agent(bus, life, file=file, gateways=gateways, secrets=Secrets({})))
-    try:
-        yield
-    finally:
-        life.stop.set()
-        await work
 
 
 async def test_it_answers_with_a_model_and_says_what_that_used(connect: Connect, tmp_path: Path) -> None:
@@ -164,9 +143,3 @@ def test_the_doctor_names_a_character_that_is_wrong(tmp_path: Path) -> None:
         "no such key 'bios'; did you mean bio? (and 1 more)",
     )
     assert str(file) in finding.mend
-
-
-async def until_joined(bus: Bus) -> None:
-    async with bus.log.follow([f"rig.agent.{ANN}.*.joined"]) as reader:
-        async for _ in reader:
-            return

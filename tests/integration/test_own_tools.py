@@ -74,7 +74,7 @@ LINE = MemoryLine(
 async def test_every_tool_can_be_shown_to_a_model(connect: Connect) -> None:
     agent = await connect(Actor.AGENT, "agent/conductor-e")
     person = Conversation(agent, CHAT, key="run-1")
-    tools = own_tools(tuple(OwnTool), bus=agent, scopes=SCOPES, person=person, model=ScriptedModel())
+    tools = own_tools(tuple(OwnTool), bus=agent, scopes=SCOPES, person=person, model=ScriptedModel(), offers=[])
     assert [tool.spec.name for tool in tools] == list(OwnTool)
     for tool in tools:
         assert wrong_schema(tool.spec.parameters) is None

@@ -9,10 +9,14 @@ from pathlib import Path
 from agents.character import Character, Watched
 from agents.life.life import live
 from agents.life.mind import Answer, Rest
+from agents.life.role import run_agent
 from agents.life.told import Told
 from agents.life.wakes import Wake
+from agents.llm.gateways import one
 from agents.llm.messages import Message
+from agents.tools.secrets import Secrets
 from bus import Bus
+from conductor.shell import run_conductor
 from machine.lifecycle import Lifecycle
 from schemas import (
     FLEET,
@@ -28,6 +32,8 @@ from schemas import (
     RestOutcome,
     everything_about,
 )
+from tests.support.models import ModelServer
+from tests.support.waiting import until
 
 ANN = "ann-e"
 
@@ -107,3 +113,35 @@ async def wakes(bus: Bus) -> list[AgentWoken]:
     """All that it was woken for by now."""
     said = await bus.log.history([everything_about(AgentRef(ANN))])
     return [each.event.data for each in said if isinstance(each.event.data, AgentWoken)]
+
+
+@asynccontextmanager
+async def conducting(bus: Bus) -> AsyncGenerator[None]:
+    life = Lifecycle()
+    life.running = True
+    work = asyncio.create_task(run_conductor(bus, life))
+    try:
+        await until(lambda: life.is_ready or work.done())
+        yield
+    finally:
+        life.stop.set()
+        await work
+
+
+@asynccontextmanager
+async def the_role(bus: Bus, file: Path, models: ModelServer) -> AsyncGenerator[None]:
+    life = Lifecycle()
+    life.running = True
+    gateways = one(models.url, "sk-test", "m")
+    work = asyncio.create_task(run_agent(bus, life, file=file, gateways=gateways, secrets=Secrets({})))
+    try:
+        yield
+    finally:
+        life.stop.set()
+        await work
+
+
+async def until_joined(bus: Bus) -> None:
+    async with bus.log.follow([f"rig.agent.{ANN}.*.joined"]) as reader:
+        async for _ in reader:
+            return
