@@ -64,29 +64,35 @@ class Sandbox(Struct, frozen=True, kw_only=True):
     program: str
     network: bool = True
     hidden: tuple[Path, ...] = ()
+    clone: Path | None = None
+    """The repository that the worktree belongs to: git writes there. What the worktree says of that counts nothing."""
 
     def around_coder(self, argv: Sequence[str], worktree: Path, writable: Iterable[Path]) -> tuple[str, ...]:
-        """The command that runs a coder in it: with its login, and the clone that the worktree belongs to."""
-        return wrap(
-            argv,
-            worktree=worktree,
-            writable=(*_there(_LOGINS), *writable, *_clone_of(worktree)),
-            hidden=self.hidden,
-            network=self.network,
-            program=self.program,
-        )
+        """The command that runs a coder in it, with its login."""
+        return self._around(argv, worktree, (*_there(_LOGINS), *writable))
 
     def around_check(self, argv: Sequence[str], worktree: Path, readable: Iterable[Path] = ()) -> tuple[str, ...]:
         """The command that runs a check in it: as a coder, but without any login.
 
         What is `readable` is there though it be hidden.
         """
+        return self._around(argv, worktree, readable=tuple(readable), hidden=_there(_LOGINS))
+
+    def _around(
+        self,
+        argv: Sequence[str],
+        worktree: Path,
+        writable: tuple[Path, ...] = (),
+        *,
+        readable: tuple[Path, ...] = (),
+        hidden: tuple[Path, ...] = (),
+    ) -> tuple[str, ...]:
         return wrap(
             argv,
             worktree=worktree,
-            writable=_clone_of(worktree),
-            readable=tuple(readable),
-            hidden=(*_there(_LOGINS), *self.hidden),
+            writable=writable if self.clone is None else (*writable, self.clone),
+            readable=readable,
+            hidden=(*hidden, *self.hidden),
             network=self.network,
             program=self.program,
         )
@@ -165,13 +171,3 @@ def _works(program: str) -> bool:
 def _there(names: Iterable[str], home: Path | None = None) -> tuple[Path, ...]:
     places = ((home or Path.home()) / name for name in names)
     return tuple(place for place in places if place.exists())
-
-
-def _clone_of(worktree: Path) -> tuple[Path, ...]:
-    """The repository that git's pointer file in a worktree names; nothing where it names none."""
-    try:
-        said = (worktree / ".git").read_text()
-    except (OSError, UnicodeDecodeError):
-        return ()
-    directory = Path(said.partition("gitdir:")[2].strip()).parent.parent
-    return (directory,) if (directory / "HEAD").is_file() else ()

@@ -125,5 +125,5 @@ class Coding:
             turns_max=min(turns, ways.turns_max or turns),
             output_bytes=policy.coder_output_bytes,
             budget_usd=assigned.reserved_usd,
-            sandbox=self._sandbox,
+            sandbox=None if self._sandbox is None else structs.replace(self._sandbox, clone=tree.clone),
         )

@@ -14,6 +14,8 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
+from msgspec import structs
+
 from agents.brief import Brief, NotReady, brief, required
 from agents.coders.driver import NOTHING, Driver, Result
 from agents.dev_e.coding import Coding
@@ -229,8 +231,9 @@ class DevE:
             return run.failed(FailureKind.NO_CHANGES, f"the coder finished and changed nothing since {head[:12]}")
         policy = self._replica.policy
         limits = Limits(policy.check_wall_seconds, policy.check_output_bytes, GRACE_SECONDS)
+        sandbox = None if self._sandbox is None else structs.replace(self._sandbox, clone=tree.clone)
         with tracing.step("check"):
-            check = await run_check(what.check, cwd=tree.path, limits=limits, sandbox=self._sandbox)
+            check = await run_check(what.check, cwd=tree.path, limits=limits, sandbox=sandbox)
         await self._push(run, tree)
         if not check.passed:
             return run.failed(FailureKind.CHECKS_FAILED, check.excerpt)

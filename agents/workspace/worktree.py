@@ -52,6 +52,11 @@ class Worktree:
         self._remote = remote
         self._left_by_merge: dict[str, bytes | None] = {}
 
+    @property
+    def clone(self) -> Path:
+        """The repository that it belongs to."""
+        return self._cache.directory
+
     async def merge_base_in(self) -> None:
         """Merges the base branch into the work; conflicts stay in the files, for the coder."""
         if await self._git.is_ancestor(self.base_sha, self.start_sha):

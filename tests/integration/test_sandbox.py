@@ -109,7 +109,7 @@ async def test_git_works_in_a_worktree_of_a_clone(program: str, tmp_path: Path) 
     await git.run("commit", "--quiet", "--allow-empty", "--message=Begin")
     await git.run("worktree", "add", "--quiet", "-b", "work", str(tmp_path / "tree"))
     identity = ["-c", "user.name=x", "-c", "user.email=x@example.com"]
-    kept = Sandbox(program=program, hidden=(tmp_path,))
+    kept = Sandbox(program=program, hidden=(tmp_path,), clone=git.directory)
     command = kept.around_coder(
         ["git", *identity, "commit", "--quiet", "--allow-empty", "-m", "Mine"], tmp_path / "tree", ()
     )
@@ -143,6 +143,20 @@ async def test_a_coder_of_dev_e_is_kept_in_it(program: str, tmp_path: Path) -> N
         assert failed.detail.endswith("\nagents")
         assert await rig.show(f"rig/1/1-{failed.run}") == "a + b"
     assert not here.exists()
+
+
+async def test_a_worktree_that_says_it_is_anothers_brings_a_check_nowhere(program: str, tmp_path: Path) -> None:
+    anns = Git(tmp_path / "ann", env=Identity("Ann", "ann@example.com").environment())
+    anns.directory.mkdir()
+    await anns.run("init", "--quiet", "--initial-branch=main")
+    (tree := tmp_path / "tree").mkdir()
+    (tree / ".git").write_text(f"gitdir: {anns.directory}/.git/worktrees/tree\n")
+    hook = anns.directory / ".git" / "hooks" / "post-commit"
+    hook.parent.mkdir(exist_ok=True)
+    kept = Sandbox(program=program, hidden=(tmp_path,))
+    for command in (kept.around_check(["touch", str(hook)], tree), kept.around_coder(["touch", str(hook)], tree, ())):
+        assert run(command).returncode != 0
+    assert not hook.exists()
 
 
 LOOK = "cat {home}/secret; touch {outside}; cat total.py; touch made && git log -1 --format=%s && exit 3"
