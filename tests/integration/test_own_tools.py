@@ -28,7 +28,6 @@ from schemas import (
     MemoriesRequest,
     MemoryForgotten,
     MemoryKind,
-    MemoryLine,
     MemorySearchRequest,
     MemoryWritten,
     MessageReceived,
@@ -37,6 +36,7 @@ from schemas import (
     RepoRef,
     event_id,
 )
+from tests.support.remembered import remembered
 from tests.support.talking import ScriptedModel, says
 
 Connect = Callable[..., Awaitable[Bus]]
@@ -50,25 +50,7 @@ SCOPES = Scopes(
     said_by="ann in terminal:ann",
     keep_facts=timedelta(days=30),
 )
-LINE = MemoryLine(
-    scope="user:terminal:ann",
-    memory="Likes tea",
-    kind=MemoryKind.FACT,
-    title="Likes tea",
-    text="Green.",
-    tags=(),
-    importance=3,
-    expires_at=None,
-    about=None,
-    position=7,
-    written=datetime(2026, 1, 2, tzinfo=UTC),
-    actor="agent",
-    source="agent/conductor-e",
-    hits=0,
-    uses=0,
-    last_used=None,
-    replaces=(),
-)
+LINE = remembered("user:terminal:ann", "Likes tea", "Green.", kind=MemoryKind.FACT)
 
 
 async def test_every_tool_can_be_shown_to_a_model(connect: Connect) -> None:

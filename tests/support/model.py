@@ -1,7 +1,5 @@
 """A language model that says what a test tells it to say, served by the npm package `@copilotkit/aimock`."""
 
-import json
-import subprocess
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -46,20 +44,5 @@ def model(*rounds: Sequence[Answer], opening: str = OPENING) -> Generator[Model]
 
     It counts prompts in the conversation that it is asked to go on with: see tests/peers/model.mjs.
     """
-    command, environment = peers.ready("model.mjs")
-    process = subprocess.Popen(
-        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    with process:
-        try:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            process.stdin.write(json.dumps({"opening": opening, "rounds": rounds}).encode() + b"\n")
-            process.stdin.flush()
-            said = process.stdout.readline()
-            if not said:
-                assert process.stderr is not None
-                raise AssertionError(f"aimock did not start: {process.stderr.read().decode()}")
-            yield Model(f"http://127.0.0.1:{json.loads(said)['port']}")
-        finally:
-            process.kill()
+    with peers.served("model.mjs", {"opening": opening, "rounds": rounds}) as url:
+        yield Model(url)

@@ -9,7 +9,8 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NoReturn
@@ -35,6 +36,28 @@ def run(script: str, question: Mapping[str, object]) -> Any:
     )
     assert done.returncode == 0, done.stderr.decode()
     return json.loads(done.stdout)
+
+
+@contextmanager
+def served(script: str, question: Mapping[str, object]) -> Generator[str]:
+    """Where a script of tests/peers/ serves what it was told on its standard input, until the end of the block."""
+    command, environment = ready(script)
+    process = subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    with process:
+        try:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write(json.dumps(question).encode() + b"\n")
+            process.stdin.flush()
+            said = process.stdout.readline()
+            if not said:
+                assert process.stderr is not None
+                raise AssertionError(f"{script} did not start: {process.stderr.read().decode()}")
+            yield f"http://127.0.0.1:{json.loads(said)['port']}"
+        finally:
+            process.kill()
 
 
 def ready(script: str) -> tuple[list[str], dict[str, str]]:

@@ -1,9 +1,7 @@
 """GitHub's REST API as the npm package `emulate` plays it: a process, its seed, and who has which token there."""
 
-import json
-import subprocess
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -66,23 +64,6 @@ def seed(
     }
 
 
-@contextmanager
-def emulate(base_url: str, seeded: Mapping[str, object]) -> Generator[str]:
+def emulate(base_url: str, seeded: Mapping[str, object]) -> AbstractContextManager[str]:
     """Serves until the end of the block; yields where. It says of itself that it is at `base_url`."""
-    command, environment = peers.ready("github.mjs")
-    process = subprocess.Popen(
-        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    with process:
-        try:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            process.stdin.write(json.dumps({"baseUrl": base_url, "seed": seeded}).encode() + b"\n")
-            process.stdin.flush()
-            said = process.stdout.readline()
-            if not said:
-                assert process.stderr is not None
-                raise AssertionError(f"emulate did not start: {process.stderr.read().decode()}")
-            yield f"http://127.0.0.1:{json.loads(said)['port']}"
-        finally:
-            process.kill()
+    return peers.served("github.mjs", {"baseUrl": base_url, "seed": seeded})
