@@ -1,6 +1,5 @@
 """`rig agent`: characters, checked, explained, listed, and had do something."""
 
-import asyncio
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -102,7 +101,7 @@ def explain(who: Who) -> None:
             character = Shelf(own_characters()).load(who)
         except Invalid as error:
             raise BadInput.of(who, error.problems) from None
-        say(asyncio.run(explained(character)))
+        say(explained(character))
 
 
 def run_(

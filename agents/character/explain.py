@@ -9,23 +9,22 @@ from agents.character.character import Character
 from agents.character.document import secrets_of
 from agents.life.mind import system
 from agents.llm.messages import Model, ToolSpec
-from agents.tools.opened import opened
 from agents.tools.people import Person
 from agents.tools.remembering import Scopes
 from agents.tools.secrets import Secrets
+from agents.tools.toolbox import toolbox
 from bus import Bus
 
 __all__ = ["explained", "specs"]
 
 
-async def specs(character: Character) -> list[ToolSpec]:
+def specs(character: Character) -> list[ToolSpec]:
     """Its tools, but for those of its servers, which only they know."""
     scopes = Scopes(
         readable={"rig": "rig", "person": "user:…"}, writable=("rig", "person"), key="explain", agent=character.name
     )
-    async with opened(
+    tools = toolbox(
         character.tools,
-        {},
         bus=cast("Bus", None),  # nobody calls them
         egress=character.permissions.egress,
         secrets=Secrets(dict.fromkeys(secrets_of(character), "")),
@@ -33,13 +32,13 @@ async def specs(character: Character) -> list[ToolSpec]:
         person=cast("Person", object()),
         model=cast("Model", object()),
         offers=[],
-    ) as tools:
-        return [tool.spec for tool in tools]
+    )
+    return [tool.spec for tool in tools]
 
 
-async def explained(character: Character) -> Iterator[str]:
+def explained(character: Character) -> Iterator[str]:
     """Lines for people."""
-    return _lines(character, await specs(character))
+    return _lines(character, specs(character))
 
 
 def _lines(character: Character, tools: list[ToolSpec]) -> Iterator[str]:

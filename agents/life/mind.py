@@ -20,10 +20,11 @@ from agents.loop.loop import Turned, converse
 from agents.loop.setting import setting
 from agents.remember import learn, recall, reflect
 from agents.remember import told as remembered
-from agents.tools.opened import opened
 from agents.tools.people import Conversation, Leave
 from agents.tools.remembering import Scopes
 from agents.tools.secrets import Secrets
+from agents.tools.servers import Servers
+from agents.tools.toolbox import toolbox
 from bus import Bus
 from schemas import Offer, RestOutcome, WokenBy
 
@@ -74,10 +75,11 @@ class Mind(Protocol):
 class GatewayMind:
     """One that asks the models of the rig's gateway."""
 
-    def __init__(self, bus: Bus, gateways: Gateways, secrets: Secrets) -> None:
+    def __init__(self, bus: Bus, gateways: Gateways, secrets: Secrets, servers: Servers) -> None:
         self._bus = bus
         self._gateways = gateways
         self._secrets = secrets
+        self._servers = servers
         self._standing = Standing()
 
     async def __call__(
@@ -105,18 +107,20 @@ class GatewayMind:
                 embed=embed,
                 timeout_seconds=RECALL_SECONDS,
             )
-            async with opened(
-                character.tools,
-                character.mcp_servers,
-                bus=self._bus,
-                egress=character.permissions.egress,
-                secrets=self._secrets,
-                scopes=scopes,
-                embed=embed,
-                person=person,
-                model=model,
-                offers=offers,
-            ) as tools:
+            egress = character.permissions.egress
+            async with self._servers.of(character.mcp_servers, egress) as servers:
+                tools = toolbox(
+                    character.tools,
+                    servers,
+                    bus=self._bus,
+                    egress=egress,
+                    secrets=self._secrets,
+                    scopes=scopes,
+                    embed=embed,
+                    person=person,
+                    model=model,
+                    offers=offers,
+                )
                 begins = "\n\n".join(part for part in (system(character, told.channel), remembered(found)) if part)
                 turned = await converse(
                     model,

@@ -12,6 +12,7 @@ from agents.life.mind import GatewayMind
 from agents.llm.chain import problems
 from agents.llm.config import Gateways
 from agents.tools.secrets import Secrets
+from agents.tools.servers import Servers
 from bus import Bus
 from machine.lifecycle import Lifecycle, Misconfigured
 from schemas import Invalid
@@ -46,4 +47,6 @@ async def run_agent(
     async with AsyncExitStack() as stack:
         if http is not None:
             await stack.enter_async_context(receiving(bus, watched, secrets, address=http))
-        await live(bus, life, watched, GatewayMind(bus, gateways, secrets), until_rested=until_rested)
+        servers = await stack.enter_async_context(Servers.opened(secrets))
+        mind = GatewayMind(bus, gateways, secrets, servers)
+        await live(bus, life, watched, mind, until_rested=until_rested)

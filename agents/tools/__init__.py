@@ -9,5 +9,6 @@ egress      where a tool may reach
 http        tools that are one HTTP request
 mcp, mcp_stdio, mcp_http            servers of tools, by the protocol's SDK
 asking_rig, remembering, people     the rig's own: what it knows, what it remembers, who knows better
-opened      all tools of a character
+servers     those of an agent, while it lives
+toolbox     all tools of a character
 """

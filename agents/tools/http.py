@@ -60,7 +60,7 @@ class HttpCall:
         except TimeoutError:
             return ToolResult(f"no answer within {self._tool.timeout_seconds:g} s", error=True)
         except NotReached as error:
-            return ToolResult(str(error), error=True)
+            return ToolResult(self._secrets.taken_out(str(error)), error=True)
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             return ToolResult(self._secrets.taken_out(f"{type(error).__name__}: {error}"), error=True)
         return ToolResult(self._secrets.taken_out(result.text), result.error)
@@ -135,7 +135,7 @@ class HttpCall:
         return tool.method, httpx.URL(path), headers, msgspec.json.encode(fields) if has_body else None
 
     async def _answered(self, answer: "_Answer") -> ToolResult:
-        kind = str(answer.headers.get("content-type", "text/plain"))
+        kind = self._secrets.taken_out(str(answer.headers.get("content-type", "text/plain")))
         head = f"{answer.status_code} {answer.reason}".rstrip()
         failed = answer.status_code >= 400
         if answer.headers.get("content-encoding", "identity").lower() != "identity":
@@ -145,6 +145,8 @@ class HttpCall:
             return ToolResult(f"{head}\n({length} bytes of {kind[:100]}, which are no text)", failed)
         body, more = await answer.read(self._tool.max_bytes)
         text = _decoded(body, answer.charset)
+        # The cut may go through a secret, and even through one of its characters.
+        text = self._secrets.taken_out(text.rstrip("\ufffd") if more else text, cut=more)
         cut = f"\n(… only the first {self._tool.max_bytes} bytes were read)" if more else ""
         return ToolResult(f"{head}\n\n{text}{cut}", failed)
 

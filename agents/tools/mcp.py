@@ -1,9 +1,9 @@
 """Servers of tools, by the protocol's official SDK: started, kept running, and believed in nothing but their answers.
 
 https://modelcontextprotocol.io: a program on its standard streams, or a URL (Streamable HTTP). One task owns the
-connection to a server; when that breaks it is made anew, a little later each time. What a server says of its tools goes
-to a model as far as it is sound and short: a schema that is none would make a provider refuse every tool. What it
-answers is text, bounded by the loop, and compared with what it promised.
+connection to a server; when that breaks it is made anew, a little later each time until it has held for a while. What
+a server says of its tools goes to a model as far as it is sound and short: a schema that is none would make a provider
+refuse every tool. What it answers is text, bounded by the loop, and compared with what it promised.
 """
 
 import asyncio
@@ -39,6 +39,8 @@ PAGES_MAX: Final = 20
 DESCRIPTION_CHARACTERS: Final = 2_000
 FIRST_PAUSE_SECONDS: Final = 0.5
 LONGEST_PAUSE_SECONDS: Final = 60.0
+STEADY_SECONDS: Final = 60.0
+"""A connection that held for so long was a good one: the next pause is the first again."""
 _ODD: Final = str.maketrans({chr(code): "_" for code in range(128) if not (chr(code).isalnum() or chr(code) in "_-")})
 
 log = logging.getLogger(__name__)
@@ -60,6 +62,7 @@ class Server:
         self._egress = egress
         self._secrets = secrets
         self._client: Client | None = None
+        self._keeper: asyncio.Task[None] | None = None
         self._broken = asyncio.Event()
         self._tried = asyncio.Event()
         """It is connected to, or the last try came to nothing."""
@@ -68,16 +71,27 @@ class Server:
     @asynccontextmanager
     async def kept(self) -> AsyncGenerator["Server"]:
         """The server while the block runs; when it does not start in time, without tools for now."""
-        keeper = asyncio.create_task(self._keep())
         try:
-            try:
-                await self._connected()
-            except ServerAway as error:
-                log.warning("the server of tools %s is left out: %s", self.name, error)
+            await self.started()
             yield self
         finally:
-            keeper.cancel()
-            await asyncio.wait((keeper,))
+            await self.stopped()
+
+    async def started(self) -> None:
+        """Has it kept running from now on; comes back when it runs, or has not started in time: that is logged."""
+        self._keeper = self._keeper or asyncio.create_task(self._keep())
+        try:
+            await self._connected()
+        except ServerAway as error:
+            log.warning("the server of tools %s is left out: %s", self.name, error)
+
+    async def stopped(self) -> None:
+        """Ends it, for good."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.wait((self._keeper,))
+            self._client, self._problem = None, "it was ended"
+            self._tried.set()  # who waits for it waits in vain
 
     async def call(self, tool: str, arguments: Arguments, *, again: bool) -> "CallToolResult":
         """Calls a tool; if the connection breaks meanwhile, `again` where that does no harm. Raises ServerAway."""
@@ -118,25 +132,28 @@ class Server:
 
     async def _keep(self) -> None:
         """Is connected to it, again and again, for ever."""
+        clock = asyncio.get_running_loop().time
         pause = FIRST_PAUSE_SECONDS
         while True:
-            before = self.starts
+            before, began = self.starts, clock()
             try:
                 await self._connect()
                 self._problem = "the connection is closed"
             except TimeoutError:
                 self._problem = f"it has not answered within {self.config.start_seconds:g} s"
             except Exception as error:  # noqa: BLE001 - somebody else's program, and the SDK's groups of errors
-                self._problem = self._secrets.taken_out(_why(error))
+                self._problem = _why(error, self._secrets)
             self._client = None
-            log.warning("the server of tools %s: %s", self.name, self._problem)
-            if self.starts > before:  # it ran: who calls now waits for it
+            ran = self.starts > before
+            if ran and clock() - began >= STEADY_SECONDS:
                 pause = FIRST_PAUSE_SECONDS
-                self._tried.clear()
+            log.warning("the server of tools %s: %s; once more in %g s", self.name, self._problem, pause)
+            if ran and pause == FIRST_PAUSE_SECONDS:
+                self._tried.clear()  # who calls now waits for it
             else:
-                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
                 self._tried.set()
             await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
     async def _connect(self) -> None:
         """One connection, until it breaks."""
@@ -208,7 +225,7 @@ class McpTool:
     """One tool of a server; a `Tool`."""
 
     def __init__(self, server: Server, name: str, told: "Told") -> None:
-        said = told.description or told.title or told.name
+        said = server.without_secrets(told.description or told.title or told.name)
         description = printable(said[:DESCRIPTION_CHARACTERS])
         self.spec = ToolSpec(name, description, sound(told.input_schema))
         self.safe = told.name in server.config.safe
@@ -280,7 +297,7 @@ def _failed(text: str) -> "CallToolResult":
     return CallToolResult(content=[TextContent(text=text)], is_error=True)
 
 
-def _why(error: BaseException) -> str:
+def _why(error: BaseException, secrets: Secrets) -> str:
     while isinstance(error, BaseExceptionGroup):
         error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
-    return one_line(f"{type(error).__name__}: {error}", 300)
+    return one_line(secrets.taken_out(f"{type(error).__name__}: {error}"), 300)

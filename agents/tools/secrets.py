@@ -41,12 +41,13 @@ class Secrets(Struct, frozen=True):
         """The text with the values in place of their names; each name is known."""
         return _REFERENCE.sub(lambda found: self.values[found[1]], text)
 
-    def taken_out(self, text: str) -> str:
-        """The text without any of the values."""
-        for value in sorted(self.values.values(), key=len, reverse=True):
-            if len(value) >= _SHORTEST:
-                text = text.replace(value, _HIDDEN)
-        return text
+    def taken_out(self, text: str, *, cut: bool = False) -> str:
+        """The text without any of the values; where it was `cut`, also without the beginning of one at its end."""
+        values = [value for value in sorted(self.values.values(), key=len, reverse=True) if len(value) >= _SHORTEST]
+        for value in values:
+            text = text.replace(value, _HIDDEN)
+        ends = (size for value in values for size in range(1, len(value)) if text.endswith(value[:size]))
+        return text[: len(text) - max(ends, default=0)] if cut else text
 
 
 def read(environ: Mapping[str, str]) -> Secrets:

@@ -40,6 +40,8 @@ class Server:
                 raise web.HTTPFound("/round")
             case "broken":
                 return web.Response(status=503, text="try later")
+            case "says":
+                return web.Response(text=f"abc{request.query['what']} and so on", charset=request.query["charset"])
             case "picture":
                 return web.Response(body=b"\x89PNG" * 10, content_type="image/png")
             case "packed":
@@ -152,6 +154,18 @@ async def test_an_answer_without_end_is_read_so_far(server: Server) -> None:
     result = await tool(f"{server.base}/endless", max_bytes=1_000).call({})
     assert result.text == "200 OK\n\n" + "a" * 1_000 + "\n(… only the first 1000 bytes were read)"
     await asyncio.wait_for(server.hung_up.wait(), 30)
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "utf-16-le"])
+async def test_a_secret_that_the_cut_goes_through_is_not_told_by_half(server: Server, charset: str) -> None:
+    secrets, head = Secrets({"STATUS": "s3crét-value"}), "abc".encode(charset)
+    url = f"{server.base}/says?what=s3cr%C3%A9t-value&charset={charset}"
+    told: list[str] = []
+    size = len("s3crét-value".encode(charset))
+    for most in (len(head) + part for part in (1, size // 2 - 1, size - 1, size)):  # one goes through the é
+        asking = HttpTool(name="look", description="looks", url=url, max_bytes=most)
+        told.append((await HttpCall(asking, HERE, secrets).call({})).text.splitlines()[2])
+    assert told == ["abc", "abc", "abc", "abc(a secret)"]
 
 
 async def test_a_server_that_says_nothing_is_given_up(server: Server) -> None:

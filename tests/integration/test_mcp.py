@@ -15,6 +15,7 @@ from agents.tools.config import Egress, McpServer
 from agents.tools.mcp import McpTool, Server, ServerAway, tool_name
 from agents.tools.schema import wrong_schema
 from agents.tools.secrets import Secrets
+from agents.tools.servers import Servers
 from machine import sessions
 from tests.support.talking import ScriptedModel, reply, wants
 from tests.support.waiting import until
@@ -37,6 +38,11 @@ def ours(counter: Path, **fields: Any) -> McpServer:
 
 def by_name(server: Server) -> dict[str, McpTool]:
     return {tool.spec.name: tool for tool in server.tools}
+
+
+def pauses(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """How long was waited before each new start."""
+    return [message.rpartition("once more in ")[2] for message in caplog.messages if "once more in" in message]
 
 
 @pytest.mark.timeout(180)  # it starts a program twice, which takes seconds on a busy machine
@@ -115,6 +121,54 @@ async def test_a_line_without_end_ends_the_server_and_not_us(monkeypatch: pytest
     async with Server("odd", program(ODD, "endless"), HERE, SECRETS).kept() as server:
         broken = await by_name(server)["odd__far"].call({})
         assert broken.text == "odd has gone away; whether it has done that is not known"
+
+
+async def test_one_that_ends_at_once_is_started_ever_later(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agents.tools.mcp.FIRST_PAUSE_SECONDS", 0.01)
+    async with Server("odd", program(ODD, "short"), HERE, SECRETS).kept() as server:
+        await until(lambda: len(pauses(caplog)) >= 4)
+        assert server.starts >= 4
+        with pytest.raises(ServerAway, match="the connection is closed"):
+            await server.call("far", {}, again=True)  # and does not wait for what may take a minute
+    assert pauses(caplog)[:4] == ["0.01 s", "0.02 s", "0.04 s", "0.08 s"]
+
+
+async def test_one_that_held_for_a_while_is_started_again_at_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agents.tools.mcp.FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("agents.tools.mcp.STEADY_SECONDS", 0.0)
+    async with Server("odd", program(ODD, "short"), HERE, SECRETS).kept():
+        await until(lambda: len(pauses(caplog)) >= 3)
+    assert set(pauses(caplog)) == {"0.01 s"}
+
+
+async def test_a_secret_in_what_is_said_of_a_tool_is_not_told_and_not_by_half() -> None:
+    config = program(ODD, "telling", env={"TOKEN": "${secret:TOKEN}"})
+    async with Server("odd", config, HERE, SECRETS).kept() as server:
+        assert by_name(server)["odd__far"].spec.description == "y" * 1_990 + "(a secret)"
+
+
+async def test_programs_are_kept_from_wake_to_wake() -> None:
+    odd, other = program(ODD, "lying"), program(ODD, "lying", safe=("far",))
+    async with Servers.opened(SECRETS) as servers:
+        async with servers.of({"odd": odd}, HERE) as (first,), servers.of({"odd": odd}, HERE) as (beside,):
+            assert beside is first
+            assert len(first.tools) == 4
+        async with servers.of({"odd": odd}, HERE) as (again,):
+            assert (again is first, again.starts) == (True, 1)
+            async with servers.of({"odd": other}, HERE) as (changed,):  # the character's file is another
+                assert changed is not first
+                assert (await by_name(changed)["odd__far"].call({})).text.startswith("done")
+                assert (await by_name(first)["odd__far"].call({})).text.startswith("done"), "who works on is served on"
+        assert first.tools[0].spec.name in {tool.spec.name for tool in changed.tools}
+        with pytest.raises(ServerAway):
+            await first.call("far", {}, again=True)
+        assert (await by_name(changed)["odd__far"].call({})).text.startswith("done")
+    with pytest.raises(ServerAway):
+        await changed.call("far", {}, again=True)
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,11 @@ import pytest
 
 from agents.llm.messages import ErrorKind, ModelError, TaskKind
 from agents.tools.config import Egress, HttpTool, OwnTool
-from agents.tools.opened import opened, own_tools
 from agents.tools.people import AskAdvisor, AskPerson, Conversation, Leave
 from agents.tools.remembering import Forget, Remember, Scopes, SearchMemory
 from agents.tools.schema import wrong_schema
 from agents.tools.secrets import Secrets
+from agents.tools.toolbox import own_tools, toolbox
 from bus import Bus
 from schemas import (
     Actor,
@@ -214,10 +214,9 @@ async def test_a_stronger_model_gives_advice() -> None:
     assert (await advisor.call({"question": "Where?"})).error
 
 
-async def test_tools_are_opened_from_what_a_character_says(connect: Connect) -> None:
+async def test_tools_are_made_from_what_a_character_says(connect: Connect) -> None:
     agent = await connect(Actor.AGENT)
     look = HttpTool(name="look", description="Looks.", url="http://127.0.0.1/")
-    async with opened(
-        (OwnTool.RIG_STATUS, look, OwnTool.REMEMBER), {}, bus=agent, egress=Egress(), secrets=Secrets({})
-    ) as tools:
-        assert [tool.spec.name for tool in tools] == ["rig_status", "look"]
+    named = (OwnTool.RIG_STATUS, look, OwnTool.REMEMBER)
+    tools = toolbox(named, bus=agent, egress=Egress(), secrets=Secrets({}))
+    assert [tool.spec.name for tool in tools] == ["rig_status", "look"]

@@ -3,9 +3,13 @@
 lying     schemas that are none, long descriptions, names of every sign; answers not as promised
 silent    reads, and never answers
 garbage   says what is no JSON, then goes on as `lying`
+endless   answers a call with a line that never ends
+short     ends as soon as it has told of its tools
+telling   tells of the variable TOKEN in what it says of a tool
 """
 
 import json
+import os
 import signal
 import sys
 
@@ -47,6 +51,8 @@ def answer(method: str, params: dict) -> object:
 
 
 def main(how: str) -> None:
+    if how == "telling":
+        TOOLS[1]["description"] = "y" * 1_990 + os.environ["TOKEN"]
     if how == "garbage":
         print("Starting up… {", flush=True)
     for line in sys.stdin:
@@ -61,6 +67,8 @@ def main(how: str) -> None:
         said = {"jsonrpc": "2.0", "id": asked["id"]}
         said |= {"result": result} if result is not None else {"error": {"code": -32601, "message": "no such method"}}
         print(json.dumps(said), flush=True)
+        if how == "short" and asked["method"] == "tools/list":
+            return
 
 
 if __name__ == "__main__":

@@ -1,13 +1,11 @@
 """The tools of one character, made from what it says about them: its own over HTTP, its servers', the rig's."""
 
-import asyncio
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Iterable, Sequence
 
 from agents.llm.messages import Model
 from agents.remember import Embed
 from agents.tools.asking_rig import QUESTIONS, AskingRig
-from agents.tools.config import Egress, HttpTool, McpServer, OwnTool
+from agents.tools.config import Egress, HttpTool, OwnTool
 from agents.tools.http import HttpCall
 from agents.tools.mcp import Server
 from agents.tools.offering import OfferCommand
@@ -18,13 +16,12 @@ from agents.tools.tool import Tool
 from bus import Bus
 from schemas import Offer
 
-__all__ = ["opened", "own_tools"]
+__all__ = ["own_tools", "toolbox"]
 
 
-@asynccontextmanager
-async def opened(
+def toolbox(
     tools: Iterable[OwnTool | HttpTool],
-    servers: Mapping[str, McpServer],
+    servers: Iterable[Server] = (),
     *,
     bus: Bus,
     egress: Egress,
@@ -34,8 +31,8 @@ async def opened(
     person: Person | None = None,
     model: Model | None = None,
     offers: list[Offer] | None = None,
-) -> AsyncGenerator[tuple[Tool, ...]]:
-    """The tools, while the block runs; a server that does not start is left out, and that is logged.
+) -> tuple[Tool, ...]:
+    """All of them; of the servers those that they tell of now.
 
     A tool of the rig that has not what it needs (a person, a model, scopes, a place for offers) is not there.
     """
@@ -50,10 +47,7 @@ async def opened(
         offers=offers,
     )
     over_http = tuple(HttpCall(tool, egress, secrets) for tool in named if isinstance(tool, HttpTool))
-    async with AsyncExitStack() as stack:
-        kept = [Server(name, config, egress, secrets) for name, config in servers.items()]
-        await asyncio.gather(*(stack.enter_async_context(server.kept()) for server in kept))
-        yield (*own, *over_http, *(tool for server in kept for tool in server.tools))
+    return (*own, *over_http, *(tool for server in servers for tool in server.tools))
 
 
 def own_tools(
