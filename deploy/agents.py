@@ -12,6 +12,7 @@ from bridges.terminal import BadInput, FindServer
 from bridges.terminal.output import say, say_json
 from bridges.terminal.session import find_server, reported, run
 from schemas import Invalid, RestOutcome, printable
+from schemas.refs import NAME
 
 __all__ = ["add_agents", "found_characters", "own_characters"]
 
@@ -43,6 +44,7 @@ def add_agents(app: typer.Typer, find_server: FindServer) -> None:
     group.command("list")(list_)
     group.command("check")(check)
     group.command("explain")(explain)
+    group.command("show")(show)
     group.command("run")(run_)
     group.command("schema")(schema)
     app.add_typer(group, name="agent")
@@ -102,6 +104,25 @@ def explain(who: Who) -> None:
         except Invalid as error:
             raise BadInput.of(who, error.problems) from None
         say(explained(character))
+
+
+def show(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The agent, as `rig agent list` names it.")],
+    *,
+    limit: Annotated[int, typer.Option(min=1, max=1_000, help="At most so many.")] = 3,
+    json: Json = False,
+) -> None:
+    """What it was woken for last, and what came of it: its words, the newest last."""
+    with reported():
+        from agents.character import Shelf
+        from deploy.rests import lines, rests
+
+        if NAME.fullmatch(name) is None:
+            raise BadInput(f"{name[:60]!r} is no agent's name; `rig agent list` names the characters")
+        known = name in Shelf(own_characters()).files()
+        found = run(context, lambda bus: rests(bus, name, limit, known=known))
+        say_json(found) if json else say(lines(found))
 
 
 def run_(

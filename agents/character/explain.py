@@ -59,6 +59,8 @@ def _lines(character: Character, tools: list[ToolSpec]) -> Iterator[str]:
     yield "# What wakes it"
     yield from (f"- {each}" for each in character.wakes)
     yield "- who speaks to it alone: `rig chat`, `rig agent run`"
+    if character.messaging.reports is not None:
+        yield f"What it finds unasked it says in {character.messaging.reports}"
     models = ", ".join(character.llm.models) or "the rig's"
     budget = character.budget
     money = "" if budget.cost_usd is None else f", {budget.cost_usd:g} USD"

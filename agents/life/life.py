@@ -13,6 +13,8 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Final, TypeVar
 
+from msgspec.structs import replace
+
 from agents.character.reload import Watched
 from agents.life.clock import Clock, heard
 from agents.life.mind import Mind, Rest
@@ -39,7 +41,6 @@ from schemas import (
     AgentRef,
     AgentRested,
     AgentWoken,
-    ChatRef,
     Draft,
     LeaveReason,
     MessageReceived,
@@ -283,7 +284,7 @@ class _Agent:
         what = told(character, wake, cause)
         if what is None:
             return Rest(outcome=RestOutcome.CANCELLED, text="it does not wake for that any more", cost_usd=0.0)
-        answered = await self._insist(lambda: self._answered(what))
+        answered = await self._insist(lambda: self._answered(wake, what))
         if answered is not None:
             return Rest(outcome=RestOutcome.DONE, text=answered)
         try:
@@ -316,25 +317,27 @@ class _Agent:
         )
 
     async def _answer(self, wake: Wake, what: Told, text: str, offers: Sequence[Offer] = ()) -> None:
-        """In the conversation, where there is one."""
-        chat, received = what.chat, what.received
-        if chat is None or received is None:
+        """In the conversation, or where it reports; nowhere, where there is neither."""
+        received, chat = what.received, what.chat or what.reports_to
+        if chat is None:
             return
         message = printable(text).strip()[:TEXT_CHARACTERS] or "(nothing)"
-        sent = MessageSent(message=message, thread=received.thread, in_reply_to=wake.key, offers=tuple(offers))
-        draft = Draft(about=chat, data=sent, cause=wake.key)
+        sent, cause = MessageSent(message=message), wake.id
+        if received is not None:
+            sent, cause = replace(sent, thread=received.thread, in_reply_to=wake.key, offers=tuple(offers)), wake.key
+        draft = Draft(about=chat, data=sent, cause=cause)
         self._lease.check()
         await self._insist(lambda: self._bus.log.publish(draft, event_id(Actor.AGENT, self.name, "answer", wake.run)))
 
-    async def _answered(self, what: Told) -> str | None:
-        """What was answered to a message before: by who began this wake, and died over it."""
-        if not isinstance(what.chat, ChatRef) or what.message is None:
+    async def _answered(self, wake: Wake, what: Told) -> str | None:
+        """What was answered or reported before: by who began this wake, and died over it."""
+        chat = what.chat or what.reports_to
+        if chat is None:
             return None
-        subject = f"{branch(what.chat)}.{Actor.AGENT.value}.{MessageSent.name()}"
-        said = await self._bus.log.history([subject], after=what.message.position)
-        known_as = event_id(
-            Actor.AGENT, self.name, "answer", woken(self.name, WokenBy.MESSAGE, what.message.event.id)[0].run
-        )
+        subject = f"{branch(chat)}.{Actor.AGENT.value}.{MessageSent.name()}"
+        begun = wake.position if what.message is None else what.message.position
+        said = await self._bus.log.history([subject], after=begun)
+        known_as = event_id(Actor.AGENT, self.name, "answer", wake.run)
         for recorded in said:
             if recorded.event.id == known_as and isinstance(recorded.event.data, MessageSent):
                 return recorded.event.data.message

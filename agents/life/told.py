@@ -43,6 +43,8 @@ class Told(Struct, frozen=True, kw_only=True):
     """Where the answer is read."""
     message: Recorded | None = None
     """The message that it answers."""
+    reports_to: ChatRef | None = None
+    """Where people are to read what it says, though none of them has asked."""
 
     @property
     def chat(self) -> ChatRef | None:
@@ -69,15 +71,17 @@ def told(character: Character, wake: Wake, cause: Recorded | None) -> Told | Non
     match wake.by:
         case WokenBy.SCHEDULE:
             text = next((each.text for each in character.cron if each.name == wake.key), None)
-            return None if text is None else Told(text=f"{text}\n\nThis was due at {wake.due}.")
+            return None if text is None else _unasked(character, f"{text}\n\nThis was due at {wake.due}.")
         case WokenBy.PERSON:
             return Told(text=wake.text, channel="a terminal")
         case WokenBy.WEBHOOK:
             hook = next((each for each in character.webhooks if each.name == wake.key.partition(":")[0]), None)
-            return None if hook is None else Told(text=f"{hook.text}\n\nThis was sent to you:\n{fenced(wake.text)}")
+            if hook is None:
+                return None
+            return _unasked(character, f"{hook.text}\n\nThis was sent to you:\n{fenced(wake.text)}")
         case WokenBy.EVENT:
             trigger = next((each for each in character.triggers if cause and fits(each, cause.event.data)), None)
-            return None if trigger is None or cause is None else Told(text=_event(trigger.text, cause))
+            return None if trigger is None or cause is None else _unasked(character, _event(trigger.text, cause))
         case WokenBy.MESSAGE:
             said = None if cause is None else cause.event.data
             if cause is None or not isinstance(said, MessageReceived):
@@ -85,6 +89,12 @@ def told(character: Character, wake: Wake, cause: Recorded | None) -> Told | Non
             return Told(
                 text=said_by(said.author, said.text), channel=f"the conversation {cause.event.about}", message=cause
             )
+
+
+def _unasked(character: Character, text: str) -> Told:
+    """Nobody talks with it."""
+    where = character.messaging.reports_to
+    return Told(text=text) if where is None else Told(text=text, channel=f"the conversation {where}", reports_to=where)
 
 
 def _event(text: str, cause: Recorded) -> str:

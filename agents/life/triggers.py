@@ -14,6 +14,7 @@ from msgspec import Meta, Struct, field
 from schemas import ChatRef, Event, MessageReceived, Recorded, SchemaError
 from schemas.described import fields_of
 from schemas.fields import Line, Text
+from schemas.refs import NAME
 from schemas.registry import by_name
 
 __all__ = ["FRESH", "Messaging", "Trigger", "addressed", "fits", "problems", "subjects"]
@@ -43,6 +44,23 @@ class Messaging(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, r
     """Whether a message must name it, as @name; in a conversation of its own it need not."""
     roles: tuple[Line, ...] = ()
     """Only from somebody with one of these roles there; none: from whoever may write to the rig."""
+    reports: (
+        Annotated[
+            str,
+            Meta(
+                pattern=rf"\A{NAME.pattern}/[^\x00-\x1f\x7f*]{{1,100}}\Z",
+                description="one conversation, as PLATFORM/CONVERSATION, like discord/1234",
+            ),
+        ]
+        | None
+    ) = None
+    """Where it says what came of waking by the clock, by an event or by a webhook; none: it rests with it."""
+
+    @property
+    def reports_to(self) -> ChatRef | None:
+        """The same."""
+        platform, _, conversation = (self.reports or "").partition("/")
+        return ChatRef(platform, conversation) if platform else None
 
 
 def _event(trigger: Trigger) -> type[Event]:
