@@ -106,6 +106,12 @@ def data(recorded: Recorded, kind: type[SaidT]) -> SaidT:
     return recorded.event.data
 
 
+def asking(request: str, **fields: object) -> AddIssue:
+    """That an issue is added, by ada if nobody else is named."""
+    given: dict[str, object] = {"repository": SHOP, "title": "Fix the total", "author": "ada", **fields}
+    return AddIssue(request=request, **given)
+
+
 async def new_rig(tmp_path: Path, connect: Connect, kind: str) -> Rig:
     buses = {actor: await connect(actor) for actor in (Actor.CLI, Actor.CONDUCTOR, Actor.DEV_E)}
     rig = Rig(buses, await new_project(tmp_path, kind), tmp_path / "scratch")
