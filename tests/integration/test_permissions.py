@@ -408,6 +408,7 @@ async def test_no_role_hears_more_than_is_said_again_and_its_own_answers(rig: Ri
 @every_role
 async def test_every_role_reads_what_it_needs_and_hears_what_is_stored(rig: Rig, role: str) -> None:
     holder, may = rig.holders[role], permissions(role)
+    await rig.stored()  # each stream holds something then
     heard: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     async def hear(message: Msg) -> None:
