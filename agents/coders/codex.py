@@ -5,6 +5,7 @@ replica's own `home`, without that person's configuration or the repository's. W
 sandbox's that it brings: the worktree and temporary files, and no network. It knows no prices.
 """
 
+import asyncio
 import os
 import re
 import tempfile
@@ -16,7 +17,7 @@ from msgspec import Struct
 
 from agents.coders import logins, program
 from agents.coders.asked import asked
-from agents.coders.codex_records import CodexRecords, kind_of
+from agents.coders.codex_records import CodexRecords, Tokens, kind_of, spent
 from agents.coders.driver import NOTHING, Checked, CoderUnavailable, LoginMissing, OnOutput, Result, Task
 from agents.coders.homes import bring, is_outside, lend
 from agents.coders.program import Ended
@@ -72,7 +73,8 @@ class CodexDriver:
 
     async def run(self, task: Task, worktree: Path, *, home: Path, on_output: OnOutput) -> Result:
         resumed = task.resumed and bool(self.session_files(home, worktree, task.session))
-        records = CodexRecords(task.turns_max, self._options.model)
+        before = await asyncio.to_thread(self._spent, home, worktree, task.session) if resumed else Tokens()
+        records = CodexRecords(task.turns_max, self._options.model, before)
         if _key() is None:
             lend(home, Path("auth.json"), _operators() / "auth.json")
         argv, env = self._argv(task.session if resumed else None), self._environment(home)
@@ -80,6 +82,8 @@ class CodexDriver:
             ended = await program.run(argv, task, worktree, home=home, env=env, on_output=on_output, records=records)
         except SpawnFailed as error:
             return Result(failure=FailureKind.SPAWN, detail=str(error), usage=NOTHING)
+        if not records.over and records.session is not None:  # it counts each call where it keeps the conversation
+            records.used(await asyncio.to_thread(self._spent, home, worktree, records.session))
         result = judged(records, ended, task)
         if outside := [path for path in sorted(records.written) if is_outside(worktree, path)]:
             detail = f"codex wrote outside its worktree: {', '.join(outside)[:EXCERPT]}"
@@ -96,6 +100,10 @@ class CodexDriver:
             fits = _ROLLOUT.fullmatch(str(PurePosixPath(name)))
             if fits is not None and fits[1] == session:
                 bring(home, Path(name), content)
+
+    def _spent(self, home: Path, worktree: Path, session: str) -> Tokens:
+        files = self.session_files(home, worktree, session)
+        return spent((home / files[0]).read_bytes()) if files else Tokens()
 
     def _argv(self, session: str | None) -> list[str]:
         options = self._options

@@ -49,11 +49,25 @@ class _Error(Struct, frozen=True):
     message: str = ""
 
 
-class _Tokens(Struct, frozen=True):
+class Tokens(Struct, frozen=True):
+    """What a conversation has used from its beginning; input holds what was cached and written to the cache."""
+
     input_tokens: Told = 0
     cached_input_tokens: Told = 0
     cache_write_input_tokens: Told = 0
     output_tokens: Told = 0
+
+
+class _Info(Struct, frozen=True):
+    total_token_usage: Tokens = Tokens()
+
+
+class _Payload(Struct, frozen=True):
+    info: _Info | None = None
+
+
+class _Kept(Struct, frozen=True):
+    payload: _Payload = _Payload()
 
 
 class _Event(Struct, frozen=True):
@@ -62,13 +76,14 @@ class _Event(Struct, frozen=True):
     item: _Item | None = None
     error: _Error | None = None
     message: str = ""
-    usage: _Tokens | None = None
+    usage: Tokens | None = None
 
 
 class CodexRecords:
     """The state of one stream."""
 
-    def __init__(self, turns_max: int, model: str) -> None:
+    def __init__(self, turns_max: int, model: str, before: Tokens = Tokens()) -> None:  # noqa: B008 - frozen
+        """`before`: what the conversation had used when it was taken up again."""
         self.over = False
         self.failed: str | None = None
         """Why its turn failed, in the CLI's words."""
@@ -82,6 +97,7 @@ class CodexRecords:
         self.passed_over = 0
         self._turns_max = turns_max
         self._model = model
+        self._before = before
         self._repetition = Repetition()
 
     def line(self, line: bytes) -> str:
@@ -97,7 +113,8 @@ class CodexRecords:
             case "item.completed" if event.item is not None:
                 return self._done(event.item)[:SHOWN_CHARACTERS]
             case "turn.completed" if event.usage is not None:
-                self.over, self.usage = True, self._used(event.usage)
+                self.over = True
+                self.used(event.usage)
                 return "[finished]"
             case "turn.failed":
                 self.over, self.failed = True, event.error.message if event.error is not None else "no reason given"
@@ -139,15 +156,27 @@ class CodexRecords:
         if why := self._repetition.saw(what, result, error=error):
             raise CountedOut(why)
 
-    def _used(self, tokens: _Tokens) -> Usage:
-        cached, written = max(0, tokens.cached_input_tokens), max(0, tokens.cache_write_input_tokens)
-        return Usage(
+    def used(self, tokens: Tokens) -> None:
+        """What the conversation has used by now; what it had before is no part of this run."""
+        before = self._before
+        cached = max(0, tokens.cached_input_tokens - before.cached_input_tokens)
+        written = max(0, tokens.cache_write_input_tokens - before.cache_write_input_tokens)
+        self.usage = Usage(
             model=self._model,
-            input=max(0, tokens.input_tokens - cached - written),
-            output=max(0, tokens.output_tokens),
+            input=max(0, tokens.input_tokens - before.input_tokens - cached - written),
+            output=max(0, tokens.output_tokens - before.output_tokens),
             cache_read=cached,
             cache_write=written,
         )
+
+
+def spent(rollout: bytes) -> Tokens:
+    """What a conversation has used, as the file says in which the CLI keeps it; nothing where it does not say."""
+    for line in reversed(rollout.splitlines()):
+        kept = record(line, _Kept) if b'"token_count"' in line else None
+        if kept is not None and kept.payload.info is not None:
+            return kept.payload.info.total_token_usage
+    return Tokens()
 
 
 def kind_of(sentence: str) -> FailureKind | None:

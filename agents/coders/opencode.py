@@ -10,14 +10,16 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 from msgspec import Struct
 
 from agents.coders import logins, program
-from agents.coders.asked import asked
+from agents.coders.asked import Answer, asked
 from agents.coders.driver import NOTHING, Checked, CoderUnavailable, LoginMissing, OnOutput, Result, Task
 from agents.coders.homes import bring, is_outside, lend, within
 from agents.coders.notes import noted
@@ -31,6 +33,10 @@ OLDEST = (1, 0, 0)
 KEYS = frozenset({"ANTHROPIC_API_KEY", "OPENAI_API_KEY", "OPENROUTER_API_KEY", "GEMINI_API_KEY"})
 VARIABLES = frozenset({*KEYS, *program.NETWORK_VARIABLES})
 EXCERPT = 2_000
+_Asking: TypeAlias = Callable[..., Awaitable[Answer]]
+_INSTALLED = b'{"packages": {"": {"dependencies": {"@opencode-ai/plugin": "*"}}}}'
+"""As npm's lock file. The CLI would fetch that package into each new home, and wait for a registry that is away; our
+plugin does not need it."""
 _ID = re.compile(r"ses_[A-Za-z0-9]{1,60}")
 _GUARD = """\
 export const Guard = async () => ({
@@ -41,6 +47,7 @@ export const Guard = async () => ({
     const said = done.stdout.toString().trim();
     if (said) throw new Error(JSON.parse(said).hookSpecificOutput.permissionDecisionReason);
   },
+  "shell.env": async (input, output) => KEYS.forEach((key) => (output.env[key] = "")),
 });
 """
 
@@ -82,12 +89,15 @@ class OpenCodeDriver:
     async def run(self, task: Task, worktree: Path, *, home: Path, on_output: OnOutput) -> Result:
         records = OpenCodeRecords(task.turns_max, self._options.model)
         lend(home, Path("data", "opencode", "auth.json"), _login())
+        bring(home, Path("config", "opencode", "package-lock.json"), _INSTALLED)
+        (home / "config" / "opencode" / "node_modules").mkdir(mode=0o700, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="opencode-") as scratch:
             notes, plugin = Path(scratch, "notes"), Path(scratch, "guard.js")
             hook = [sys.executable, "-I", "-m", "agents.guard.hook", str(notes), str(worktree)]
-            bring(Path(scratch), Path(plugin.name), f"const HOOK = {json.dumps(hook)};\n{_GUARD}".encode())
+            bring(Path(scratch), Path(plugin.name), _plugin(hook))
             env = self._environment(home, {"plugin": [plugin.as_uri()]})
-            resumed = task.resumed and await self._imported(task, worktree, home, env)
+            asking = partial(self._asked, task, worktree, home, env)
+            resumed = task.resumed and await self._imported(task, worktree, home, asking)
             argv = self._argv(task.session if resumed else None)
             try:
                 ended = await program.run(
@@ -96,7 +106,7 @@ class OpenCodeDriver:
             except SpawnFailed as error:
                 return Result(failure=FailureKind.SPAWN, detail=str(error), usage=NOTHING)
             blocked = noted(notes)
-            await self._exported(records.session, worktree, home, env)
+            await self._exported(records.session, home, asking)
         result = msgspec.structs.replace(judged(records, ended, task), blocked=blocked)
         if outside := [path for path in sorted(records.written) if is_outside(worktree, path)]:
             detail = f"opencode wrote outside its worktree: {', '.join(outside)[:EXCERPT]}"
@@ -113,21 +123,26 @@ class OpenCodeDriver:
         if _ID.fullmatch(session) and (content := files.get(str(_export(session)))) is not None:
             bring(home, _export(session), content)
 
-    async def _imported(self, task: Task, worktree: Path, home: Path, env: Mapping[str, str]) -> bool:
+    async def _asked(self, task: Task, worktree: Path, home: Path, env: Mapping[str, str], *words: str) -> Answer:
+        """Where it works: what a run has left in its home could be a plugin."""
+        argv = program.kept((self._options.program, *words), task, worktree, home)
+        return await asked(argv, worktree, env)
+
+    async def _imported(self, task: Task, worktree: Path, home: Path, asking: _Asking) -> bool:
         """Its conversations lie in a database: one from elsewhere is read in first."""
         files = self.session_files(home, worktree, task.session)
         if not files:
             return False
         try:
-            return (await asked([self._options.program, "import", str(home / files[0])], worktree, env)).ok
+            return (await asking("import", str(home / files[0]))).ok
         except CoderUnavailable:
             return False
 
-    async def _exported(self, session: str | None, worktree: Path, home: Path, env: Mapping[str, str]) -> None:
+    async def _exported(self, session: str | None, home: Path, asking: _Asking) -> None:
         if session is None or not _ID.fullmatch(session):
             return
         try:
-            answer = await asked([self._options.program, "export", session], worktree, env)
+            answer = await asking("export", session)
         except CoderUnavailable:
             return
         if answer.ok and answer.output.startswith("{"):
@@ -173,6 +188,10 @@ def judged(records: OpenCodeRecords, ended: Ended, task: Task) -> Result:
     came_up = records.session is not None
     unsaid = program.unsaid("opencode", ended, task, came_up=came_up, passed_over=records.passed_over)
     return msgspec.structs.replace(result, failure=unsaid.failure, detail=unsaid.detail)
+
+
+def _plugin(hook: Sequence[str]) -> bytes:
+    return f"const HOOK = {json.dumps(hook)};\nconst KEYS = {json.dumps(sorted(KEYS))};\n{_GUARD}".encode()
 
 
 def _export(session: str) -> Path:

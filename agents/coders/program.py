@@ -124,6 +124,11 @@ def environment(extra: Mapping[str, str], variables: Collection[str]) -> dict[st
     return process.environment(extra, allow=ALLOWED_VARIABLES | frozenset(variables))
 
 
+def kept(argv: Sequence[str], task: Task, worktree: Path, home: Path) -> Sequence[str]:
+    """The command as it is run for this task: in its sandbox, where it has one."""
+    return argv if task.sandbox is None else task.sandbox.around_coder(argv, worktree, (home,))
+
+
 async def sweep(home: Path) -> list[int]:
     """Ends whatever coders with this `home` have left running, here or when their agent was killed; who that was."""
     own = await marks.sweep(MARK, f"{home}:")
@@ -152,7 +157,7 @@ async def run(
     try:
         outcome = await clocks.watch(
             process.run(
-                argv if task.sandbox is None else task.sandbox.around_coder(argv, worktree, (home,)),
+                kept(argv, task, worktree, home),
                 cwd=worktree,
                 env={**env, MARK: mark},
                 limits=limits,

@@ -128,6 +128,16 @@ async def test_codex_goes_on_elsewhere(codex: CodexDriver, tmp_path: Path) -> No
     assert "resume" not in here.read("arguments")
 
 
+async def test_what_codex_had_used_when_it_was_ended_is_told(tmp_path: Path, operator: Path) -> None:
+    kept = '{"payload":{"type":"token_count","info":{"total_token_usage":{"input_tokens":25,"output_tokens":1}}}}'
+    script = f"""\
+mkdir -p "$CODEX_HOME/sessions/2026/11/24"; echo '{kept}' > "$CODEX_HOME/{ROLLOUT}"
+echo '{{"type":"thread.started","thread_id":"{THREAD}"}}'; kill -9 $$
+"""
+    result = await Place(tmp_path / "one").run(CodexDriver(CodexOptions(program=made(tmp_path, "cut", script))))
+    assert (result.failure, result.usage.input, result.usage.output) == (FailureKind.BUG, 25, 1)
+
+
 async def test_opencode_works_in_a_home_of_its_own_and_is_guarded(
     opencode: OpenCodeDriver, operator: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -42,6 +42,10 @@ async function main(line) {
   const mock = new LLMock({ port: 0, host: "127.0.0.1", journalMaxEntries: 0 });
   mock.on({ predicate: () => true }, (request) => answer(script, request));
   await mock.start();
+  // Over a socket Codex would tell only what is new in a conversation; refused, it asks as all others do.
+  const { server } = mock.serverInstance;
+  server.removeAllListeners("upgrade");
+  server.on("upgrade", (_, socket) => socket.end("HTTP/1.1 426 Upgrade Required\r\nConnection: close\r\n\r\n"));
   console.log(JSON.stringify({ port: mock.port }));
 }
 

@@ -7,7 +7,7 @@ import pytest
 
 from agents.coders.clocks import Stopped
 from agents.coders.codex import judged
-from agents.coders.codex_records import CodexRecords
+from agents.coders.codex_records import CodexRecords, Tokens, spent
 from agents.coders.driver import Result, Usage
 from agents.coders.program import CountedOut, Ended
 from schemas import FailureKind
@@ -91,3 +91,22 @@ def test_the_same_error_again_and_again_is_enough() -> None:
 def test_files_that_it_says_it_changed_are_known() -> None:
     change = {"type": "file_change", "changes": [{"path": "/etc/x", "kind": "add"}], "status": "completed"}
     assert read(STARTED, {"type": "item.completed", "item": change}).written == {"/etc/x"}
+
+
+def test_what_a_conversation_had_used_before_is_no_part_of_a_run() -> None:
+    usage = {"input_tokens": 90, "cached_input_tokens": 40, "output_tokens": 8}
+    before = Tokens(input_tokens=60, cached_input_tokens=30, output_tokens=5)
+    records = CodexRecords(10, "m", before)
+    records.line(json.dumps({"type": "turn.completed", "usage": usage}).encode())
+    assert records.usage == Usage(model="m", input=20, output=3, cache_read=10)
+
+
+def test_where_it_is_kept_a_conversation_says_what_it_has_used() -> None:
+    def counted(info: object) -> str:
+        return json.dumps({"type": "event_msg", "payload": {"type": "token_count", "info": info}})
+
+    used = [{"total_token_usage": {"input_tokens": number, "output_tokens": 1}} for number in (10, 25)]
+    said = json.dumps({"type": "response_item", "payload": {"text": '"token_count"'}})
+    rollout = "\n".join((counted(used[0]), counted(used[1]), counted(None), said, '{"token_count"'))
+    assert spent(rollout.encode()) == Tokens(input_tokens=25, output_tokens=1)
+    assert spent(b"\xff\n[]") == Tokens()
