@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -69,6 +70,49 @@ async def test_a_full_disk_is_said_before_anything_is_begun(tmp_path: Path, monk
         with pytest.raises(WorkspaceFailed, match="are free on the disk"):
             await visit(workspace, url)
     assert clones(tmp_path) == []
+
+
+async def test_half_a_gibibyte_stays_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = await project(tmp_path, "a")
+    free = 512 * MIB - 1
+    monkeypatch.setattr(room, "_free", lambda _: free)
+    async with Workspace.taken(tmp_path / "agent", DEV) as workspace:
+        with pytest.raises(WorkspaceFailed, match=r"511 MiB are free on the disk of .*, 512 MiB are needed"):
+            await visit(workspace, url)
+        free += 1
+        await visit(workspace, url)
+    assert clones(tmp_path) == ["a"]
+
+
+async def test_kept_work_keeps_its_clone_however_git_stores_it_and_no_longer_than_it_is_there(tmp_path: Path) -> None:
+    packed, done, other = [await project(tmp_path, name, MIB) for name in ("packed", "done", "other")]
+    async with Workspace.taken(tmp_path / "agent", DEV, quota_bytes=3 * MIB) as workspace:
+        for url in (packed, done):
+            await visit(workspace, url, work=True)
+        at = tmp_path / "agent" / "demo"
+        await Git(at / "packed" / "cache.git").run("pack-refs", "--all")
+        assert not [path for path in (at / "packed" / "cache.git" / "refs").rglob("*") if path.is_file()]
+        refs = at / "done" / "cache.git" / "refs" / "kept"
+        for ref in [path for path in refs.rglob("*") if path.is_file()]:
+            ref.unlink()
+        assert refs.is_dir()
+        (at / "packed" / "blob").write_bytes(os.urandom(2 * MIB))
+        with pytest.raises(WorkspaceFailed, match="no room"):
+            await visit(workspace, other)
+    assert clones(tmp_path) == ["packed"]
+
+
+async def test_what_was_measured_counts_for_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = await project(tmp_path, "a", 2 * MIB)
+    clock, measured = SimpleNamespace(at=0.0), list[float]()
+    clock.monotonic = lambda: clock.at
+    monkeypatch.setattr(room, "MEASURED_SECONDS", 300.0)
+    monkeypatch.setattr(room, "time", clock)
+    monkeypatch.setattr(room, "size", lambda _: measured.append(clock.at) or 0)
+    async with Workspace.taken(tmp_path / "agent", DEV, quota_bytes=MIB) as workspace:
+        for clock.at in (1_000.0, 1_299.0, 1_300.0, 1_301.0):
+            await visit(workspace, url)
+    assert measured == [1_000.0, 1_300.0]
 
 
 def test_a_directory_that_is_not_there_takes_nothing(tmp_path: Path) -> None:

@@ -40,6 +40,8 @@ SAID = [
     (200, {"message": "upstream is busy", "code": 503}, ErrorKind.OVERLOADED),
     (200, {"message": "limited", "code": 429}, ErrorKind.RATE_LIMITED),
     (200, {"message": "what", "code": "strange"}, ErrorKind.OVERLOADED),
+    (200, {"message": "no status of HTTP", "code": 7}, ErrorKind.OVERLOADED),
+    (400, {"message": "later", "type": "overloaded_error"}, ErrorKind.OVERLOADED),
     (408, "", ErrorKind.NETWORK),
     (404, {"message": "The model x does not exist", "code": "model_not_found"}, ErrorKind.INVALID),
     (400, {"message": "messages: field required"}, ErrorKind.INVALID),
@@ -56,6 +58,24 @@ def test_each_has_its_kind(status: int, error: object, kind: ErrorKind) -> None:
     assert failure.kind is kind
     assert failure.of_provider == (status == 401)
     assert failure.unknown is None
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "detail"),
+    [
+        (200, {"error": {"message": "busy", "code": 503}}, "HTTP 503: busy"),
+        (200, {"error": {"message": "odd", "code": 600}}, "HTTP 500: odd"),
+        (200, {"error": {"message": "odd", "code": 399}}, "HTTP 500: odd"),
+        (200, {"error": {"message": "odd", "code": "strange"}}, "HTTP 500: odd"),
+        (404, {"message": "no such  model"}, "HTTP 404: no such model"),
+        (404, {"detail": "Not found"}, 'HTTP 404: "Not found"'),
+        (404, {}, "HTTP 404: no reason given"),
+    ],
+)
+def test_what_it_says_is_told_with_its_status(status: int, body: object, detail: str) -> None:
+    failure = classify(status, {}, json.dumps(body).encode(), NOW)
+    assert failure.detail == detail
+    assert not failure.used, "nothing is known to have been done"
 
 
 @pytest.mark.parametrize(
