@@ -54,20 +54,16 @@ class Clocks:
 
     @property
     def stopped(self) -> bool:
-        """Time is up: what is heard now is said while it is being stopped, and winds nothing up again."""
+        """Time is up: what is heard now is said while it is being stopped, and changes nothing."""
         return self._clock.expired()
 
     def heard(self) -> None:
         """It printed something."""
-        if self._phase is not Stopped.UNSETTLED:
-            self._phase = Stopped.SILENT
-            self._wind(self._task.silence_seconds)
+        self._enter(Stopped.SILENT, self._task.silence_seconds)
 
     def settled(self) -> None:
         """It has said how it ended; nothing that it prints afterwards gives it more time."""
-        if self._phase is not Stopped.UNSETTLED:
-            self._phase = Stopped.UNSETTLED
-            self._wind(self._task.settle_seconds)
+        self._enter(Stopped.UNSETTLED, self._task.settle_seconds)
 
     async def watch(self, work: Awaitable[T]) -> T | Stopped:
         """Does the work, and cancels it when its time is up; then which clock that was."""
@@ -79,6 +75,7 @@ class Clocks:
                 raise
             return self._phase
 
-    def _wind(self, seconds: float) -> None:
-        if not self._clock.expired():
+    def _enter(self, phase: Stopped, seconds: float) -> None:
+        if self._phase is not Stopped.UNSETTLED and not self.stopped:
+            self._phase = phase
             self._clock.reschedule(asyncio.get_running_loop().time() + seconds)

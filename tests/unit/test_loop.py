@@ -243,6 +243,7 @@ async def test_at_a_limit_a_last_turn_without_tools_says_so(limits: Limits, limi
     assert all(not message.tool_calls and message.speaker is not Speaker.TOOL for message in last.messages)
     assert "say plainly what you have not done" in last.messages[-1].text
     assert well_formed(turned.messages)
+    assert turned.messages[-1] == Message(Speaker.ASSISTANT, "I have looked, and not found it.")
 
 
 async def test_going_round_in_circles_is_a_limit() -> None:
@@ -281,6 +282,8 @@ async def test_without_money_no_model_is_asked_again() -> None:
     turned = await converse(model, (says("look", "there"),), SYSTEM, "Find it", limits=LIMITS)
     assert turned.limited is Limit.MONEY
     assert turned.answer == "(Stopped: it has spent what it may. There is no answer.)"
+    assert turned.messages[-1] == Message(Speaker.ASSISTANT, turned.answer)
+    assert well_formed(turned.messages)
     assert model.finished()
 
 
