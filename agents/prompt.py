@@ -25,10 +25,12 @@ def prompt(
     conflicts: Sequence[str] = (),
     guides: Sequence[Guide] = (),
     remembered: str = "",
+    persona: str = "",
 ) -> str:
     """The whole prompt of one run; `conflicts` are the paths that merging the base branch left in conflict, `guides`
-    the repository's own conventions."""
+    the repository's own conventions, `persona` what the operator says of who works here."""
     parts = [
+        persona,
         f"Resolve issue {brief.issue}.",
         f"Rules:\n{_RULES}",
         f"Title:\n{fenced(brief.title)}",

@@ -61,12 +61,15 @@ def list_(json: Json = False) -> None:
     """The characters that there are: those of the rig, and yours, which count for more."""
     with reported():
         from agents.character import Shelf
+        from agents.character.roles import RUN_BY
         from agents.character.shelf import load
 
         found: list[Listed] = []
         for name, file in Shelf(own_characters()).files().items():
             try:
                 wakes, problems = load(file).wakes, ()
+                if name in RUN_BY:
+                    wakes = (f"by the conductor, which gives it work: {RUN_BY[name]}",)
             except Invalid as error:
                 wakes, problems = (), error.problems
             found.append(Listed(name=name, file=str(file), wakes=wakes, problems=problems))
@@ -160,12 +163,16 @@ def schema() -> None:
 def found_characters(names: Sequence[str]) -> dict[str, Path]:
     """Their files, by name. Raises BadInput with everything that is wrong with them."""
     from agents.character import Shelf
+    from agents.character.roles import RUN_BY
 
     shelf, found, problems = Shelf(own_characters()), dict[str, Path](), list[str]()
     for name in names:
         try:
             file = shelf.find(name).absolute()
-            found[shelf.load(str(file)).name] = file
+            character = shelf.load(str(file)).name
+            found[character] = file
+            if character in RUN_BY:
+                problems.append(f"{name} is a role of the rig, and no agent like others: {RUN_BY[character]}")
         except Invalid as error:
             problems += [f"{name}: {problem}" for problem in error.problems]
     if problems:

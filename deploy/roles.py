@@ -171,11 +171,13 @@ def _sandbox(settings: Settings) -> Sandbox | None:
 
 
 async def _dev_e(bus: Bus, life: Lifecycle, settings: Settings) -> None:
-    from agents.dev_e import run_dev_e
+    from agents.character import Shelf
+    from agents.dev_e import manner_of, run_dev_e
     from agents.workspace import WorkspaceInUse
 
     coder, data = settings.coder or "", settings.home.agents
     try:
+        manner = manner_of(Shelf((settings.characters,)).find(Role.DEV_E))
         await run_dev_e(
             bus,
             life,
@@ -186,8 +188,9 @@ async def _dev_e(bus: Bus, life: Lifecycle, settings: Settings) -> None:
             capabilities=settings.capabilities,
             sandbox=_sandbox(settings),
             disk_bytes=settings.disk_bytes,
+            manner=manner,
         )
-    except WorkspaceInUse as error:  # two replicas of one name: no restart helps
+    except (Invalid, WorkspaceInUse) as error:  # two replicas of one name: no restart helps
         raise Misconfigured(str(error)) from None
 
 
@@ -199,14 +202,16 @@ async def _review_e(bus: Bus, life: Lifecycle, settings: Settings) -> None:
     if settings.gateways is None:
         raise Misconfigured("no model is configured")
     try:
-        character = Shelf((settings.home.path / "characters",)).load(Role.REVIEW_E)
+        character = Shelf((settings.characters,)).load(Role.REVIEW_E)
         await run_review_e(
             bus,
             life,
             name=settings.agent,
             slots=settings.slots,
             data_dir=settings.home.agents,
-            models=by_gateways(bus, settings.gateways, character.llm, agent=settings.agent),
+            models=by_gateways(
+                bus, settings.gateways, character.llm, agent=settings.agent, limit_usd=character.budget.cost_usd
+            ),
             provider=next(iter(settings.gateways.providers), "gateway"),
             identity=identity_of(character, name=settings.reviewer, own_models=settings.reviewer_own),
             disk_bytes=settings.disk_bytes,

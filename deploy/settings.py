@@ -81,6 +81,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     health: str | None
     github: GitHubConfig | None
     """None: no account of GitHub's is configured."""
+    characters: Path
+    """Where a person's own characters lie."""
     reviewer: str = "review-e"
     reviewer_own: tuple[str, ...] = ()
     gateways: Gateways | None = None
@@ -120,6 +122,7 @@ class Settings(Struct, frozen=True, kw_only=True):
             agent=reader.agent(),
             health=reader.health(),
             github=reader.github(needed=GITHUB in needs),
+            characters=characters_place(environ),
             reviewer=reader.reviewer(),
             reviewer_own=reader.reviewer_own(),
             gateways=reader.gateways(needed=GATEWAY in needs),

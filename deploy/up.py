@@ -30,7 +30,7 @@ from deploy.guard import ServerReport, guard
 from deploy.home import Home, Running
 from deploy.logs import keep_bounded
 from deploy.restoring import check_log
-from deploy.settings import github_variables
+from deploy.settings import characters_place, github_variables
 from deploy.supervisor import Report, RoleSpec, Supervisor
 from machine import process
 from machine.sandbox import Sandboxing
@@ -246,6 +246,7 @@ def roles_of(
 
     postgres = {"RIG_POSTGRES_URL": both.postgres_url}
     place = {"RIG_HOME": str(home.path)}
+    who = {"RIG_CHARACTERS": str(characters_place(os.environ))}
     kept = {"RIG_SANDBOX": sandboxing.value}
     worker = of_agents | kept | _of_coders()
     return [
@@ -256,9 +257,9 @@ def roles_of(
             if github is not None
             else []
         ),
-        *(_role(name, "dev-e", nats("dev-e") | place | worker | {"RIG_AGENT": name}) for name in agents),
+        *(_role(name, "dev-e", nats("dev-e") | place | who | worker | {"RIG_AGENT": name}) for name in agents),
         *(
-            _role(name, "review-e", nats("review-e") | place | _of_reviewers() | {"RIG_AGENT": name})
+            _role(name, "review-e", nats("review-e") | place | who | _of_reviewers() | {"RIG_AGENT": name})
             for name in reviewers
         ),
         *(

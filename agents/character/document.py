@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar, cast
 
 import msgspec
 
+from agents.character import roles
 from agents.character.character import Character, Permissions
 from agents.life import schedule, triggers, zones
 from agents.life.schedule import Schedule
@@ -174,6 +175,7 @@ def _place(path: Any) -> str:
 def _beyond_types(document: object, secrets: Iterable[str] | None) -> Iterator[str]:
     """What is wrong with those parts of which every type is right, whatever the others are."""
     parts = cast("dict[str, object]", document) if isinstance(document, dict) else {}
+    yield from roles.problems(parts)
     zone = parts.get("zone")
     if isinstance(zone, str) and (wrong := zones.problem(zone)):
         yield f"zone: {wrong}"

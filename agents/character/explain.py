@@ -7,6 +7,8 @@ import msgspec
 
 from agents.character.character import Character
 from agents.character.document import secrets_of
+from agents.character.prompt import persona
+from agents.character.roles import RUN_BY
 from agents.life.mind import system
 from agents.llm.messages import Model, ToolSpec
 from agents.tools.people import Person
@@ -41,7 +43,18 @@ def explained(character: Character) -> Iterator[str]:
     return _lines(character, specs(character))
 
 
+def _of_role(character: Character) -> Iterator[str]:
+    yield f"# A role of the rig: the conductor gives it its work; {RUN_BY[character.name]} runs it"
+    yield ""
+    yield "# What is said of who it is, before its work"
+    yield ""
+    yield from (persona(character) or "(nothing)").splitlines()
+
+
 def _lines(character: Character, tools: list[ToolSpec]) -> Iterator[str]:
+    if character.name in RUN_BY:
+        yield from _of_role(character)
+        return
     yield "# What its model is told first"
     yield ""
     yield from system(character, "the conversation it answers in").splitlines()

@@ -13,6 +13,7 @@ from msgspec import structs
 from agents.brief import Brief
 from agents.coders.driver import Driver, Result, Task
 from agents.coders.sessions import Sessions
+from agents.dev_e.manner import Manner
 from agents.dev_e.remembering import Remembering
 from agents.dev_e.run import Run
 from agents.output import RunOutput
@@ -47,19 +48,22 @@ Say = Callable[[IssueEvent, str], Awaitable[int]]
 class Coding:
     """The coder of one replica."""
 
-    def __init__(self, bus: Bus, replica: Replica, driver: Driver, home: Path, sandbox: Sandbox | None = None) -> None:
+    def __init__(
+        self, bus: Bus, replica: Replica, driver: Driver, home: Path, *, sandbox: Sandbox | None, manner: Manner
+    ) -> None:
         self._bus = bus
         self._replica = replica
         self._driver = driver
         self._home = home
         self._sandbox = sandbox
+        self._manner = manner
         self._sessions = Sessions(bus.objects, driver, home)
 
     async def code(self, run: Run, what: Brief, tree: Worktree, say: Say) -> Result:
         """Has the code written, in this worktree. Raises what saying raises."""
         resumed = await self._before(run, tree)
         ways = conventions(await tree.base_texts(FILES))
-        memory = Remembering(self._bus, run)
+        memory = Remembering(self._bus, run, self._manner)
         task = self._task(run, what, tree, resumed, ways, remembered=await memory.before(what))
         async with RunOutput.sent(self._bus, run.id) as output:
             result = await self._driver.run(task, tree.path, home=self._home, on_output=output.add)
@@ -103,7 +107,7 @@ class Coding:
     def _task(
         self, run: Run, what: Brief, tree: Worktree, resumed: str | None, ways: Conventions, *, remembered: str
     ) -> Task:
-        policy, assigned = self._replica.policy, run.assigned
+        policy, assigned, manner = self._replica.policy, run.assigned, self._manner
         turns = policy.coder_turns_max
         return Task(
             issue=run.issue,
@@ -115,15 +119,21 @@ class Coding:
                 conflicts=tree.conflicts,
                 guides=ways.guides,
                 remembered=remembered,
+                persona=manner.persona,
             ),
             session=resumed or run.id,
             resumed=resumed is not None,
-            wall_seconds=policy.coder_wall_seconds,
+            wall_seconds=_within(policy.coder_wall_seconds, manner.seconds),
             first_output_seconds=policy.coder_first_output_seconds,
             silence_seconds=policy.coder_silence_seconds,
             settle_seconds=policy.coder_settle_seconds,
-            turns_max=min(turns, ways.turns_max or turns),
+            turns_max=min(turns, ways.turns_max or turns, manner.turns or turns),
             output_bytes=policy.coder_output_bytes,
-            budget_usd=assigned.reserved_usd,
+            budget_usd=_within(assigned.reserved_usd, manner.cost_usd),
             sandbox=None if self._sandbox is None else structs.replace(self._sandbox, clone=tree.clone),
         )
+
+
+def _within(limit: float, own: float | None) -> float:
+    """The lesser of two limits, of which the first may be none: 0."""
+    return limit if own is None else min(limit or own, own)

@@ -9,6 +9,7 @@ from agents.coders import program
 from agents.coders.coder import coder as coder_of
 from agents.coders.driver import Driver, LoginMissing
 from agents.dev_e.fitness import Fitness
+from agents.dev_e.manner import PLAIN, Manner
 from agents.dev_e.run import ROLE
 from agents.dev_e.work import DevE
 from agents.runtime import AgentConfig, Replica
@@ -36,6 +37,7 @@ async def run_dev_e(
     capabilities: tuple[str, ...] = (),
     sandbox: Sandbox | None = None,
     disk_bytes: int | None = None,
+    manner: Manner = PLAIN,
 ) -> None:
     """Is the replica `name` until `life.stop`; its workspace is `data_dir/<name>`.
 
@@ -64,7 +66,7 @@ async def run_dev_e(
         await program.sweep(home)  # of one that was killed here: its coder may be at work in what we take up
 
         def work(replica: Replica) -> runtime.Work:
-            return DevE(bus, replica, workspace, driver, fitness, home=home, sandbox=sandbox).work
+            return DevE(bus, replica, workspace, driver, fitness, home=home, sandbox=sandbox, manner=manner).work
 
         await runtime.run(bus, config, work, life, beside=[fitness.watch])
 

@@ -20,6 +20,7 @@ from agents.brief import Brief, NotReady, brief, required
 from agents.coders.driver import NOTHING, Driver, Result
 from agents.dev_e.coding import Coding
 from agents.dev_e.fitness import Fitness
+from agents.dev_e.manner import PLAIN, Manner
 from agents.dev_e.run import ROLE, Run, about_nested, commit_message, pause
 from agents.guard.blocked import Blocked
 from agents.guard.secrets import held
@@ -86,6 +87,7 @@ class DevE:
         *,
         home: Path,
         sandbox: Sandbox | None = None,
+        manner: Manner = PLAIN,
     ) -> None:
         self._bus = bus
         self._replica = replica
@@ -93,7 +95,7 @@ class DevE:
         self._driver = driver
         self._fitness = fitness
         self._sandbox = sandbox
-        self._coding = Coding(bus, replica, driver, home, sandbox)
+        self._coding = Coding(bus, replica, driver, home, sandbox=sandbox, manner=manner)
 
     async def work(self, recorded: Recorded) -> Outcome:
         """Works one assignment to its end, whatever that is; a `runtime.Work`."""

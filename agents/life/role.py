@@ -6,6 +6,7 @@ from pathlib import Path
 
 from agents.character.character import Character
 from agents.character.reload import Watched
+from agents.character.roles import RUN_BY
 from agents.life.hooks import receiving
 from agents.life.life import live
 from agents.life.mind import GatewayMind
@@ -36,6 +37,8 @@ async def run_agent(
     """
 
     def here(character: Character) -> Iterator[str]:
+        if character.name in RUN_BY:
+            yield f"{character.name} is a role of the rig, and no agent like others: {RUN_BY[character.name]}"
         yield from problems(gateways, character.llm)
         if character.webhooks and http is None and until_rested is None:
             yield "it has webhooks: say where they come in, RIG_AGENT_HTTP=HOST:PORT"

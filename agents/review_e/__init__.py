@@ -6,6 +6,8 @@ prompt     pure: what a model is told
 answer     pure: what it says, held to the form and to the change
 look       the change read from git, unless it is too large
 judge      asking the model
+verdict    pure: what is said of a request, in the words of the log
+learning   what is learned of a review, beside the others
 reviewer   one request, to its one answer
 role       being a replica of the role
 """

@@ -8,7 +8,7 @@ request is at another head it says nothing at all. Nothing is checked out and no
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from typing import Final, TypeAlias
@@ -17,13 +17,15 @@ from msgspec import Struct
 
 from agents.brief import NotReady, Where, brief
 from agents.llm.messages import ErrorKind, Model, ModelError
-from agents.remember import recall, repository_scopes, told
-from agents.review_e.answer import Finding, Judgement, Unusable, Verdict
+from agents.remember import Recalled, recall, repository_scopes, told
+from agents.review_e.answer import Judgement, Unusable, Verdict
 from agents.review_e.change import Change
 from agents.review_e.judge import PAUSES, judge
+from agents.review_e.learning import Learning, Reviewed
 from agents.review_e.look import TooLarge, look
 from agents.review_e.prompt import Matter
 from agents.review_e.request import ROLE, Request, Standing, asked
+from agents.review_e.verdict import Said, abstained, said
 from agents.runtime import Replica
 from agents.workspace import Workspace, WorkspaceFailed
 from agents.workspace.access import access
@@ -39,9 +41,6 @@ from schemas import (
     QuotaReported,
     Recorded,
     RepoRef,
-    ReviewAbstained,
-    ReviewDisputed,
-    ReviewPassed,
     event_id,
     everything_about,
 )
@@ -52,13 +51,9 @@ log = logging.getLogger(__name__)
 
 BUS_AWAY_SECONDS: Final = 2.0
 """After which a request is tried again when the bus went away in the middle."""
-SUMMARY_CHARACTERS: Final = 8_192
-COMMENT_CHARACTERS: Final = 4_000
-"""So that the longest answer fits into one event."""
 _SHORT_QUOTA: Final = timedelta(hours=5)
 """What resets later than that is the quota of a week."""
 
-Said: TypeAlias = ReviewPassed | ReviewDisputed | ReviewAbstained
 Models: TypeAlias = Callable[[IssueRef], AbstractAsyncContextManager[Model]]
 """Who is asked about an issue, which is charged with it."""
 
@@ -76,6 +71,18 @@ class Identity(Struct, frozen=True, kw_only=True):
     """How long one review may take, from the change on."""
     recall: int = 6
     """So many memories are shown to the model."""
+    learn: bool = False
+    """Whether it is asked afterwards what is worth remembering."""
+    keep: timedelta | None = None
+    """For how long that is; None: as the rig forgets."""
+
+
+class _Judged(Struct, frozen=True):
+    """A verdict, and what it was formed from."""
+
+    judgement: Judgement
+    matter: Matter
+    found: tuple[Recalled, ...]
 
 
 class Over(Exception):
@@ -97,6 +104,7 @@ class ReviewE:
         models: Models,
         identity: Identity,
         *,
+        learning: Learning | None = None,
         pauses: Sequence[float] = PAUSES,
     ) -> None:
         self._bus = bus
@@ -104,6 +112,7 @@ class ReviewE:
         self._workspace = workspace
         self._models = models
         self._identity = identity
+        self._learning = learning
         self._pauses = pauses
         self._slots = asyncio.Semaphore(replica.config.slots)
 
@@ -121,10 +130,11 @@ class ReviewE:
                 with self._replica.working_on(request.issue):
                     async with asyncio.TaskGroup() as group:
                         watch = group.create_task(self._watch(request))
-                        said = await self._opinion(request, standing)
+                        words, judged = await self._opinion(request, standing)
                         await self._standing(request)  # as the log is now
-                        await self._say(request, said, trace_of(recorded.event))
+                        await self._say(request, words, trace_of(recorded.event))
                         watch.cancel()
+                        self._learn(request, judged)
         except* Over as over:
             log.info("%s: %s", request, over.exceptions[0])
         except* BusError as away:
@@ -151,13 +161,30 @@ class ReviewE:
                     if standing.over is not None:
                         raise Over(standing.over)
 
-    async def _opinion(self, request: Request, standing: Standing) -> Said:
-        """The answer, whatever happens."""
+    def _learn(self, request: Request, judged: _Judged | None) -> None:
+        """Of what was said, later; nothing of the work of somebody else, who could have it remembered what he likes."""
+        if self._learning is None or judged is None or request.author is not None:
+            return
+        if judged.judgement.verdict is Verdict.ABSTAIN:
+            return
+        self._learning.add(
+            Reviewed(
+                issue=request.issue,
+                verdict_id=request.verdict_id,
+                matter=judged.matter,
+                judgement=judged.judgement,
+                found=judged.found,
+            )
+        )
+
+    async def _opinion(self, request: Request, standing: Standing) -> tuple[Said, _Judged | None]:
+        """The answer, whatever happens, and what it was formed from."""
         try:
             own = standing.own_work((self._identity.name, self._replica.config.name), self._identity.own_models)
             if own is not None:
                 raise Abstained(f"It does not review its own work: {own}.")
-            return _said(request, await self._judgement(request, standing))
+            judged = await self._judgement(request, standing)
+            return said(request, judged.judgement), judged
         except BusError:
             raise
         except (Abstained, TooLarge, WorkspaceFailed, NotReady) as error:
@@ -171,14 +198,9 @@ class ReviewE:
             log.exception("%s failed", request)
             why = f"{type(error).__name__}: {error}"
         log.info("%s: it abstains: %s", request, why)
-        return ReviewAbstained(
-            pull_request=request.pull_request,
-            head_sha=request.head_sha,
-            reviewer=request.reviewer,
-            summary=why[:SUMMARY_CHARACTERS],
-        )
+        return abstained(request, why), None
 
-    async def _judgement(self, request: Request, standing: Standing) -> Judgement:
+    async def _judgement(self, request: Request, standing: Standing) -> _Judged:
         issue = request.issue
         repository = await self._events(issue.repository)
         where = Where.of(repository)
@@ -216,7 +238,7 @@ class ReviewE:
         )
         with tracing.step("judge"):
             async with self._models(issue) as model:
-                return await self._judge(model, matter, change)
+                return _Judged(await self._judge(model, matter, change), matter, found)
 
     async def _judge(self, model: Model, matter: Matter, change: Change) -> Judgement:
         clock = asyncio.timeout(self._identity.seconds)
@@ -231,15 +253,15 @@ class ReviewE:
     async def _events(self, about: IssueRef | RepoRef) -> list[Recorded]:
         return await self._bus.log.history([everything_about(about)])
 
-    async def _say(self, request: Request, said: Said, traceparent: str | None) -> None:
+    async def _say(self, request: Request, words: Said, traceparent: str | None) -> None:
         draft = Draft(
-            about=request.issue, data=said, cause=request.id, correlation=request.correlation, traceparent=traceparent
+            about=request.issue, data=words, cause=request.id, correlation=request.correlation, traceparent=traceparent
         )
         try:
             await self._bus.log.publish(draft, request.verdict_id)
         except DuplicateMismatch:  # another replica has had the request, too, and was first
             raise Over("it is answered") from None
-        log.info("%s: %s", request, said.name())
+        log.info("%s: %s", request, words.name())
 
     async def _tell(self, request: Request, error: ModelError) -> None:
         """What the conductor, or a person, must know of a model that does not answer."""
@@ -264,35 +286,3 @@ class ReviewE:
         name = self._replica.config.name if self._identity.name == ROLE else self._identity.name
         draft = Draft(about=AgentRef(name), data=event, cause=request.id)
         await self._bus.log.publish(draft, event_id(ROLE, name, request.id, event.name()))
-
-
-def _comments(findings: Iterable[Finding]) -> tuple[str, ...]:
-    return tuple(str(finding)[:COMMENT_CHARACTERS] for finding in findings)
-
-
-def _said(request: Request, found: Judgement) -> Said:
-    match found.verdict:
-        case Verdict.PASS:
-            advice = "\n".join(f"- {finding}" for finding in found.advice)
-            return ReviewPassed(
-                pull_request=request.pull_request,
-                head_sha=request.head_sha,
-                reviewer=request.reviewer,
-                summary=f"{found.summary}\n\n{advice}".strip()[:SUMMARY_CHARACTERS],
-            )
-        case Verdict.DISPUTE:
-            return ReviewDisputed(
-                pull_request=request.pull_request,
-                head_sha=request.head_sha,
-                reviewer=request.reviewer,
-                summary=found.summary,
-                comments=_comments((*found.blocking, *found.advice)),
-            )
-        case Verdict.ABSTAIN:
-            return ReviewAbstained(
-                pull_request=request.pull_request,
-                head_sha=request.head_sha,
-                reviewer=request.reviewer,
-                summary=found.summary,
-                comments=_comments(found.findings),
-            )

@@ -2,17 +2,20 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
 from pathlib import Path
 
 from agents import runtime
 from agents.character import Character
 from agents.character.prompt import persona
+from agents.llm.capped import CappedPurse
 from agents.llm.config import Gateways, LlmConfig
 from agents.llm.gateway import Gateway
 from agents.llm.messages import Model
 from agents.llm.rig_purse import BusPurse
 from agents.llm.standing import Standing
 from agents.review_e.judge import PAUSES
+from agents.review_e.learning import Learning
 from agents.review_e.request import ROLE
 from agents.review_e.reviewer import Identity, Models, ReviewE
 from agents.runtime import AgentConfig
@@ -44,12 +47,14 @@ async def run_review_e(
     """
     who = GitIdentity("rig review-e", f"{name}@rig.invalid")  # it commits nothing
     async with Workspace.taken(data_dir / name, who, quota_bytes=disk_bytes) as workspace:
+        learning = Learning(bus, models, keep=identity.keep) if identity.learn else None
         await runtime.run(
             bus,
             AgentConfig(name=name, role=ROLE, slots=slots, provider=provider),
-            lambda replica: ReviewE(bus, replica, workspace, models, identity, pauses=pauses).work,
+            lambda replica: ReviewE(bus, replica, workspace, models, identity, learning=learning, pauses=pauses).work,
             life,
             also=(WANTED,),
+            beside=() if learning is None else (learning.always,),
         )
 
 
@@ -61,14 +66,21 @@ def identity_of(character: Character, *, name: str, own_models: tuple[str, ...] 
         persona=persona(character),
         seconds=character.budget.seconds,
         recall=character.memory.recall,
+        learn=character.memory.learn,
+        keep=None if character.memory.keep_days is None else timedelta(days=character.memory.keep_days),
     )
 
 
-def by_gateways(bus: Bus, gateways: Gateways, llm: LlmConfig, *, agent: str) -> Models:
-    """The operator's models, paid for by the issue that is reviewed; what is known of them is known to all reviews."""
+def by_gateways(bus: Bus, gateways: Gateways, llm: LlmConfig, *, agent: str, limit_usd: float | None = None) -> Models:
+    """The operator's models, paid for by the issue that is reviewed; what is known of them is known to all reviews.
+
+    One review may use `limit_usd`, and what is learned of it so much again; None: whatever the rig grants.
+    """
     standing = Standing()
 
     def models(issue: IssueRef) -> AbstractAsyncContextManager[Model]:
-        return Gateway.opened(gateways, llm, BusPurse(bus, agent=agent, role=ROLE, issue=issue), standing=standing)
+        purse = BusPurse(bus, agent=agent, role=ROLE, issue=issue)
+        capped = purse if limit_usd is None else CappedPurse(purse, limit_usd)
+        return Gateway.opened(gateways, llm, capped, standing=standing)
 
     return models

@@ -49,7 +49,11 @@ async def test_a_disputed_change_is_done_again_and_merged_once_it_has_passed(
     reasons = [data.reason for data in said if isinstance(data, IssueAssigned)]
     assert reasons == [AssignReason.NEW, AssignReason.REVIEW_DISPUTED]
     assert (path / "total.py").read_text() == "a + b\n"
-    assert "total.py:1: It must add." in model.asked[1].body["messages"][1]["content"]
-    used = [item.event for item in log if isinstance(item.event.data, ModelUsed)]
-    assert [(event.actor, event.data.issue) for event in used] == [(Actor.REVIEW_E, issue)] * 2  # type: ignore[union-attr]
+    told = [each.body["messages"][1]["content"] for each in model.asked]
+    reviewed = [text for text in told if text.startswith("The change is for")]
+    assert len(reviewed) == 2, "and what else it was asked is what is to be learned"
+    assert "total.py:1: It must add." in reviewed[1]
+    used = [(item.event.actor, item.event.data) for item in log if isinstance(item.event.data, ModelUsed)]
+    of_reviews = [(actor, data.issue) for actor, data in used if data.purpose == "review"]
+    assert of_reviews == [(Actor.REVIEW_E, issue)] * 2
     assert alarms(log) == []

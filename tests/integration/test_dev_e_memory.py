@@ -1,6 +1,8 @@
 """dev-e remembers: what is recalled stands in the prompt, and what the coder says it learned stands in the log."""
 
+import json
 from collections.abc import AsyncGenerator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from agents.coders.driver import Checked, Forgetful, OnOutput, Result, Task
 from agents.dev_e import DevE
 from agents.dev_e.fitness import Fitness
+from agents.dev_e.manner import PLAIN, Manner, manner_of
 from agents.remember import HOW_TO_SAY
 from agents.runtime import AgentConfig, Replica
 from agents.workspace import Workspace
@@ -22,9 +25,10 @@ from schemas import (
     MemorySearchRequest,
     MemoryUsed,
     MemoryWritten,
+    Policy,
     WorkPushed,
 )
-from tests.support.agents import ISSUE, Rig, new_rig
+from tests.support.agents import ISSUE, POLICY, Rig, new_rig
 from tests.support.remembered import remembered
 from tests.support.servers import connected
 
@@ -46,12 +50,14 @@ class Talkative(Forgetful):
 
     def __init__(self) -> None:
         self.prompts: list[str] = []
+        self.tasks: list[Task] = []
 
     async def check(self) -> Checked:
         return Checked()
 
     async def run(self, task: Task, worktree: Path, *, home: Path, on_output: OnOutput) -> Result:
         self.prompts.append(task.prompt)
+        self.tasks.append(task)
         (worktree / "total.py").write_text("a + b\n")
         return Result(text="Done.\n\nUsed: 1\nLearned: The check greps — it wants the very text.")
 
@@ -62,11 +68,13 @@ async def rig(tmp_path: Path) -> AsyncGenerator[Rig]:
         yield rig
 
 
-async def worked(rig: Rig, driver: Talkative) -> None:
+async def worked(rig: Rig, driver: Talkative, manner: Manner = PLAIN, policy: Policy = POLICY) -> None:
     config = AgentConfig(name="dev-e-1", role="dev-e", slots=1, provider=driver.provider)
     async with Workspace.taken(rig.tmp_path / "agent", Identity("dev-e-1", "dev-e-1@rig.invalid")) as workspace:
         replica = Replica(rig.bus, config, rig.life)
-        dev_e = DevE(rig.bus, replica, workspace, driver, Fitness(driver, rig.life), home=rig.tmp_path)
+        replica.policy = policy
+        fitness = Fitness(driver, rig.life)
+        dev_e = DevE(rig.bus, replica, workspace, driver, fitness, home=rig.tmp_path, manner=manner)
         assert await dev_e.work(await rig.ask()) == Done()
 
 
@@ -101,3 +109,39 @@ async def test_without_the_read_side_the_work_is_done_all_the_same(rig: Rig) -> 
     await rig.until(WorkPushed)
     said = [type(each.event.data) for each in await rig.bus.log.history(["rig.memory.>"])]
     assert said == [MemoryWritten]
+
+
+async def test_it_works_as_its_character_says(rig: Rig) -> None:
+    """What the operator says stands before the rules and outside of every fence; its limits are within the policy's."""
+    file = rig.tmp_path / "dev-e" / "character.json"
+    file.parent.mkdir()
+    budget = {"turns": 7, "seconds": 90, "costUsd": 0.75}
+    memory = {"recall": 2, "learn": False}
+    file.write_text(json.dumps({"name": "dev-e", "bio": ["You love cents."], "budget": budget, "memory": memory}))
+    asked: list[int] = []
+
+    async def search(request: MemorySearchRequest) -> FoundMemories:
+        asked.append(request.limit)
+        return FoundMemories(position=1, found=(), next=None)
+
+    driver = Talkative()
+    async with await connected(rig.server, Actor.CONDUCTOR, "query") as serving:
+        await serving.services.serve("query", "search_memories", MemorySearchRequest, search)
+        await worked(rig, driver, manner_of(file))
+    (task,) = driver.tasks
+    assert task.prompt.startswith("You love cents.\n\nResolve issue demo/shop#1.\n\nRules:")
+    assert (task.turns_max, task.wall_seconds, task.budget_usd) == (7, 90, 0.75)
+    assert asked == [2]
+    assert HOW_TO_SAY not in task.prompt
+    assert await rig.bus.log.history(["rig.memory.>"]) == [], "it learns nothing, whatever its coder says"
+
+
+async def test_its_own_limits_are_no_wider_than_the_policys(rig: Rig) -> None:
+    driver, policy = Talkative(), Policy(heartbeat_seconds=1, coder_turns_max=5, coder_wall_seconds=60)
+    await worked(rig, driver, Manner(turns=50, seconds=600, keep=timedelta(days=2)), policy)
+    (task,) = driver.tasks
+    assert (task.turns_max, task.wall_seconds, task.budget_usd) == (5, 60, 0)
+    [written] = await rig.bus.log.history(["rig.memory.>"])
+    assert isinstance(written.event.data, MemoryWritten)
+    assert written.event.data.expires_at is not None
+    assert abs(written.event.data.expires_at - written.event.time - timedelta(days=2)) < timedelta(minutes=5)

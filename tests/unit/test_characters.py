@@ -1,6 +1,7 @@
 """Characters: all that is wrong is said at once, those that are shipped are right, the schema is the type's."""
 
 import json
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,9 @@ import pytest
 from agents.character import Character, Shelf, Watched, json_schema, json_schema_text, read
 from agents.character.prompt import persona
 from agents.character.shelf import SHIPPED
+from agents.dev_e.manner import Manner, manner_of
+from bridges.terminal import BadInput
+from deploy.agents import found_characters
 from schemas import Invalid
 
 SHIPPED_NAMES = ["architect-e", "conductor-e", "dev-e", "monitor-e", "review-e"]
@@ -164,3 +168,55 @@ def test_what_is_wrong_only_where_it_runs_does_not_come_into_force_either(tmp_pa
     assert "no model nobody/x" in watched.problem
     with pytest.raises(Invalid, match="no model nobody/x"):
         Watched(file, problems=lambda character: [f"no model {model}" for model in character.llm.models])
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        (
+            {"name": "dev-e", "llm": {"models": ["lab/m"]}, "tools": ["rig_status"], "budget": {"tokens": 5}},
+            (
+                "llm: the role dev-e has no use for it: that is its coder's, as in `rig up --coder",
+                "tools: the role dev-e has no use for it: that is its coder's",
+                "budget.tokens: the role dev-e has no use for it; it uses costUsd, seconds, turns",
+            ),
+        ),
+        ({"name": "dev-e", "budget": {"costUsd": 0}}, ("budget.costUsd: a coder that may use nothing cannot work",)),
+        (
+            {
+                "name": "review-e",
+                "messaging": {"mention": True},
+                "memory": {"keepFactsDays": 3},
+                "budget": {"turns": 3},
+            },
+            (
+                "messaging: the role review-e has no use for it; it uses $schema, bio,",
+                "budget.turns: the role review-e has no use for it; it uses costUsd, seconds",
+                "memory.keepFactsDays: the role review-e has no use for it; it uses keepDays, learn, recall",
+            ),
+        ),
+    ],
+)
+def test_a_role_refuses_what_its_work_has_no_use_for(document: dict[str, object], said: tuple[str, ...]) -> None:
+    found = problems(document)
+    assert [line.startswith(begin) for line, begin in zip(found, said, strict=True)] == [True] * len(said), found
+    other = {**document, "name": "ann-e", "budget": {"turns": 3}}
+    assert read(json.dumps(other).encode()).name == "ann-e", "who has no role may say all of it"
+
+
+def test_a_role_is_no_agent_like_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RIG_CHARACTERS", str(tmp_path))
+    with pytest.raises(BadInput, match="dev-e is a role of the rig, and no agent like others: rig up --coder"):
+        found_characters(["dev-e", "monitor-e"])
+    assert list(found_characters(["monitor-e"])) == ["monitor-e"]
+
+
+def test_only_the_limits_that_a_character_names_are_dev_es(tmp_path: Path) -> None:
+    assert manner_of(Shelf().find("dev-e")).persona == persona(Shelf().load("dev-e"))
+    file = tmp_path / "dev-e" / "character.json"
+    file.parent.mkdir()
+    file.write_text('{"name": "dev-e", "budget": {"seconds": 60}, "memory": {"keepDays": 3}}')
+    assert manner_of(file) == Manner(seconds=60, keep=timedelta(days=3))
+    file.write_text('{"name": "dev-e", "bios": []}')
+    with pytest.raises(Invalid, match="no such key 'bios'"):
+        manner_of(file)
