@@ -7,15 +7,21 @@ does not tell (no /proc) nobody is found.
 """
 
 import asyncio
+import logging
 import os
 import signal
+import time
 from collections.abc import Coroutine
 from contextlib import suppress
 from pathlib import Path
 
 __all__ = ["bearers", "sweep", "to_its_end"]
 
+log = logging.getLogger(__name__)
+
 PAUSE_SECONDS = 0.01
+PATIENCE_SECONDS = 30.0
+"""With who was killed and does not go: the kernel lets nobody end what waits for a disk or a server of files."""
 _PROC = Path("/proc")
 
 
@@ -36,11 +42,15 @@ def bearers(name: str, prefix: str) -> list[int]:
 
 
 async def sweep(name: str, prefix: str) -> list[int]:
-    """Kill who carries the mark until nobody does; who they were, in order of their ids. Not cut off half-way."""
+    """Kill who carries the mark until nobody does; who they were, in order of their ids. Not cut off half-way.
+
+    Who has not gone after PATIENCE_SECONDS is left, and named in the log.
+    """
     killed: set[int] = set()
     beyond_us: set[int] = set()
 
     async def until_none() -> None:
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while found := set(await asyncio.to_thread(bearers, name, prefix)) - beyond_us:
             for pid in found:
                 try:
@@ -50,6 +60,9 @@ async def sweep(name: str, prefix: str) -> list[int]:
                     beyond_us.add(pid)
                 except ProcessLookupError:
                     pass
+            if time.monotonic() > deadline:
+                log.warning("killed, and not gone after %g s: %s", PATIENCE_SECONDS, ", ".join(map(str, sorted(found))))
+                return
             await asyncio.sleep(PAUSE_SECONDS)  # gone when the kernel has torn it down, not before
 
     await to_its_end(until_none())

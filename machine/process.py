@@ -16,6 +16,7 @@ of its own leaves the group, and with it our reach.
 
 import asyncio
 import enum
+import logging
 import os
 import re
 import signal
@@ -32,8 +33,13 @@ from typing import cast
 
 __all__ = ["Cut", "Limits", "Outcome", "SpawnFailed", "environment", "excerpt", "run"]
 
+log = logging.getLogger(__name__)
+
 LINGER_SECONDS = 1.0
 """How long a pipe may stay open after the program itself has exited."""
+
+BURY_SECONDS = 30.0
+"""How long a killed program is waited for: the kernel ends none that waits for a disk or a server of files."""
 
 ALLOWED_VARIABLES = frozenset({"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "LC_*", "TZ", "TMPDIR"})
 """What a child inherits unless told otherwise; a trailing `*` stands for any ending. No secrets, GIT_* or RIG_*."""
@@ -323,7 +329,10 @@ class _Child(asyncio.SubprocessProtocol):
         self._timer.cancel()
         self._signal_group(signal.SIGKILL)
         self._close_pipes()
-        await asyncio.wait([self._gone])
+        await self.lingers(BURY_SECONDS)
+        if not self._gone.done():
+            log.warning("process %d was killed, and has not gone after %g s", self._pid, BURY_SECONDS)
+            return -signal.SIGKILL
         return self._gone.result()
 
     def _close_pipes(self) -> None:

@@ -31,6 +31,8 @@ PAUSES = {
     FailureKind.OVERLOADED: timedelta(minutes=1),
 }
 """How long one is left alone that has not said until when."""
+LONGEST_PAUSE = timedelta(days=8)
+"""However long one says: the quotas of a week come back within it."""
 LEAST_USD = 0.01
 SEPARATOR = ":"
 """Between a link's name and its own name of a conversation."""
@@ -122,7 +124,8 @@ class Chain:
     def _leave_alone(self, name: str, result: Result) -> None:
         kind = result.failure or FailureKind.SPAWN
         if kind in PAUSES:
-            self._out[name] = (result.retry_at or self._now() + PAUSES[kind], kind)
+            now = self._now()
+            self._out[name] = (min(result.retry_at or now + PAUSES[kind], now + LONGEST_PAUSE), kind)
 
     def _all_out(self) -> Result:
         """Nobody was asked: each is known to be out. As what the one fails that comes back first."""

@@ -6,7 +6,7 @@ its own too (see machine.marks).
 """
 
 import secrets
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -153,7 +153,7 @@ async def run(
     mark = f"{home}:{secrets.token_hex(8)}"
     clocks, tail = Clocks(task, speaks=records is not None), _Tail()
     limits = Limits(task.wall_seconds, task.output_bytes, GRACE_SECONDS)
-    heard, errors = _listening(clocks, tail, on_output, records)
+    heard, errors, ended = _listening(clocks, tail, on_output, records)
     try:
         outcome = await clocks.watch(
             process.run(
@@ -166,6 +166,7 @@ async def run(
                 on_errors=errors,
             )
         )
+        ended()
     except CountedOut as why:
         return Ended(exit_code=None, stopped=None, counted_out=str(why), counted_as=why.kind, output=tail.content())
     finally:
@@ -182,8 +183,8 @@ async def run(
 
 def _listening(
     clocks: Clocks, tail: _Tail, on_output: OnOutput, records: Records | None
-) -> tuple[OnOutput, OnOutput | None]:
-    """Who hears standard output and, where it is told apart, standard error."""
+) -> tuple[OnOutput, OnOutput | None, Callable[[], None]]:
+    """Who hears standard output and, where it is told apart, standard error; and what is done when both have ended."""
 
     def plain(chunk: bytes) -> None:
         tail.add(chunk)
@@ -191,22 +192,25 @@ def _listening(
         on_output(chunk)
 
     if records is None:
-        return plain, None
+        return plain, None, lambda: None
     lines = Lines()
+
+    def take(line: bytes) -> None:
+        if shown := records.line(line):
+            text = shown.encode("utf-8", "replace") + b"\n"
+            tail.add(text)
+            on_output(text)
 
     def read(chunk: bytes) -> None:
         clocks.heard()
+        if clocks.stopped:  # what it says while it is being stopped is no record any more
+            return
         for line in lines.feed(chunk):
-            if clocks.stopped:
-                return
-            if shown := records.line(line):
-                text = shown.encode("utf-8", "replace") + b"\n"
-                tail.add(text)
-                on_output(text)
+            take(line)
             if records.over:
                 clocks.settled()
 
-    return read, plain
+    return read, plain, lambda: take(lines.rest())
 
 
 def _cut(outcome: Outcome) -> Stopped | None:

@@ -105,6 +105,11 @@ async def test_it_ignores_term(place: Place) -> None:
     place.work_is_left()
 
 
+async def test_its_result_has_no_end_of_line(place: Place) -> None:
+    assert structs.replace(await place.run("no end of the line"), usage=DONE.usage) == DONE
+    assert place.output.endswith(b"[finished]\n")
+
+
 async def test_it_hangs_after_its_result(place: Place) -> None:
     result = await place.run("hangs after its result", hangs_after="[finished]", settle_seconds=HOURS)
     assert result.failure is None, "the result is the truth"

@@ -99,6 +99,16 @@ async def test_who_is_known_to_be_out_is_not_asked_until_his_quota_resets(tmp_pa
     assert (await run(chain, tmp_path)).provider == "one"
 
 
+async def test_no_quota_is_waited_for_longer_than_any_lasts(tmp_path: Path) -> None:
+    never = datetime.max.replace(tzinfo=UTC)
+    one, two = Link("one", Result(failure=FailureKind.QUOTA, retry_at=never), None), Link("two", None)
+    clock = Clock()
+    chain = Chain([one, two], now=clock)
+    await run(chain, tmp_path)
+    clock.now += timedelta(days=8)
+    assert (await run(chain, tmp_path)).provider == "one"
+
+
 async def test_when_all_are_out_that_is_said_at_once(tmp_path: Path) -> None:
     soon, late = NOON + timedelta(minutes=5), NOON + timedelta(hours=5)
     one = Link("one", Result(failure=FailureKind.QUOTA, retry_at=late))

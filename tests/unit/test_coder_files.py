@@ -58,6 +58,11 @@ def test_a_mark_finds_what_left_its_group_and_its_session(tmp_path: Path) -> Non
         for child in (*marked, other):
             assert child.stdout is not None
             assert child.stdout.readline() == b"up\n"
+        with pytest.MonkeyPatch.context() as patch:  # as one that waits for a disk takes it
+            patch.setattr(os, "kill", lambda pid, number: None)
+            patch.setattr(marks, "PATIENCE_SECONDS", 0.05)
+            assert asyncio.run(marks.sweep("A_MARK", f"{tmp_path}:")) == sorted(child.pid for child in marked)
+        assert all(child.poll() is None for child in marked)
         assert asyncio.run(marks.sweep("A_MARK", f"{tmp_path}:")) == sorted(child.pid for child in marked)
         until_gone(*(child.pid for child in marked))
         assert other.poll() is None

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ import pytest
 from machine import process
 from machine.process import Cut, Limits, SpawnFailed
 from tests.support.clock import HOURS, hours_pass
+from tests.support.waiting import until
 
 ROOMY = Limits(wall_seconds=20, output_bytes=1_000_000)
 
@@ -341,3 +343,18 @@ def test_a_child_inherits_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_excerpt_is_clean_text(output: bytes, limit: int, text: str) -> None:
     assert process.excerpt(output, limit) == text
     assert len(process.excerpt(output, limit).encode()) <= max(limit, len(text.encode()))
+
+
+async def test_one_that_cannot_be_killed_is_waited_for_no_longer_than_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(process, "BURY_SECONDS", 0.05)
+    kill, groups = os.killpg, set[int]()
+    monkeypatch.setattr(os, "killpg", lambda group, number: groups.add(group))
+    limits = Limits(wall_seconds=HOURS, output_bytes=1000, grace_seconds=0.05)
+    outcome = await sh("echo ready; exec sleep 3600", tmp_path, limits, on_output=time_is_up)
+    assert (outcome.cut, outcome.exit_code) == (Cut.TIMED_OUT, -9)
+    assert "has not gone after 0.05 s" in caplog.text
+    (group,) = groups
+    kill(group, signal.SIGKILL)
+    await until(lambda: not Path(f"/proc/{group}").exists())
