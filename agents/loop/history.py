@@ -26,6 +26,8 @@ OLD_TOOL_CHARACTERS: Final = 400
 RECENT: Final = 0.5
 """Of the budget, for the latest messages as they are."""
 SUMMARY_TOKENS: Final = 1_500
+_AROUND: Final = 50
+"""Characters around a message in a text to read: who says it, and what is left out of it."""
 _PREFIX: Final = "What was said before, summed up:\n"
 
 _INSTRUCTIONS: Final = """\
@@ -41,8 +43,12 @@ def tokens_of(messages: Sequence[Message], tools: Sequence[ToolSpec] = ()) -> in
     size = sum(len(str(tool.parameters)) + len(tool.description) + len(tool.name) for tool in tools)
     for message in messages:
         calls = sum(len(call.name) + len(call.arguments.encode()) for call in message.tool_calls)
-        size += len(message.text.encode("utf-8", "replace")) + calls + OVERHEAD * BYTES_PER_TOKEN
+        size += _bytes(message.text) + calls + OVERHEAD * BYTES_PER_TOKEN
     return size // BYTES_PER_TOKEN
+
+
+def _bytes(text: str) -> int:
+    return len(text.encode("utf-8", "replace"))
 
 
 async def fitting(
@@ -89,16 +95,16 @@ def flattened(messages: Sequence[Message]) -> list[Message]:
 
 def as_text(messages: Sequence[Message], limit: int) -> str:
     """The conversation as a text to read, of about `limit` characters; the beginning and the end are kept."""
-    each = max(limit // max(len(messages), 1), 200)
+    each = max(limit // max(len(messages), 1) - _AROUND, 200)
     parts = [f"[{message.speaker}] {shortened(message.text, each)}" for message in flattened(messages)]
     return shortened("\n\n".join(parts), limit)
 
 
 async def _summed_up(model: Model, old: Sequence[Message], budget: int, replied: Callable[[Reply], None]) -> Message:
-    asked = [
-        Message(Speaker.SYSTEM, _INSTRUCTIONS),
-        Message(Speaker.USER, fenced(as_text(old, max((budget - SUMMARY_TOKENS) * BYTES_PER_TOKEN, 2_000)))),
-    ]
+    texts = "".join(message.text for message in old)
+    room = max((budget - SUMMARY_TOKENS) * BYTES_PER_TOKEN, 2_000)
+    limit = room * len(texts) // max(_bytes(texts), 1)  # in characters, which have up to four bytes
+    asked = [Message(Speaker.SYSTEM, _INSTRUCTIONS), Message(Speaker.USER, fenced(as_text(old, limit)))]
     try:
         reply = await model.chat(asked, task=TaskKind.SUMMARY, max_tokens=SUMMARY_TOKENS)
     except ModelError as error:

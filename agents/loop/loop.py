@@ -256,17 +256,10 @@ class _Talk:
             self._on_text(piece)
 
     def _answer_all(self, why: str) -> None:
-        """Gives every call of the last reply an answer, where it has none: its own, if it came to one."""
-        at = len(self._messages) - 1
-        while at >= 0 and self._messages[at].speaker is Speaker.TOOL:
-            at -= 1
-        if at < 0:
-            return
-        answered = {message.answers for message in self._messages[at + 1 :]}
-        for call in self._messages[at].tool_calls:
-            if call.id not in answered:
-                result = self._caller.finished.get(call.id) or ToolResult(why, error=True)
-                self._heard(Called(call, result))
+        """Answers the calls of a reply that is the last word still: each has its own answer, if it came to one."""
+        for call in self._messages[-1].tool_calls:
+            result = self._caller.finished.get(call.id) or ToolResult(why, error=True)
+            self._heard(Called(call, result))
 
     def _turned(self, answer: str, *, limited: Limit | None = None, cancelled: bool = False) -> Turned:
         return Turned(

@@ -105,8 +105,50 @@ def test_a_quota_that_is_used_up_says_when_it_resets() -> None:
     assert result.quota == Quota(five_hour_percent=100.0, resets_at=resets)
 
 
+def quota(kind: str, utilization: float | None, status: str = "allowed") -> dict[str, Any]:
+    limit = {"status": status, "resetsAt": 1_795_500_000, "rateLimitType": kind, "utilization": utilization}
+    return {"type": "rate_limit_event", "rate_limit_info": limit}
+
+
+def test_each_quota_is_kept_beside_the_other() -> None:
+    resets = datetime.fromtimestamp(1_795_500_000, UTC)
+    both = Quota(five_hour_percent=25.0, weekly_percent=100.0, resets_at=resets)
+    reading = read(quota("five_hour", 0.25), quota("seven_day_opus", 1.5), quota("overage", 0.9))
+    assert (reading.quota, reading.limit) == (both, None)
+    assert read(quota("five_hour", 0.25), quota("seven_day", 1.0), quota("seven_day", None)).quota == both
+    assert read(quota("five_hour", None, "rejected")).quota is None
+    assert read(quota("five_hour", 1.0, "rejected"), quota("five_hour", 0.0)).limit is None, "there is some again"
+
+
+def test_the_conversation_is_called_as_its_result_calls_it() -> None:
+    assert read(INIT, {**RESULT, "session_id": "s-2"}).session == "s-2"
+    assert read(INIT, {**RESULT, "session_id": ""}).session == "s-1"
+
+
+def test_what_it_has_written_is_what_it_was_not_refused() -> None:
+    def call(at: str, tool: str, **given: str) -> dict[str, Any]:
+        block = {"type": "tool_use", "id": at, "name": tool, "input": given}
+        return {"type": "assistant", "message": {"id": at, "content": [block]}}
+
+    def answer(at: str, *, is_error: bool = False) -> dict[str, Any]:
+        block = {"type": "tool_result", "tool_use_id": at, "content": "x" + at, "is_error": is_error}
+        return {"type": "user", "message": {"content": [block]}}
+
+    reading = read(
+        *(call("1", "Write", file_path="a.py"), answer("1")),
+        *(call("2", "Edit", file_path="refused.py"), answer("2", is_error=True)),
+        *(call("3", "Read", file_path="read.py"), answer("3")),
+        *(call("4", "NotebookEdit", notebook_path="b.ipynb"), answer("4")),
+        *(call("5", "Write", file_path="odd\0.py"), answer("5")),
+        *(call("6", "Write", content="no path"), answer("6")),
+        call("7", "Write", file_path="never answered.py"),
+        answer("8"),
+    )
+    assert reading.written == {"a.py", "b.ipynb"}
+
+
 def test_what_was_used_is_said_where_the_run_was_cut_off_too() -> None:
-    used = {"input_tokens": 5, "output_tokens": 3, "cache_read_input_tokens": 2}
+    used = {"input_tokens": 5, "output_tokens": 3, "cache_read_input_tokens": 2, "cache_creation_input_tokens": None}
     one = {"type": "assistant", "message": {"id": "a", "content": [], "usage": used}}
     two = {"type": "assistant", "message": {"id": "b", "content": [], "usage": used}}
     assert read(INIT, one, one, two).usage == Usage(model="m-1", input=10, output=6, cache_read=4, cost_usd=None)

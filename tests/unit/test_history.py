@@ -1,9 +1,10 @@
 """A conversation that is too long: what the model is shown of it, and what is never lost."""
 
 import pytest
+from msgspec.structs import replace
 
 from agents.llm.messages import ErrorKind, Message, ModelError, Speaker, TaskKind, ToolCall
-from agents.loop.history import flattened, tokens_of
+from agents.loop.history import SUMMARY_TOKENS, fitting, flattened, tokens_of
 from agents.loop.limits import Limits
 from agents.loop.loop import converse
 from tests.support.talking import ScriptedModel, reply, says, wants
@@ -77,6 +78,63 @@ async def test_a_question_outlives_all_that_its_tools_say() -> None:
         assert tokens_of(asked.messages) <= LIMITS.history_tokens
         calls = [call.id for message in asked.messages for call in message.tool_calls]
         assert calls == [message.answers for message in asked.messages if message.speaker is Speaker.TOOL]
+
+
+def looked(turns: int, size: int) -> list[Message]:
+    """Questions, each with two calls and what they came to."""
+    history = [SYSTEM]
+    for turn in range(turns):
+        ids = (f"a{turn}", f"b{turn}")
+        calls = tuple(ToolCall(name, "look", "{}") for name in ids)
+        history += [
+            Message(Speaker.USER, f"Question {turn}"),
+            Message(Speaker.ASSISTANT, "", tool_calls=calls),
+            *(Message(Speaker.TOOL, f"```\n{'x' * size}\n```", answers=name) for name in ids),
+        ]
+    return history
+
+
+@pytest.mark.parametrize("budget", range(100, 1_500, 50))
+async def test_calls_and_their_answers_are_never_torn_apart(budget: int) -> None:
+    model = ScriptedModel(summary=["Much was said."])
+    fit = await fitting(looked(8, 380), budget, model, replied=lambda _: None)
+    at = 0
+    while at < len(fit):
+        calls = [call.id for call in fit[at].tool_calls]
+        answered = [message.answers for message in fit[at + 1 : at + 1 + len(calls)]]
+        assert answered == calls
+        at += 1 + len(calls)
+        assert at >= len(fit) or fit[at].speaker is not Speaker.TOOL
+
+
+async def test_what_people_said_stays_while_tools_are_shortened_the_longest_first() -> None:
+    long, short = "q" * 900, "```\nshort\n```"
+    history = looked(4, 2_000)
+    history[1] = Message(Speaker.USER, long)
+    history[3] = Message(Speaker.TOOL, short, answers="a0")
+    history[-1] = Message(Speaker.TOOL, short, answers="b3")
+    fit = await fitting(history, 2_000, ScriptedModel(), replied=lambda _: None)
+    assert tokens_of(fit) <= 2_000
+    assert fit[1].text == long
+    assert (fit[3].text, fit[-1].text) == (short, short)
+    last = looked(1, 20_000)
+    last[-1] = Message(Speaker.TOOL, short, answers="b0")
+    fit = await fitting(last, 2_000, ScriptedModel(summary=[""]), replied=lambda _: None)
+    assert tokens_of(fit) <= 2_000
+    assert "left out" in fit[-2].text
+    assert fit[-1].text == short
+
+
+@pytest.mark.parametrize("letter", ["a", "ж", "語", "🙂"])
+async def test_what_is_to_be_summed_up_fits_too_and_has_something_of_everything(letter: str) -> None:
+    model = ScriptedModel(summary=["Much was said."])
+    history = [replace(message, text=message.text.replace("a", letter)) for message in spoken(20, 3_000)]
+    fit = await fitting(history, 10_000, model, replied=lambda _: None)
+    (summing,) = model.asked
+    assert tokens_of(summing.messages[1:]) + SUMMARY_TOKENS < 10_000 + 100, "beside what it is told to do"
+    gone = [n for n in range(20) if not any(f"Question {n}." in message.text for message in fit)]
+    assert len(gone) > 14
+    assert all(f"Question {n}." in summing.messages[1].text for n in gone)
 
 
 async def test_what_is_too_long_for_a_model_is_made_shorter_for_it() -> None:

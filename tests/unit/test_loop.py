@@ -362,6 +362,15 @@ async def test_calls_with_the_same_id_are_told_apart() -> None:
     assert well_formed(turned.messages)
 
 
+async def test_calls_without_an_id_get_one() -> None:
+    look = says("look", "there")
+    model = ScriptedModel(reply("", ToolCall("", "look", "{}")), "Found.")
+    turned = await converse(model, (look,), SYSTEM, "Look", limits=LIMITS)
+    (call,) = turned.messages[-3].tool_calls
+    assert call.id
+    assert turned.messages[-2].answers == call.id
+
+
 async def test_a_call_that_was_not_done_is_not_told_as_an_earlier_one_with_its_id() -> None:
     pay = says("pay", "paid", safe=False)
     model = ScriptedModel(reply("", wants("pay", id="call_0")), reply("", wants("pay", id="call_0")), "Paid once.")
