@@ -80,18 +80,21 @@ async def test_one_that_was_frozen_moves_nothing_with_its_late_push(tmp_path: Pa
         await until(caught.exists)
         frozen = int(caught.read_text())  # a role is the leader of its session
         (name,) = (name for name in running.rig.agents if running.rig.supervisor.pid(name) == frozen)
-        everybody = sessions.members(frozen)
+        everybody = set(sessions.members(frozen))
         for pid in everybody:
-            os.kill(pid, signal.SIGSTOP)
+            with suppress(ProcessLookupError):  # the hook's sleep ends by itself
+                os.kill(pid, signal.SIGSTOP)
         claims = [item.event.data for item in await running.log() if isinstance(item.event.data, WorkStarted)]
         late = next(claim for claim in reversed(claims) if claim.agent == name)
         end = await running.end_of(issue)
         assert isinstance(end.event.data, IssueDone), end.event.data
         main = git(path, "rev-parse", "main")
         released.touch()
-        for pid in everybody:
-            os.kill(pid, signal.SIGCONT)
+        for pid in everybody - {frozen}:  # git first: who started it would end it as soon as it heard
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
         await until(lambda: bool(git(path, "branch", "--list", late.branch)))
+        os.kill(frozen, signal.SIGCONT)
         await settled(running)
         log = await running.log()
         finished_once(log, path, 1)
