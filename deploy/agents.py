@@ -1,9 +1,10 @@
 """`rig agent`: characters, checked, explained, listed, and had do something."""
 
+import asyncio
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from msgspec import Struct
@@ -13,6 +14,9 @@ from bridges.terminal.output import say, say_json
 from bridges.terminal.session import find_server, reported, run
 from schemas import Invalid, RestOutcome, printable
 from schemas.refs import NAME
+
+if TYPE_CHECKING:
+    from agents.character import Character
 
 __all__ = ["add_agents", "found_characters", "own_characters"]
 
@@ -85,15 +89,38 @@ def _listed(found: list[Listed]) -> Iterator[str]:
 
 
 def check(who: Who) -> None:
-    """Is it right? All that is wrong with it, at once."""
+    """Is it right? All that is wrong with it, at once; where models are configured, whether it can have those it names.
+
+    No model is asked anything: who provides them says which there are.
+    """
     with reported():
         from agents.character import Shelf
 
         try:
             character = Shelf(own_characters()).load(who)
+            notes = asyncio.run(_models(character))
         except Invalid as error:
             raise BadInput.of(who, error.problems) from None
-        say([f"{character.name} is right"])
+        say([f"{character.name} is right", *notes])
+
+
+async def _models(character: "Character") -> list[str]:
+    """What cannot be known of its models here. Raises Invalid where it can have none, or not those that it names."""
+    from agents.character.roles import CODED
+    from agents.llm.chain import problems
+    from agents.llm.look import judge
+    from deploy.settings import gateways_in
+
+    if character.name == CODED:
+        return []
+    gateways = gateways_in(os.environ)
+    if gateways is None:
+        return ["its models were not judged: none are configured here (RIG_GATEWAY_URL, or RIG_GATEWAYS)"]
+    judged = await judge(gateways, character.llm.models)
+    wrong = dict.fromkeys((*problems(gateways, character.llm), *judged.problems))
+    if wrong:
+        raise Invalid("llm", [f"llm: {each}" for each in wrong])
+    return [f"not judged: {printable(each)}" for each in judged.unknown]
 
 
 def explain(who: Who) -> None:

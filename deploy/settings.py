@@ -49,7 +49,16 @@ from machine.sandbox import Sandboxing
 from schemas import Invalid
 from schemas.refs import NAME
 
-__all__ = ["GATEWAY", "GITHUB", "Settings", "characters_place", "github_place", "github_variables", "nats_server"]
+__all__ = [
+    "GATEWAY",
+    "GITHUB",
+    "Settings",
+    "characters_place",
+    "gateways_in",
+    "github_place",
+    "github_variables",
+    "nats_server",
+]
 
 GITHUB = "RIG_GITHUB"
 """Of `needs`: every variable without which GitHub cannot be reached, and reach us."""
@@ -134,6 +143,15 @@ class Settings(Struct, frozen=True, kw_only=True):
         if reader.problems:
             raise Invalid("settings", reader.problems)
         return settings
+
+
+def gateways_in(environ: Mapping[str, str]) -> Gateways | None:
+    """Which models there are; None: nobody has said. Raises Invalid with every problem."""
+    reader = _Reader(environ, _NONE)
+    found = reader.gateways(needed=False)
+    if reader.problems:
+        raise Invalid("gateways", reader.problems)
+    return found
 
 
 def characters_place(environ: Mapping[str, str]) -> Path:

@@ -9,9 +9,11 @@ from typing import Final, cast
 
 from msgspec import Struct
 
-__all__ = ["OF_ROLES", "RUN_BY", "problems"]
+__all__ = ["CODED", "OF_ROLES", "RUN_BY", "problems"]
 
-RUN_BY: Final = {"dev-e": "rig up --coder …", "review-e": "rig up --reviewers N"}
+CODED: Final = "dev-e"
+"""The one that has a coder's models, and none of the gateway's."""
+RUN_BY: Final = {CODED: "rig up --coder …", "review-e": "rig up --reviewers N"}
 """How these roles are run, by their name."""
 _WHO: Final = frozenset(
     {"$schema", "name", "bio", "personality", "lore", "style", "messageExamples", "memory", "budget"}
@@ -27,7 +29,7 @@ class _Uses(Struct, frozen=True):
 
 
 OF_ROLES: Final = {
-    "dev-e": _Uses(
+    CODED: _Uses(
         _WHO,
         frozenset({"turns", "seconds", "costUsd"}),
         {"llm": _CODERS, "tools": _CODERS, "mcpServers": _CODERS},
@@ -44,7 +46,7 @@ def problems(document: Mapping[str, object]) -> Iterator[str]:
     if uses is None:
         return
     budget = document.get("budget")
-    if name == "dev-e" and isinstance(budget, dict) and cast("dict[str, object]", budget).get("costUsd") == 0:
+    if name == CODED and isinstance(budget, dict) and cast("dict[str, object]", budget).get("costUsd") == 0:
         yield "budget.costUsd: a coder that may use nothing cannot work"
     said = [(key, key, uses.keys) for key in document]
     for part, known in (("budget", uses.budget), ("memory", _MEMORY)):

@@ -1,17 +1,18 @@
 """Asks each provider which models it has: whether it can be reached, and knows our key, before anybody needs it."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from typing import Final
 
 import httpx
 import msgspec
 from msgspec import Struct, field
 
-from agents.llm.config import Gateways, Provider, split
+from agents.llm.chain import unknown_providers
+from agents.llm.config import Gateways, ModelName, Provider, split
 from agents.llm.endpoint import key_headers
 
-__all__ = ["Seen", "look"]
+__all__ = ["Judged", "Seen", "judge", "look"]
 
 ANSWER_SECONDS: Final = 10.0
 ANSWER_BYTES: Final = 8 * 1024 * 1024
@@ -46,6 +47,33 @@ async def look(gateways: Gateways) -> AsyncGenerator[Seen]:
         for name, provider in gateways.providers.items():
             wanted = [model for owner, model in map(split, dict.fromkeys(named)) if owner == name]
             yield await _seen(client, name, provider, wanted)
+
+
+class Judged(Struct, frozen=True, kw_only=True):
+    """Whether models can be had."""
+
+    problems: tuple[str, ...] = ()
+    """Of those that nobody here has."""
+    unknown: tuple[str, ...] = ()
+    """Of those of which that cannot be known now."""
+
+
+async def judge(gateways: Gateways, names: Iterable[ModelName]) -> Judged:
+    """Whether somebody has these; what the operator's own configuration names is there by the operator's word."""
+    names = tuple(dict.fromkeys(names))
+    named = {*gateways.chain, *gateways.models, *(name for route in gateways.routes.values() for name in route)}
+    problems, unknown = list(unknown_providers(gateways.providers, names)), list[str]()
+    async with httpx.AsyncClient(follow_redirects=False, timeout=ANSWER_SECONDS) as client:
+        for owner, provider in gateways.providers.items():
+            wanted = [split(name)[1] for name in names if split(name)[0] == owner and name not in named]
+            if not wanted:
+                continue
+            seen = await _seen(client, owner, provider, wanted)
+            if not seen.models:
+                unknown += [f"{owner}/{model}: {owner} {seen.problem or 'names no models'}" for model in wanted]
+            among = len(seen.models)
+            problems += [f"{owner}/{model}: {owner} names {among} models, and not it" for model in seen.missing]
+    return Judged(problems=tuple(problems), unknown=tuple(unknown))
 
 
 async def _seen(client: httpx.AsyncClient, name: str, provider: Provider, wanted: list[str]) -> Seen:

@@ -1,12 +1,16 @@
 """`rig doctor` asks who provides models, and spends nothing."""
 
+import asyncio
+import json
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
+from typer.testing import CliRunner
 
 from agents.llm.config import Gateways, Provider
-from agents.llm.look import Seen, look
+from agents.llm.look import Judged, Seen, judge, look
+from deploy.app import app
 from deploy.doctor import Verdict, of_models
 from deploy.settings import Settings
 from tests.support.models import Does, fails, gateways, prints, served
@@ -63,3 +67,49 @@ async def test_the_doctor_says_it(tmp_path: Path) -> None:
             verdicts.append((finding.verdict, finding.what))
     assert verdicts == [(verdict, "models of gateway") for verdict in (Verdict.NOTE, Verdict.OK, Verdict.PROBLEM)]
     assert await of_models(Settings.read({"RIG_HOME": str(tmp_path)})) == []
+
+
+async def test_a_characters_models_are_judged_by_who_is_configured() -> None:
+    async with served() as gone:
+        away = gone.url
+    async with served() as server:
+        server.lists = LISTED
+        rig = gateways(server.url, "a/other")
+        named = ("a/gpt-5", "a/other", "a/typo", "b/gpt-5")
+        found = await judge(replace(rig, providers={**rig.providers, "c": Provider(url=away)}), (*named, "c/any"))
+        assert found.problems == (
+            "b/gpt-5: there is no provider 'b' (there is a, c)",
+            "a/typo: a names 2 models, and not it",
+        )
+        [unknown] = found.unknown
+        assert unknown.startswith("c/any: c cannot be reached")
+        server.asked.clear()
+        assert await judge(rig, ("a/other",)) == Judged()
+        assert server.asked == [], "by the operator's word it is there"
+        server.lists = None
+        assert await judge(rig, ("a/typo",)) == Judged(unknown=("a/typo: a names no models",))
+
+
+@pytest.mark.parametrize(
+    ("character", "model", "code", "shown"),
+    [
+        ({"name": "ann-e", "llm": {"models": ["lab/m"]}}, None, 0, "its models were not judged: none are configured"),
+        ({"name": "ann-e", "llm": {"models": ["gateway/small"]}}, "gpt-5", 0, "ann-e is right\n"),
+        ({"name": "ann-e"}, "gpt-5", 0, "ann-e is right\n"),
+        ({"name": "ann-e", "llm": {"models": ["gateway/tiny"]}}, "gpt-5", 2, "gateway names 2 models, and not it"),
+        ({"name": "ann-e", "llm": {"models": ["lab/m"]}}, "gpt-5", 2, "llm: lab/m: there is no provider 'lab'"),
+        ({"name": "ann-e"}, " ", 2, "RIG_GATEWAY_MODEL is not set"),
+        ({"name": "dev-e"}, "gpt-5", 0, "dev-e is right\n"),
+    ],
+)
+async def test_the_check_of_a_character_says_it(
+    tmp_path: Path, character: dict[str, object], model: str | None, code: int, shown: str
+) -> None:
+    file = tmp_path / str(character["name"]) / "character.json"
+    file.parent.mkdir()
+    file.write_text(json.dumps(character))
+    async with served() as server:
+        server.lists = LISTED
+        env = {} if model is None else {"RIG_GATEWAY_MODEL": model, "RIG_GATEWAY_URL": server.url}
+        result = await asyncio.to_thread(CliRunner().invoke, app, ["agent", "check", str(file)], env=env)
+    assert (result.exit_code, shown in result.output) == (code, True), result.output
