@@ -7,6 +7,7 @@ offers are shown; who sits at the terminal is asked about each, and nobody else 
 import asyncio
 import secrets
 import sys
+import termios
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
@@ -115,6 +116,7 @@ def _offer(context: typer.Context, chat: ChatRef, answer: Said, shown: Shown, *,
     if not ask:
         say([f"It offers: {shown.line}", ""])
         return
+    termios.tcflush(sys.stdin, termios.TCIFLUSH)  # what was typed before it was shown agrees to nothing
     try:
         agreed = input(f"{shown.line} — do it? [y/N] ").strip().lower() in ("y", "yes")
     except EOFError:

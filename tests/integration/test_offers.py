@@ -1,5 +1,6 @@
 """What an agent offers is done when the person at the terminal says yes, in their name, and never else."""
 
+import asyncio
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -105,17 +106,26 @@ async def test_what_a_title_talks_it_into_comes_to_nothing_without_a_yes(
     connect: Connect, tmp_path: Path, nats: NatsServer
 ) -> None:
     look = says("", calls=[call("rig_issues", "{}")], reason="tool_calls")
-    watch = await connect(Actor.CLI)
+    watch, typed = await connect(Actor.CLI), asyncio.Event()
+
+    async def slowly(request: web.Request, body: dict) -> web.StreamResponse:
+        await typed.wait()
+        return await talked_into()(request, body)
+
     async with (
-        agent_that(connect, tmp_path, look, talked_into(), says("It is done."), title=HOSTILE) as models,
+        agent_that(connect, tmp_path, look, slowly, says("It is done."), title=HOSTILE) as models,
         typing(nats) as screen,
     ):
         await screen.until("> ")
         screen.type("What is there?")
+        screen.type("yes")
+        await screen.until("yes")
+        typed.set()
         shown = await screen.until("[y/N] ")
         assert "rig issue stop acme/web#42 — do it?" in shown
         screen.type("")
         await screen.until("not done")
+        assert await wished(watch) == [], "nor by a yes that was typed before it was asked for"
         await screen.until("> ")
         models.does["m"] = [offers("stop", str(ISSUE)), says("It is done.")]
         piped = await Terminal(nats)("chat", ANN, stdin=b"yes\n")
