@@ -25,7 +25,8 @@ LOOK_SECONDS = 5.0
 async def do_once(bus: Bus, name: str, file: Path, text: str, found: Found) -> AgentRested:
     """Wakes it and waits until it has come to rest. Raises what is wrong with the settings, where it is to run here.
 
-    Who held it and died over it is not waited for: it is done here then, if that can be.
+    Who held it and died over it is not waited for: it is done here then, if that can be. What else is open of that
+    agent is left to who lives.
     """
     data, said = woken(name, WokenBy.PERSON, f"run-{secrets.token_hex(8)}", text=text)
     about = AgentRef(name)
@@ -77,7 +78,7 @@ async def _here(settings: Settings, found: Found, name: str, run: str, life: Lif
             file=settings.character,
             gateways=settings.gateways,
             secrets=settings.secrets,
-            until_rested=run,
+            only=run,
         )
 
 

@@ -175,7 +175,7 @@ MAY_SAY: dict[Actor, _Events] = {
     Actor.PROJECTOR: frozenset({memory.MemoryForgotten, memory.MemoriesCompacted}),
     Actor.DEV_E: _AGENT | _WORKER,
     Actor.REVIEW_E: _AGENT | _REVIEWER | {work.TokensUsed},
-    Actor.AGENT: _AGENT | {agent.AgentWoken, agent.AgentRested},
+    Actor.AGENT: _AGENT | {agent.AgentScheduled, agent.AgentWoken, agent.AgentRested},
     Actor.LOCAL: _FORGE,
     Actor.GITHUB: _FORGE | _WISHES | _DELIVERY,
     Actor.DISCORD: _CHAT,

@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Annotated, TypeAlias
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 from schemas.event import AgentEvent
 from schemas.fields import Epoch, Instant, Line, Run, Text, Tokens, Usd
@@ -184,6 +184,22 @@ class AgentWoken(AgentEvent, frozen=True, kw_only=True):
     """Of a schedule: for when it was."""
     text: Text = ""
     """What it was told."""
+
+
+class Scheduled(Struct, frozen=True, kw_only=True):
+    """When an agent wakes by one of its schedules."""
+
+    name: Name
+    cron: Line
+    """A cron expression of five fields, or @daily and the like."""
+    zone: Line
+    """Whose clock it goes by: a name of the IANA time zone database."""
+
+
+class AgentScheduled(AgentEvent, frozen=True, kw_only=True):
+    """These are the agent's schedules from now on. One that is new, or at other times than before, begins here."""
+
+    schedules: tuple[Scheduled, ...]
 
 
 class RestOutcome(StrEnum):

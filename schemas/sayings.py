@@ -58,6 +58,9 @@ def _words(event: Event) -> str:
         case agent.AgentWoken():
             due = "" if event.due is None else f", due {_when(event.due)}"
             return f"woken by {event.by} {event.key}{due}{_note(event.text)}"
+        case agent.AgentScheduled():
+            times = (f"{each.name} at {each.cron} ({each.zone})" for each in event.schedules)
+            return f"wakes by the clock: {', '.join(times) or 'never'}"
         case agent.AgentRested():
             spent = f"{_count(event.turns, 'turn')}, {_cost(event.cost_usd)}"
             return f"rests ({event.outcome}, {spent}){_note(event.detail)}"

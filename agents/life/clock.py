@@ -1,5 +1,8 @@
 """The schedules of one agent against the clock: what is due is said to the log; the server is asked to fire the rest.
 
+Since when it has a schedule is a fact of the log, too: so that is due which was missed while nobody was there, and
+nothing from before the schedule was there, or was for other times.
+
 The server's timers outlive every process, and whoever of the role hears a firing says what was due, for whichever
 agent. They are a cache: whoever holds the agent looks for himself, too, a little later, and says the same word under
 the same id. So a lost timer loses no run, and two who hear of it make one.
@@ -7,8 +10,8 @@ the same id. So a lost timer loses no run, and two who hear of it make one.
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Final
 
 import msgspec
@@ -16,9 +19,10 @@ from msgspec import Struct
 
 from agents.character.reload import Watched
 from agents.life.schedule import LATE, Missed, Schedule, plan
+from agents.life.wakes import Wakes
 from bus import Bus, BusError, Done, Drop, Outcome
 from bus.delivery import Delivery
-from schemas import MALFORMED, AgentRef, Draft, WokenBy, woken
+from schemas import MALFORMED, Actor, AgentRef, AgentScheduled, Draft, Scheduled, WokenBy, event_id, woken
 
 __all__ = ["Clock", "Firing", "heard"]
 
@@ -59,18 +63,13 @@ async def wake(bus: Bus, agent: str, schedule: str, due: datetime) -> None:
 
 
 class Clock:
-    """Of who holds the agent. `last_due` is what the log says was seen to, by the schedule's name."""
+    """Of who holds the agent. `wakes` is what the log says, to its end; when that is more, `changed` is to be set."""
 
-    def __init__(self, bus: Bus, watched: Watched, last_due: Mapping[str, datetime]) -> None:
+    def __init__(self, bus: Bus, watched: Watched, wakes: Wakes) -> None:
         self._bus = bus
         self._watched = watched
-        self._last_due = last_due
-        self._began = self._now()
-        """A schedule that the log does not know begins here: nothing was missed before it was there."""
-        self._when = _when(watched.current.cron)
-        self._since: dict[str, datetime] = {}
-        """By name, of those that are new, or at other times, since: they begin there."""
-        self._set: dict[str, datetime] = {}
+        self._wakes = wakes
+        self._set: dict[str, Firing] = {}
         self.changed = asyncio.Event()
 
     async def run(self) -> None:
@@ -91,32 +90,40 @@ class Clock:
     async def look(self) -> float:
         """Says what is due now and sets the timers for what follows; seconds until the next look. Raises BusError."""
         now, agent = self._now(), self._watched.current.name
-        schedules = {each.name: each for each in self._watched.current.cron}
-        before, self._when = self._when, _when(schedules.values())
-        self._since |= {name: now for name, when in self._when.items() if when != before.get(name)}
+        schedules = {_when(each): each for each in self._watched.current.cron}
+        if schedules.keys() != self._wakes.since.keys():
+            await self._begin(tuple(schedules))
+            return LONGEST_SECONDS  # until that is read
         nearest = now + timedelta(seconds=LONGEST_SECONDS)
-        for schedule in schedules.values():
-            last = self._last_due.get(schedule.name, self._began)
-            found = plan(schedule, last=max(last, self._since.get(schedule.name, last)), now=now)
+        for when, schedule in schedules.items():
+            since = self._wakes.since[when]
+            last = max(since, self._wakes.last_due.get(schedule.name, since))
+            found = plan(schedule, last=last, now=now)
             for due in found.due:
                 await wake(self._bus, agent, schedule.name, due)
             await self._set_timer(agent, schedule, found.next)
             nearest = min(nearest, found.next + AFTER)
-        for name in self._set.keys() - schedules.keys():
-            await self._bus.timers.cancel(f"{agent}:{name}")
-            del self._set[name]
         return max(0.05, (nearest - now).total_seconds())
 
+    async def _begin(self, schedules: tuple[Scheduled, ...]) -> None:
+        agent, before = self._watched.current.name, self._wakes.scheduled or "first"
+        for gone in {each.name for each in self._wakes.since} - {each.name for each in schedules}:
+            await self._bus.timers.cancel(f"{agent}:{gone}")
+            self._set.pop(gone, None)
+        what = sha256(msgspec.json.encode(schedules)).hexdigest()
+        said = event_id(Actor.AGENT, agent, "scheduled", before, what)
+        await self._bus.log.publish(Draft(about=AgentRef(agent), data=AgentScheduled(schedules=schedules)), said)
+
     async def _set_timer(self, agent: str, schedule: Schedule, due: datetime) -> None:
-        if self._set.get(schedule.name) == due:
-            return
         firing = Firing(agent=agent, schedule=schedule.name, due=due, missed=schedule.missed)
+        if self._set.get(schedule.name) == firing:
+            return
         await self._bus.timers.set(f"{agent}:{schedule.name}", due, msgspec.json.encode(firing))
-        self._set[schedule.name] = due
+        self._set[schedule.name] = firing
 
     def _now(self) -> datetime:
         return self._bus.connection.now().astimezone(UTC)
 
 
-def _when(schedules: Iterable[Schedule]) -> dict[str, tuple[str, str]]:
-    return {each.name: (each.cron, each.zone) for each in schedules}
+def _when(schedule: Schedule) -> Scheduled:
+    return Scheduled(name=schedule.name, cron=schedule.cron, zone=schedule.zone)

@@ -8,32 +8,19 @@ counts.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import Final, TypeVar
-
-from msgspec.structs import replace
+from typing import Final
 
 from agents.character.reload import Watched
 from agents.life.clock import Clock, heard
-from agents.life.mind import Mind, Rest
-from agents.life.told import Told, earlier, line, told, wakes_for
-from agents.life.triggers import FRESH, subjects
-from agents.life.wakes import Wake, Wakes
-from agents.llm.messages import ModelError
+from agents.life.doing import Doing, insist
+from agents.life.mind import Mind
+from agents.life.told import line, wakes_for
+from agents.life.triggers import FRESH, MESSAGES, spoken_to, subjects
+from agents.life.wakes import Wakes
 from agents.runtime import AgentConfig, Replica
-from bus import (
-    Bus,
-    DuplicateMismatch,
-    Lease,
-    LeaseHeld,
-    LeaseLost,
-    LogChanged,
-    NoResponder,
-    TopologyDrift,
-    Unavailable,
-)
+from bus import Bus, Lease, LeaseHeld, Unavailable
 from machine.lifecycle import Lifecycle
 from schemas import (
     Actor,
@@ -44,15 +31,9 @@ from schemas import (
     Draft,
     LeaveReason,
     MessageReceived,
-    MessageSent,
-    Offer,
     Recorded,
-    RestOutcome,
-    WokenBy,
     branch,
-    event_id,
     everything_about,
-    printable,
     woken,
 )
 from schemas.sayings import summary
@@ -64,10 +45,7 @@ STANDBY_SECONDS: Final = 2.0
 """Between two looks at an agent that another holds."""
 AT_ONCE: Final = 4
 """Wakes of one agent that are seen to at the same time; of one conversation one."""
-AGAIN_SECONDS: Final = 1.0
-TEXT_CHARACTERS: Final = 60_000
 PROVIDER: Final = "gateway"
-T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -77,13 +55,16 @@ def lease_of(name: str) -> str:
     return f"agent/{name}"
 
 
-async def live(bus: Bus, life: Lifecycle, watched: Watched, mind: Mind, *, until_rested: str | None = None) -> None:
-    """Is one of the processes of this agent until `life.stop`, or until this run has come to rest.
+async def live(bus: Bus, life: Lifecycle, watched: Watched, mind: Mind, *, only: str | None = None) -> None:
+    """Is one of the processes of this agent until `life.stop`.
 
-    Raises what ends it for good (LogChanged, TopologyDrift); a server that is away is waited for.
+    With `only` it is the agent for this one run, and until that has come to rest: whatever else is open, said or due
+    is for who lives. Raises what ends it for good (LogChanged, TopologyDrift); a server that is away is waited for.
     """
     async with asyncio.TaskGroup() as group:
-        timers = group.create_task(bus.timers.fired(lambda delivery: heard(bus, delivery), stop=life.stop))
+        if only is None:
+            hearing = bus.timers.fired(lambda delivery: heard(bus, delivery), stop=life.stop)
+            group.create_task(hearing)
         life.ready()
         while not life.stop.is_set():
             try:
@@ -93,17 +74,14 @@ async def live(bus: Bus, life: Lifecycle, watched: Watched, mind: Mind, *, until
                 with suppress(TimeoutError):
                     await asyncio.wait_for(life.stop.wait(), STANDBY_SECONDS)
                 continue
-            if await _held(bus, life, watched, mind, lease=lease, until_rested=until_rested):
+            if await _held(bus, life, watched, mind, lease=lease, only=only):
                 break
-        timers.cancel()
 
 
-async def _held(
-    bus: Bus, life: Lifecycle, watched: Watched, mind: Mind, *, lease: Lease, until_rested: str | None
-) -> bool:
+async def _held(bus: Bus, life: Lifecycle, watched: Watched, mind: Mind, *, lease: Lease, only: str | None) -> bool:
     """Holds the agent until we stop or the lease is lost; True: the run that was waited for has come to rest."""
     renewing = asyncio.create_task(lease.keep())
-    agent = _Agent(bus, life, watched, mind, lease=lease, until_rested=until_rested)
+    agent = _Agent(bus, life, watched, mind, lease=lease, only=only)
     working = asyncio.create_task(agent.run())
     ends = [asyncio.ensure_future(event.wait()) for event in (life.stop, lease.lost, agent.rested)]
     try:
@@ -125,7 +103,7 @@ class _Agent:
     """Of who holds it."""
 
     def __init__(
-        self, bus: Bus, life: Lifecycle, watched: Watched, mind: Mind, *, lease: Lease, until_rested: str | None
+        self, bus: Bus, life: Lifecycle, watched: Watched, mind: Mind, *, lease: Lease, only: str | None
     ) -> None:
         config = AgentConfig(name=watched.current.name, role=Actor.AGENT.value, slots=AT_ONCE, provider=PROVIDER)
         self.name = config.name
@@ -133,16 +111,14 @@ class _Agent:
         self._bus = bus
         self._life = life
         self._watched = watched
-        self._mind = mind
         self._lease = lease
-        self._until_rested = until_rested
+        self._doing = Doing(bus, watched, mind, lease=lease)
+        self._only = only
         self._replica = Replica(bus, config, life)
         self._wakes = Wakes()
-        self._clock = Clock(bus, watched, self._wakes.last_due)
+        self._clock = Clock(bus, watched, self._wakes)
         self._causes: dict[str, Recorded] = {}
         """By run: events and messages that it is, or is to be, woken for."""
-        self._answers: list[str] = []
-        """Ids of messages that were answers to what it asked while it worked."""
         self._running: dict[str, str] = {}
         """By run, until its rest is read: its lane, of which there is one at a time."""
         self.rested = asyncio.Event()
@@ -156,7 +132,7 @@ class _Agent:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._replica.follow_policy())
             await self._replica.adopted.wait()
-            await self._insist(self._replica.join)
+            await insist(self.name, self._replica.join)
             try:
                 async with asyncio.TaskGroup() as work:
                     work.create_task(self._replica.show_life())
@@ -184,32 +160,48 @@ class _Agent:
             async with self._bus.log.follow(
                 [everything_about(self._about), *filters], after=await self._first()
             ) as reader:
-                waiting = asyncio.create_task(self._reread.wait())
+                waiting, coming = asyncio.create_task(self._reread.wait()), None
                 try:
                     while not waiting.done():
                         if reader.caught_up:
                             await self._look(work)
-                            if ticking is None:  # it knows by now what was seen to
+                            if ticking is None and self._only is None:  # it knows by now what was seen to
                                 ticking = work.create_task(self._clock.run())
                         coming = asyncio.create_task(reader.next())
                         await asyncio.wait((coming, waiting), return_when=asyncio.FIRST_COMPLETED)
                         if not coming.done():
-                            coming.cancel()
-                            await asyncio.gather(coming, return_exceptions=True)
                             break
                         item = coming.result().decoded()
                         if isinstance(item, Recorded):
                             self._apply(item)
                 finally:
-                    waiting.cancel()
-                    await asyncio.gather(waiting, return_exceptions=True)
+                    for task in (waiting, coming):
+                        if task is not None:
+                            task.cancel()
+                            await asyncio.gather(task, return_exceptions=True)
 
     async def _first(self) -> int:
-        """Just before anybody woke it, or it joined: what else happened before that is none of its business."""
+        """Just before anybody woke it, or it joined, or somebody wrote to it by its name who waits for an answer still.
+
+        What else happened before it joined is none of its business.
+        """
         said = [f"{branch(self._about)}.*.{event.name()}" for event in (AgentJoined, AgentWoken)]
-        found = await self._insist(lambda: self._bus.log.history(said))
-        self._joined = next((each.position for each in found if isinstance(each.event.data, AgentJoined)), 0)
-        return found[0].position - 1 if found else 0
+        found = await insist(self.name, lambda: self._bus.log.history(said))
+        joined = next((each for each in found if isinstance(each.event.data, AgentJoined)), None)
+        self._joined = 0 if joined is None else joined.position
+        begins = [each.position for each in found[:1]]
+        if joined is None or self._is_fresh(joined):
+            begins += await insist(self.name, self._letters)
+        return min(begins, default=1) - 1
+
+    async def _letters(self) -> list[int]:
+        """The positions of what was said to it by its name lately."""
+        lately = self._bus.log.replay([MESSAGES], since=self._now() - FRESH)
+        return [
+            each.position
+            async for each in lately
+            if isinstance(each, Recorded) and spoken_to(self.name, each.event.data)
+        ]
 
     def _apply(self, recorded: Recorded) -> None:
         if recorded.event.about == self._about:
@@ -218,11 +210,12 @@ class _Agent:
             if isinstance(data, AgentRested):
                 self._causes.pop(data.run, None)
                 self._running.pop(data.run, None)
-                if data.run == self._until_rested:
+                if data.run == self._only:
                     self.rested.set()
             self._clock.changed.set()
         by = wakes_for(self._watched.current, recorded)
-        if by is not None and recorded.position > self._joined and self._now() - recorded.stored_at < FRESH:
+        concerns = recorded.position > self._joined or spoken_to(self.name, recorded.event.data)
+        if by is not None and concerns and self._is_fresh(recorded):
             data, _ = woken(self.name, by, recorded.event.id)
             if data.run not in self._wakes.rested:
                 self._causes[data.run] = recorded
@@ -231,6 +224,8 @@ class _Agent:
 
     async def _look(self, work: asyncio.TaskGroup) -> None:
         """Says what it is to be woken for, and begins what is open."""
+        if self._only is not None:
+            self._causes.clear()
         for run, cause in list(self._causes.items()):
             if not self._wakes.knows(run) and self._lane(cause) not in self._running.values():
                 await self._wake_for(run, cause)
@@ -238,9 +233,11 @@ class _Agent:
             lane = self._lane(self._causes[wake.run]) if wake.run in self._causes else wake.run
             if len(self._running) >= AT_ONCE:
                 break
+            if self._only not in (None, wake.run):
+                continue
             if wake.run not in self._running and lane not in self._running.values():
                 self._running[wake.run] = lane
-                work.create_task(self._see_through(wake))
+                work.create_task(self._doing.see_through(wake, self._causes.get(wake.run)))
 
     async def _wake_for(self, run: str, cause: Recorded) -> None:
         by = wakes_for(self._watched.current, cause)
@@ -249,108 +246,14 @@ class _Agent:
             return
         data, said = woken(self.name, by, cause.event.id, text=line(cause, summary(cause.event.data)))
         draft = Draft(about=self._about, data=data, cause=cause.event.id, correlation=cause.event.correlationid)
-        await self._insist(lambda: self._bus.log.publish(draft, said))
+        await insist(self.name, lambda: self._bus.log.publish(draft, said))
 
     def _lane(self, cause: Recorded) -> str:
         data = cause.event.data
         return f"{cause.event.about}:{data.thread}" if isinstance(data, MessageReceived) else cause.event.id
 
-    async def _see_through(self, wake: Wake) -> None:
-        """Does one wake and says how it went."""
-        try:
-            rest = await self._insist(lambda: self._done(wake))
-            self._lease.check()
-            rested = AgentRested(
-                run=wake.run,
-                outcome=rest.outcome,
-                detail=printable(rest.text)[:TEXT_CHARACTERS],
-                turns=rest.turns,
-                cost_usd=rest.cost_usd,
-            )
-            draft = Draft(about=self._about, data=rested, cause=wake.id)
-            await self._insist(
-                lambda: self._bus.log.publish(draft, event_id(Actor.AGENT, self.name, "rested", wake.run))
-            )
-            log.info("%s: %s (%s) came to rest: %s", self.name, wake.run, wake.by, rest.outcome)
-        except LeaseLost as lost:
-            log.warning("%s: %s is put down: %s", self.name, wake.run, lost)
-
-    async def _done(self, wake: Wake) -> Rest:
-        character, cause = self._watched.current, self._causes.get(wake.run)
-        if self._now() - wake.said > FRESH:
-            return Rest(outcome=RestOutcome.CANCELLED, text="it was too long ago", cost_usd=0.0)
-        if wake.by is WokenBy.MESSAGE and wake.key in self._answers:  # said, so that who comes next knows it, too
-            return Rest(outcome=RestOutcome.DONE, text="it was the answer to a question", cost_usd=0.0)
-        what = told(character, wake, cause)
-        if what is None:
-            return Rest(outcome=RestOutcome.CANCELLED, text="it does not wake for that any more", cost_usd=0.0)
-        answered = await self._insist(lambda: self._answered(wake, what))
-        if answered is not None:
-            return Rest(outcome=RestOutcome.DONE, text=answered)
-        try:
-            return await self._thought(wake, what)
-        except (LeaseLost, LogChanged, TopologyDrift):
-            raise
-        except Exception as error:
-            if isinstance(error, Unavailable) and not isinstance(error, NoResponder):
-                raise
-            if not isinstance(error, ModelError):
-                log.exception("%s: %s failed", self.name, wake.run)
-            why = f"{type(error).__name__}: {error}" if not isinstance(error, ModelError) else str(error)
-            with suppress(DuplicateMismatch):  # it has answered, and failed behind that
-                await self._answer(wake, what, f"I cannot answer now: {why[:500]}")
-            return Rest(outcome=RestOutcome.FAILED, text=why)
-
-    async def _thought(self, wake: Wake, what: Told) -> Rest:
-        history = ()
-        if what.chat is not None and what.message is not None:
-            message, chat = what.message, what.chat
-            said = await self._insist(lambda: self._bus.log.history([everything_about(chat)]))
-            history = earlier(said, message)
-        return await self._mind(
-            self._watched.current,
-            wake,
-            what,
-            history=history,
-            answer=lambda text, offers=(): self._answer(wake, what, text, offers),
-            answers=self._answers,
-        )
-
-    async def _answer(self, wake: Wake, what: Told, text: str, offers: Sequence[Offer] = ()) -> None:
-        """In the conversation, or where it reports; nowhere, where there is neither."""
-        received, chat = what.received, what.chat or what.reports_to
-        if chat is None:
-            return
-        message = printable(text).strip()[:TEXT_CHARACTERS] or "(nothing)"
-        sent, cause = MessageSent(message=message), wake.id
-        if received is not None:
-            sent, cause = replace(sent, thread=received.thread, in_reply_to=wake.key, offers=tuple(offers)), wake.key
-        draft = Draft(about=chat, data=sent, cause=cause)
-        self._lease.check()
-        await self._insist(lambda: self._bus.log.publish(draft, event_id(Actor.AGENT, self.name, "answer", wake.run)))
-
-    async def _answered(self, wake: Wake, what: Told) -> str | None:
-        """What was answered or reported before: by who began this wake, and died over it."""
-        chat = what.chat or what.reports_to
-        if chat is None:
-            return None
-        subject = f"{branch(chat)}.{Actor.AGENT.value}.{MessageSent.name()}"
-        begun = wake.position if what.message is None else what.message.position
-        said = await self._bus.log.history([subject], after=begun)
-        known_as = event_id(Actor.AGENT, self.name, "answer", wake.run)
-        for recorded in said:
-            if recorded.event.id == known_as and isinstance(recorded.event.data, MessageSent):
-                return recorded.event.data.message
-        return None
-
-    async def _insist(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Again and again while the bus is away; the lease ends it. Raises BusError that does not pass."""
-        while True:
-            try:
-                return await work()
-            except Unavailable as error:
-                log.warning("%s: waits for the bus: %s", self.name, error)
-            await asyncio.sleep(AGAIN_SECONDS)
+    def _is_fresh(self, recorded: Recorded) -> bool:
+        return self._now() - recorded.stored_at < FRESH
 
     def _now(self) -> datetime:
         return self._bus.connection.now()

@@ -1,8 +1,8 @@
 """Thinking: one wake, from its text to its rest: recall, talk with a model that has tools, answer, learn."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
@@ -28,7 +28,7 @@ from agents.tools.toolbox import toolbox
 from bus import Bus
 from schemas import Offer, RestOutcome, WokenBy
 
-__all__ = ["Answer", "GatewayMind", "Mind", "Rest", "system"]
+__all__ = ["Answer", "GatewayMind", "Mind", "Occasion", "Rest", "system"]
 
 RECALL_SECONDS: Final = 3.0
 SCOPE_CHARACTERS: Final = 100
@@ -55,21 +55,21 @@ class Rest(Struct, frozen=True, kw_only=True):
     cost_usd: float | None = None
 
 
-class Mind(Protocol):
-    """What sees a wake through. What it raises is a failure of the wake."""
+class Occasion(Struct, frozen=True, kw_only=True):
+    """A wake, and what is given to who thinks about it."""
 
-    async def __call__(
-        self,
-        character: Character,
-        wake: Wake,
-        told: Told,
-        *,
-        history: Sequence[Message],
-        answer: Answer,
-        answers: list[str],
-    ) -> Rest:
-        """`history`: what was said before in the conversation. Ids of messages that it took as answers: `answers`."""
-        ...
+    character: Character
+    wake: Wake
+    told: Told
+    history: tuple[Message, ...] = ()
+    """What was said before in the conversation."""
+    answer: Answer
+    answers: list[str]
+    """Takes the ids of messages that were answers to a question."""
+
+
+Mind: TypeAlias = Callable[[Occasion], Awaitable[Rest]]
+"""What sees a wake through. What it raises is a failure of the wake."""
 
 
 class GatewayMind:
@@ -82,18 +82,11 @@ class GatewayMind:
         self._servers = servers
         self._standing = Standing()
 
-    async def __call__(
-        self,
-        character: Character,
-        wake: Wake,
-        told: Told,
-        *,
-        history: Sequence[Message],
-        answer: Answer,
-        answers: list[str],
-    ) -> Rest:
+    async def __call__(self, occasion: Occasion) -> Rest:
+        """A `Mind`."""
+        character, wake, told = occasion.character, occasion.wake, occasion.told
         scopes = scopes_of(character, wake, told)
-        person = self._person(wake, told, answers)
+        person = self._person(wake, told, occasion.answers)
         offers = None if told.chat is None else list[Offer]()
         purse = BusPurse(self._bus, agent=character.name, role=character.name, cause=wake.id)
         async with Gateway.opened(self._gateways, character.llm, purse, standing=self._standing) as model:
@@ -125,12 +118,12 @@ class GatewayMind:
                 turned = await converse(
                     model,
                     tools,
-                    [Message(Speaker.SYSTEM, begins), *history],
+                    [Message(Speaker.SYSTEM, begins), *occasion.history],
                     told.text,
                     limits=character.budget,
                     approve=None if person is None else Leave(person),
                 )
-            await answer(turned.answer, offers or ())
+            await occasion.answer(turned.answer, offers or ())
             if character.memory.learn and not turned.cancelled:
                 learned = await reflect(model, _transcript(turned), found)
                 scope = scopes.readable[scopes.writable[0]]

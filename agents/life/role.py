@@ -29,9 +29,9 @@ async def run_agent(
     gateways: Gateways,
     secrets: Secrets,
     http: str | None = None,
-    until_rested: str | None = None,
+    only: str | None = None,
 ) -> None:
-    """Is this character until `life.stop`, or until that run has come to rest.
+    """Is this character until `life.stop`; with `only`, for that run and until it has come to rest.
 
     Raises Misconfigured with all that is wrong about it, and what `live` raises.
     """
@@ -40,7 +40,7 @@ async def run_agent(
         if character.name in RUN_BY:
             yield f"{character.name} is a role of the rig, and no agent like others: {RUN_BY[character.name]}"
         yield from problems(gateways, character.llm)
-        if character.webhooks and http is None and until_rested is None:
+        if character.webhooks and http is None and only is None:
             yield "it has webhooks: say where they come in, RIG_AGENT_HTTP=HOST:PORT"
 
     try:
@@ -52,4 +52,4 @@ async def run_agent(
             await stack.enter_async_context(receiving(bus, watched, secrets, address=http))
         servers = await stack.enter_async_context(Servers.opened(secrets))
         mind = GatewayMind(bus, gateways, secrets, servers)
-        await live(bus, life, watched, mind, until_rested=until_rested)
+        await live(bus, life, watched, mind, only=only)

@@ -20,7 +20,7 @@ from agents.life import zones
 from schemas.fields import Line, Text
 from schemas.refs import Name
 
-__all__ = ["CATCH_UP_MAX", "LATE", "Missed", "Plan", "Schedule", "dues", "plan", "problems"]
+__all__ = ["CATCH_UP_MAX", "LATE", "Missed", "Plan", "Schedule", "dues", "is_due", "plan", "problems"]
 
 CATCH_UP_MAX: Final = 24
 """Missed runs of one schedule that are made up for at once; what was due before them is left."""
@@ -96,6 +96,11 @@ def dues(schedule: Schedule, after: datetime) -> Iterator[datetime]:
         if due > after and due != before:  # a seam of the clocks may give one twice, or one that was
             yield due
             before = due
+
+
+def is_due(schedule: Schedule, moment: datetime) -> bool:
+    """Whether that is one of its times."""
+    return next(dues(schedule, moment - timedelta(minutes=1)), None) == moment
 
 
 def plan(schedule: Schedule, *, last: datetime, now: datetime) -> Plan:

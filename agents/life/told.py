@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from agents.character.character import Character
+from agents.life.schedule import is_due
 from agents.life.triggers import addressed, fits
 from agents.life.wakes import Wake
 from agents.llm.messages import Message, Speaker
@@ -70,8 +71,10 @@ def told(character: Character, wake: Wake, cause: Recorded | None) -> Told | Non
     """What a wake means to the character as it is now; None: nothing any more. `cause`: the event or message."""
     match wake.by:
         case WokenBy.SCHEDULE:
-            text = next((each.text for each in character.cron if each.name == wake.key), None)
-            return None if text is None else _unasked(character, f"{text}\n\nThis was due at {wake.due}.")
+            schedule = next((each for each in character.cron if each.name == wake.key), None)
+            if schedule is None or wake.due is None or not is_due(schedule, wake.due):  # it is for other times now
+                return None
+            return _unasked(character, f"{schedule.text}\n\nThis was due at {wake.due}.")
         case WokenBy.PERSON:
             return Told(text=wake.text, channel="a terminal")
         case WokenBy.WEBHOOK:

@@ -17,10 +17,12 @@ from schemas.fields import Line, Text
 from schemas.refs import NAME
 from schemas.registry import by_name
 
-__all__ = ["FRESH", "Messaging", "Trigger", "addressed", "fits", "problems", "subjects"]
+__all__ = ["FRESH", "MESSAGES", "Messaging", "Trigger", "addressed", "fits", "problems", "spoken_to", "subjects"]
 
 FRESH: Final = timedelta(hours=24)
 """Nobody is woken for what is older: a trigger that is new has not missed a year."""
+MESSAGES: Final = f"rig.chat.*.*.*.{MessageReceived.name()}"
+"""Under which all messages of people stand in the log."""
 Value: TypeAlias = str | int | float | bool | None
 
 
@@ -94,10 +96,15 @@ def subjects(triggers: tuple[Trigger, ...]) -> list[str]:
     """Filters of the log under which all stands that may wake it, but for its own wakes."""
     events = {_event(trigger) for trigger in triggers}
     found = [f"rig.{event.noun}.{_ABOUT[event.noun]}*.{event.name()}" for event in events]
-    return [*sorted(found), f"rig.chat.*.*.*.{MessageReceived.name()}"]
+    return [*sorted(found), MESSAGES]
 
 
 _ABOUT: Final = {"issue": "*.*.*.", "repo": "*.*.", "agent": "*.", "chat": "*.*.", "memory": "*.", "fleet": ""}
+
+
+def spoken_to(name: str, event: Event) -> bool:
+    """Whether it is a message to this agent by its name, and not to whoever answers there."""
+    return isinstance(event, MessageReceived) and event.to == name
 
 
 def addressed(name: str, messaging: Messaging, recorded: Recorded) -> bool:

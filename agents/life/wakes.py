@@ -8,7 +8,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from schemas import AgentRested, AgentWoken, Recorded, WokenBy
+from schemas import AgentRested, AgentScheduled, AgentWoken, Recorded, Scheduled, WokenBy
 
 __all__ = ["Wake", "Wakes"]
 
@@ -38,6 +38,10 @@ class Wakes:
         """Runs that are over."""
         self.last_due: dict[str, datetime] = {}
         """By the schedule's name: the last due time that it was woken for."""
+        self.since: dict[Scheduled, datetime] = {}
+        """Its schedules, as the log has them, and when each began: nobody has missed what was due before that."""
+        self.scheduled = ""
+        """Id of the event that says so."""
 
     @property
     def open(self) -> tuple[Wake, ...]:
@@ -47,10 +51,6 @@ class Wakes:
     def knows(self, run: str) -> bool:
         """Whether that was woken for, rested or not."""
         return run in self._known
-
-    def is_open(self, run: str) -> bool:
-        """Whether that is still to be done."""
-        return run in self._open
 
     def apply(self, recorded: Recorded) -> None:
         """Folds the next event about the agent."""
@@ -71,6 +71,9 @@ class Wakes:
                     position=recorded.position,
                     said=recorded.stored_at,
                 )
+            case AgentScheduled(schedules=schedules):
+                self.since = {each: self.since.get(each, recorded.stored_at) for each in schedules}
+                self.scheduled = recorded.event.id
             case AgentRested(run=run):
                 self.rested.add(run)
                 self._open.pop(run, None)

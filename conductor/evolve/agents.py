@@ -15,6 +15,7 @@ from schemas import (
     AgentJoined,
     AgentLeft,
     AgentRested,
+    AgentScheduled,
     AgentSilent,
     AgentSuspended,
     AgentWoken,
@@ -32,7 +33,7 @@ def fold_agent(state: State, name: str, event: Envelope) -> None:
     if isinstance(data, QuotaReported):
         _quota(state, name, data, event)
         return
-    if isinstance(data, AgentWoken | AgentRested):
+    if isinstance(data, AgentScheduled | AgentWoken | AgentRested):
         return  # its own business
     if not isinstance(data, AgentDeadlineSet | AgentSuspended):
         if event.id in state.heard:

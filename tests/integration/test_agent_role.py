@@ -22,6 +22,7 @@ from machine.lifecycle import Lifecycle
 from schemas import (
     Actor,
     AgentRef,
+    AgentRested,
     ChatRef,
     MessageReceived,
     MessageSent,
@@ -115,11 +116,13 @@ async def test_a_request_wakes_it_if_it_knows_the_secret(
     assert said[0].text == body.decode()
 
 
-async def test_one_thing_is_done_and_then_it_ends(connect: Connect, tmp_path: Path) -> None:
+async def test_one_thing_is_done_and_nothing_else_and_then_it_ends(connect: Connect, tmp_path: Path) -> None:
     cli, agent = await connect(Actor.CLI), await connect(Actor.AGENT, f"agent/{ANN}")
     await adopt(cli)
-    data, said = woken(ANN, WokenBy.PERSON, "run-1", text="Count.")
-    await say(cli, AgentRef(ANN), data, said)
+    for text in ("Something else.", "Count."):
+        data, said = woken(ANN, WokenBy.PERSON, text, text=text)
+        await say(cli, AgentRef(ANN), data, said)
+    await say(cli, TALK, MessageReceived(author="bob", text="Are you there?", to=ANN), "m-1")
     file = character_file(tmp_path, memory={"recall": 0, "learn": False}, webhooks=[])
     async with AsyncExitStack() as stack:
         models = await stack.enter_async_context(served())
@@ -127,9 +130,12 @@ async def test_one_thing_is_done_and_then_it_ends(connect: Connect, tmp_path: Pa
         await stack.enter_async_context(conducting(await connect(Actor.CONDUCTOR)))
         gateways = one(models.url, "sk-test", "m")
         life = Lifecycle()
-        await run_agent(agent, life, file=file, gateways=gateways, secrets=Secrets({}), until_rested=data.run)
-    (rest,) = await rested(agent)
-    assert (rest.outcome, rest.detail) == (RestOutcome.DONE, "One.")
+        await run_agent(agent, life, file=file, gateways=gateways, secrets=Secrets({}), only=data.run)
+    rests = [each.event.data for each in await agent.log.history([f"rig.agent.{ANN}.*.{AgentRested.name()}"])]
+    assert rests == [
+        AgentRested(run=data.run, outcome=RestOutcome.DONE, detail="One.", turns=1, cost_usd=rests[0].cost_usd)
+    ]
+    assert {wake.by for wake in await wakes(agent)} == {WokenBy.PERSON}, "what else there is is for who lives"
     assert models.asked[0].body["messages"][1]["content"] == "Count."
 
 

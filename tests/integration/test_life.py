@@ -75,6 +75,29 @@ async def test_a_message_is_answered_where_it_was_said_and_remembers_what_was_sa
     assert set(mind.histories[1]) == {*before, Message(Speaker.ASSISTANT, "answer 1")}
 
 
+async def test_what_was_said_to_it_by_name_before_it_ever_was_there_is_answered(
+    connect: Connect, tmp_path: Path
+) -> None:
+    """As by `rig chat` while it starts: it is held, and has not joined yet."""
+    cli, agent = await connect(Actor.CLI), await connect(Actor.AGENT, f"agent/{ANN}")
+    await adopt(cli)
+    await say(await connect(Actor.DISCORD), CHANNEL, MessageReceived(author="bob", text="hello all"), "m-0")
+    await say(cli, TALK, MessageReceived(author="bob", text="Are you there?", to=ANN), "m-1")
+    await say(cli, TALK, MessageReceived(author="bob", text="And you?", to="other-e"), "m-2")
+    file = character_file(tmp_path, messaging={"conversations": ["discord/*"], "mention": False})
+    for again in range(2):
+        async with alive(agent, file, Thinking()):
+            await say(cli, AgentRef(ANN), *said_by_a_person("Now.", f"p-{again}"))
+            await rested(agent, 2 + again)
+    assert [(wake.by, wake.key) for wake in await wakes(agent) if wake.by is not WokenBy.PERSON] == [
+        (WokenBy.MESSAGE, "m-1")
+    ]
+    last = await agent.log.last(f"rig.chat.terminal.*.agent.{MessageSent.name()}")
+    assert isinstance(last, Recorded)
+    assert isinstance(last.event.data, MessageSent)
+    assert last.event.data.in_reply_to == "m-1"
+
+
 async def test_of_a_channel_it_answers_what_names_it(connect: Connect, tmp_path: Path) -> None:
     discord, agent = await connect(Actor.DISCORD), await connect(Actor.AGENT, f"agent/{ANN}")
     await adopt(await connect(Actor.CLI))
@@ -162,32 +185,6 @@ async def test_what_fails_is_said_and_comes_to_rest(connect: Connect, tmp_path: 
     assert last.event.data == MessageSent(message="I cannot answer now: RuntimeError: no luck", in_reply_to="m-1")
 
 
-async def test_missed_runs_are_made_up_for_when_it_is_back(connect: Connect, tmp_path: Path) -> None:
-    cli, agent = await connect(Actor.CLI), await connect(Actor.AGENT, f"agent/{ANN}")
-    await adopt(cli)
-    daily = {"cron": "0 0 * * *", "text": "Sweep."}
-    file = character_file(
-        tmp_path,
-        cron=[
-            {**daily, "name": "once", "missed": "once"},
-            {**daily, "name": "all", "missed": "all"},
-            {**daily, "name": "new", "missed": "all"},
-        ],
-    )
-    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    for name in ("once", "all"):
-        data, said = woken(ANN, WokenBy.SCHEDULE, name, due=midnight - timedelta(days=3))
-        await say(cli, AgentRef(ANN), data, said)
-    mind = Thinking()
-    async with alive(agent, file, mind):
-        await rested(agent, 2 + 1 + 3)
-    due = {(wake.key, wake.due) for wake in await wakes(agent)}
-    assert due == {("once", midnight - timedelta(days=3)), ("once", midnight)} | {
-        ("all", midnight - timedelta(days=back)) for back in range(4)
-    }
-    assert all(told.text.startswith("Sweep.\n\nThis was due at") for told in mind.told)
-
-
 async def test_a_timer_is_heard_by_any_process_and_makes_one_wake(connect: Connect, tmp_path: Path) -> None:
     """For an agent that neither of them is: whoever hears it says what was due."""
     cli = await connect(Actor.CLI)
@@ -196,10 +193,10 @@ async def test_a_timer_is_heard_by_any_process_and_makes_one_wake(connect: Conne
     file = character_file(tmp_path, cron=[{"name": "soon", "cron": "0 0 1 1 *", "text": "Now."}])
     mind = Thinking()
     async with alive(one, file, mind), alive(two, file, mind):
-        due = datetime.now(UTC) + timedelta(milliseconds=300)
+        now = datetime.now(UTC)
         for name in (ANN, "bob-e"):
-            firing = Firing(agent=name, schedule="soon", due=due, missed=Missed.ONCE)
-            await one.timers.set(f"test:{name}", due, msgspec.json.encode(firing))
+            firing = Firing(agent=name, schedule="soon", due=datetime(now.year, 1, 1, tzinfo=UTC), missed=Missed.ONCE)
+            await one.timers.set(f"test:{name}", now + timedelta(milliseconds=300), msgspec.json.encode(firing))
         (rest,) = await rested(one)
         async with one.log.follow([everything_about(AgentRef("bob-e"))]) as reader:
             async for item in reader:

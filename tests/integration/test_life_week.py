@@ -1,19 +1,15 @@
-"""The first week of an agent: schedules edited, minds that fail in the middle, answers heard before a restart."""
+"""The first week of an agent: minds that fail in the middle, answers heard before a restart."""
 
 import asyncio
 import os
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from unittest.mock import AsyncMock
 
 import pytest
 
-from agents.character import Character, Watched
-from agents.life.clock import Clock
 from agents.life.life import lease_of
-from agents.life.mind import Answer, Rest
-from agents.life.told import Told
+from agents.life.mind import Occasion, Rest
 from bridges.terminal import Found
 from bus import Bus, DuplicateMismatch, Unavailable
 from deploy.embedded.nats import NatsServer
@@ -29,7 +25,7 @@ from schemas import (
     everything_about,
 )
 from tests.conftest import Connect
-from tests.support.awake import ANN, Thinking, adopt, alive, character_file, rested, say, wakes
+from tests.support.awake import ANN, Thinking, adopt, alive, character_file, rested, say
 
 TALK = ChatRef("terminal", "bob-1")
 
@@ -40,32 +36,6 @@ async def joined(bus: Bus) -> None:
             return
 
 
-async def test_a_schedule_that_is_new_or_another_has_missed_nothing(
-    connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    agent = await connect(Actor.AGENT, f"agent/{ANN}")
-    now = datetime(2026, 3, 10, 10, 0, 30, tzinfo=UTC)
-    monkeypatch.setattr(Clock, "_now", lambda _: now)
-    kept = {"name": "kept", "cron": "0 9 * * *", "missed": "once", "text": "Sweep."}
-    file = character_file(tmp_path, cron=[kept])
-    watched = Watched(file)
-    clock = Clock(agent, watched, {"kept": now - timedelta(days=2)})
-    now += timedelta(days=7)
-    character_file(
-        tmp_path,
-        cron=[
-            {**kept, "cron": "0 8 * * *"},
-            {"name": "new", "cron": "0 9 * * *", "missed": "all", "text": "Sweep."},
-        ],
-    )
-    assert watched.look()
-    await clock.look()
-    assert await wakes(agent) == []
-    now = now.replace(hour=9, minute=0, second=1) + timedelta(days=1)
-    await clock.look()
-    assert sorted(wake.key for wake in await wakes(agent)) == ["kept", "new"]
-
-
 class Failing(Thinking):
     """Raises this once, before it has answered or after."""
 
@@ -74,10 +44,10 @@ class Failing(Thinking):
         self._errors = [error]
         self._after = after
 
-    async def __call__(self, character: Character, wake, told: Told, *, history, answer: Answer, answers) -> Rest:
+    async def __call__(self, occasion: Occasion) -> Rest:
         if not self._after and self._errors:
             raise self._errors.pop()
-        rest = await super().__call__(character, wake, told, history=history, answer=answer, answers=answers)
+        rest = await super().__call__(occasion)
         if self._errors:
             raise self._errors.pop()
         return rest
@@ -139,13 +109,13 @@ class Asking(Thinking):
         super().__init__()
         self._bus = bus
 
-    async def __call__(self, character: Character, wake, told: Told, *, history, answer: Answer, answers) -> Rest:
+    async def __call__(self, occasion: Occasion) -> Rest:
         async with self._bus.log.follow([everything_about(TALK)]) as reader:
             async for item in reader:
                 if isinstance(item, Recorded) and item.event.id == "m-2":
                     break
-        answers.append("m-2")
-        return await super().__call__(character, wake, told, history=history, answer=answer, answers=answers)
+        occasion.answers.append("m-2")
+        return await super().__call__(occasion)
 
 
 async def test_one_thing_that_another_has_done_meanwhile_is_not_waited_for_twice(

@@ -66,7 +66,7 @@ def whatever_the_log_holds(seeds: list[int]) -> None:
 SEEDS = st.lists(st.integers(0, 2**20), min_size=20, max_size=60)
 
 
-LOGS = 150
+LOGS = 170
 
 
 @settings(max_examples=LOGS, deadline=None, derandomize=True, database=None)

@@ -11,6 +11,7 @@ from schemas import (
     Actor,
     AgentRef,
     AgentRested,
+    AgentScheduled,
     Allowance,
     AllowanceRequest,
     Budget,
@@ -201,7 +202,12 @@ def test_where_nothing_has_a_limit_everything_is_granted() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [woken("conductor-e", WokenBy.PERSON, "1")[0], AgentRested(run="w", outcome=RestOutcome.DONE)]
+    "data",
+    [
+        woken("conductor-e", WokenBy.PERSON, "1")[0],
+        AgentRested(run="w", outcome=RestOutcome.DONE),
+        AgentScheduled(schedules=()),
+    ],
 )
 def test_what_wakes_an_agent_is_nothing_that_is_decided_on(data: Event) -> None:
     story = rich()

@@ -24,6 +24,7 @@ from schemas import (
     AgentLeft,
     AgentRef,
     AgentRested,
+    AgentScheduled,
     AgentSilent,
     AgentWoken,
     AssignRequested,
@@ -337,7 +338,7 @@ def test_between_them_those_lives_hear_everything_that_a_decision_may_follow() -
     silent = {
         *(CommandBlocked, EffectRecorded, GateReminded, ReviewWanted),  # of an issue, and recorded only
         *(AuditCompleted, LoginExpiring, LogRestored),  # of a repository, of a replica, of the log itself
-        *(AgentWoken, AgentRested),  # of an agent that is woken, by itself and not by the conductor
+        *(AgentScheduled, AgentWoken, AgentRested),  # of an agent that is woken, by itself and not by the conductor
         *(HaltDetected, HaltCleared, CanaryIssued, CanaryReturned),  # of the watch, which sees to the conductor
     }
     every = {event for event in EVENTS if issubclass(event, IssueEvent | AgentEvent | RepoEvent | FleetEvent)}

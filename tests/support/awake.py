@@ -2,16 +2,15 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from agents.character import Character, Watched
+from agents.character import Watched
 from agents.life.life import live
-from agents.life.mind import Answer, Rest
+from agents.life.mind import Occasion, Rest
 from agents.life.role import run_agent
 from agents.life.told import Told
-from agents.life.wakes import Wake
 from agents.llm.gateways import one
 from agents.llm.messages import Message
 from agents.tools.secrets import Secrets
@@ -46,20 +45,11 @@ class Thinking:
         self.histories: list[tuple[Message, ...]] = []
         self._does = does
 
-    async def __call__(
-        self,
-        character: Character,
-        wake: Wake,
-        told: Told,
-        *,
-        history: Sequence[Message],
-        answer: Answer,
-        answers: list[str],
-    ) -> Rest:
-        self.told.append(told)
-        self.histories.append(tuple(history))
-        text = f"answer {len(self.told)}" if self._does is None else await self._does(told)
-        await answer(text)
+    async def __call__(self, occasion: Occasion) -> Rest:
+        self.told.append(occasion.told)
+        self.histories.append(occasion.history)
+        text = f"answer {len(self.told)}" if self._does is None else await self._does(occasion.told)
+        await occasion.answer(text)
         return Rest(outcome=RestOutcome.DONE, text=text, turns=1, cost_usd=0.25)
 
 
