@@ -90,12 +90,28 @@ def problems(schedule: Schedule) -> list[str]:
 
 def dues(schedule: Schedule, after: datetime) -> Iterator[datetime]:
     """Every time that it is due behind a moment, in order, UTC. Ends only where a calendar does."""
-    before = None
-    for moment in _from(schedule.cron, after.astimezone(ZoneInfo(schedule.zone))):
+    last, zone = after.astimezone(UTC), ZoneInfo(schedule.zone)
+    for moment in _from(schedule.cron, after.astimezone(zone)):
         due = moment.astimezone(UTC)
-        if due > after and due != before:  # a seam of the clocks may give one twice, or one that was
-            yield due
-            before = due
+        if due <= last:  # a seam of the clocks may give one twice, or one that was
+            continue
+        if moment.utcoffset() != last.astimezone(zone).utcoffset():
+            # Where clocks change by half an hour, what goes by the time that passes is counted past the next one.
+            seam = _seam(last, due, zone)
+            hour = (seam.replace(minute=0) + timedelta(hours=1)).astimezone(UTC).astimezone(zone)
+            passed = {next(_from(schedule.cron, start)).astimezone(UTC) for start in (seam, hour)}
+            yield from sorted(each for each in passed if last < each < due)
+        yield due
+        last = due
+
+
+def _seam(before: datetime, behind: datetime, zone: ZoneInfo) -> datetime:
+    """The minute in which clocks there changed between two moments."""
+    was = before.astimezone(zone).utcoffset()
+    while behind - before > timedelta(minutes=1):
+        middle = before + (behind - before) / 2
+        before, behind = (middle, behind) if middle.astimezone(zone).utcoffset() == was else (before, middle)
+    return behind.replace(second=0, microsecond=0).astimezone(zone)
 
 
 def is_due(schedule: Schedule, moment: datetime) -> bool:

@@ -130,6 +130,16 @@ def test_what_comes_every_so_many_minutes_goes_by_the_time_that_passes() -> None
     ]
 
 
+def test_where_clocks_change_by_half_an_hour_none_is_passed_over() -> None:
+    for start, first in (("2026-10-04T00:00", "10-04 00:10 +10"), ("2026-04-05T00:00", "04-05 00:10 +11")):
+        behind = "+11" if first.endswith("+10") else "+10"
+        assert local("10 */3 * * *", "Australia/Lord_Howe", start, 3) == [
+            first,
+            f"{first[:5]} 03:10 {behind}",
+            f"{first[:5]} 06:10 {behind}",
+        ]
+
+
 @pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe"])
 @pytest.mark.parametrize("cron", ["30 2 * * *", "0 * * * *", "*/15 1-3 * * *", "45 1 * * SUN", "0 0 * * *"])
 def test_a_year_goes_forward_wherever_one_begins_in_it(cron: str, zone: str) -> None:
