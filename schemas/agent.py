@@ -99,6 +99,9 @@ class LoginRequired(AgentEvent, frozen=True, kw_only=True):
 
     provider: str
     url: str = ""
+    """Where a person can do that, from anywhere; "": on the replica's machine."""
+    code: str = ""
+    """What has to be entered there; good for some minutes."""
 
 
 class LoginExpiring(AgentEvent, frozen=True, kw_only=True):

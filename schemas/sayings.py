@@ -49,7 +49,8 @@ def _words(event: Event) -> str:
             used = f"{event.five_hour_percent:.0f} % of five hours, {event.weekly_percent:.0f} % of the week"
             return f"has used {used} at {event.provider}{resets}"
         case agent.LoginRequired():
-            return f"must be logged in at {event.provider}{_note(event.url)}"
+            code = f", with the code {event.code}" if event.code else ""
+            return f"must be logged in at {event.provider}{_note(event.url)}{code}"
         case agent.LoginExpiring():
             return f"its login at {event.provider} ends {_when(event.at)}{_note(event.url)}"
         case agent.ModelUsed():

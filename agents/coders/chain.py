@@ -12,6 +12,7 @@ from pathlib import Path
 
 from msgspec import structs
 
+from agents.coders.device import Flow, HasDeviceFlow
 from agents.coders.driver import NOTHING, Checked, CoderUnavailable, Driver, LoginMissing, OnOutput, Result, Task, Usage
 from schemas import FailureKind
 
@@ -71,6 +72,11 @@ class Chain:
             login=" ".join(checked.login for checked in found),
             models=tuple(dict.fromkeys(model for checked in found for model in checked.models)),
         )
+
+    def device_flow(self) -> Flow | None:
+        """Of the first that has one: it is asked for when none can be used."""
+        flows = (driver.device_flow() for driver in self._links.values() if isinstance(driver, HasDeviceFlow))
+        return next((flow for flow in flows if flow is not None), None)
 
     async def run(self, task: Task, worktree: Path, *, home: Path, on_output: OnOutput) -> Result:
         spent = NOTHING

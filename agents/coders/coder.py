@@ -4,7 +4,7 @@ scripted:PATH        the steps of a script
 command:PROGRAM …    any program, its arguments split as a shell would split them, and no shell
 metered:PROGRAM …    one that ends with a record of what it used (usage.py says which), and no model's words beside it
 claude               Claude Code; after a colon what it is to use: `claude: model=opus program=/opt/claude mcp=FILE`
-codex                Codex: `codex: model=gpt-5-codex program=/opt/codex sandbox=danger-full-access`
+codex                Codex: `codex: model=gpt-5-codex program=/opt/codex sandbox=danger-full-access`, issuer=https://HOST
 opencode             OpenCode: `opencode: model=anthropic/claude-sonnet-4-5 program=/opt/opencode`
 chain: A | B …       several of these: the next takes over while one before it has no login, no quota or no answer
 """

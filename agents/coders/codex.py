@@ -18,17 +18,20 @@ from msgspec import Struct
 from agents.coders import logins, program
 from agents.coders.asked import asked
 from agents.coders.codex_records import CodexRecords, Tokens, kind_of, spent
+from agents.coders.device import Flow
 from agents.coders.driver import NOTHING, Checked, CoderUnavailable, LoginMissing, OnOutput, Result, Task
 from agents.coders.homes import bring, is_outside, lend
 from agents.coders.program import Ended
 from machine.process import SpawnFailed
-from schemas import FailureKind
+from schemas import FailureKind, Invalid
 
 OLDEST = (0, 100, 0)
 """Whose stream and options this file knows."""
 VARIABLES = frozenset({"CODEX_API_KEY", *program.NETWORK_VARIABLES})
 KEYS = ("CODEX_API_KEY", "OPENAI_API_KEY")
+ISSUER = "https://auth.openai.com"
 EXCERPT = 2_000
+_ISSUER = re.compile(r"https://[a-z0-9.-]+(:[0-9]+)?|http://127\.0\.0\.1:[0-9]+")
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _ROLLOUT = re.compile(r"sessions/\d{4}/\d\d/\d\d/rollout-[0-9T-]+-([0-9a-f-]{36})\.jsonl")
 
@@ -41,6 +44,8 @@ class CodexOptions(Struct, frozen=True, kw_only=True):
     model: str = ""
     sandbox: str = "workspace-write"
     """Of its commands; `danger-full-access` where the machine is a sandbox itself."""
+    issuer: str = ""
+    """Of logins, as https://HOST, where it is not OpenAI."""
 
 
 class CodexDriver:
@@ -49,6 +54,9 @@ class CodexDriver:
     provider = "codex"
 
     def __init__(self, options: CodexOptions) -> None:
+        """Raises Invalid where logins would come from who knows where."""
+        if options.issuer and not _ISSUER.fullmatch(options.issuer):
+            raise Invalid("coder", [f"issuer={options.issuer}: write https://HOST"])
         self._options = options
 
     async def check(self) -> Checked:
@@ -100,6 +108,20 @@ class CodexDriver:
             fits = _ROLLOUT.fullmatch(str(PurePosixPath(name)))
             if fits is not None and fits[1] == session:
                 bring(home, Path(name), content)
+
+    def device_flow(self) -> Flow | None:
+        """Its login becomes the operator's, whose place is made when it is missing. None: a key counts for more."""
+        if _key() is not None:
+            return None
+        (operators := _operators()).mkdir(mode=0o700, parents=True, exist_ok=True)
+        issuer = self._options.issuer
+        elsewhere = ("--experimental_issuer", issuer) if issuer else ()
+        return Flow(
+            provider=self.provider,
+            argv=(self._options.program, "login", "--device-auth", *elsewhere),
+            env=self._environment(operators),
+            origins=frozenset({(issuer or ISSUER).rstrip("/")}),
+        )
 
     def _spent(self, home: Path, worktree: Path, session: str) -> Tokens:
         files = self.session_files(home, worktree, session)

@@ -9,8 +9,10 @@ suspension.
 import asyncio
 import logging
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from agents.coders.driver import Checked, CoderUnavailable, Driver, LoginMissing
+from agents.dev_e.login import Login
 from agents.runtime import Replica
 from bus import BusError
 from machine.lifecycle import Lifecycle
@@ -22,6 +24,10 @@ LOOK_SECONDS = 300.0
 """From one look to the next while all is well."""
 UNFIT_SECONDS = 15.0
 """The same while it is not: a person may be mending it."""
+REFUSED_SECONDS = 900.0
+"""How long a login that was refused is left alone before it is tried with work again: a key from the environment cannot
+become another, but may come into force again. Twice as long each time, and no longer than LONGEST_REFUSED_SECONDS."""
+LONGEST_REFUSED_SECONDS = 6 * 3600.0
 NOTICE = timedelta(days=3)
 """How long before a login ends people are told of it."""
 
@@ -36,7 +42,10 @@ class Fitness:
         self._driver = driver
         self._life = life
         self._failed_with: Checked | None = None
-        """What was known when its login was refused: only when that changes is there hope."""
+        """What was known when its login was refused: when that changes there is hope, and after some time."""
+        self._refused_seconds = REFUSED_SECONDS
+        self._hope_at = 0.0
+        """By the clock of the event loop."""
         self._again = asyncio.Event()
         self._asked_for = False
         """People were told that a login is needed, and the replica has not joined again since."""
@@ -62,13 +71,28 @@ class Fitness:
         """How a run of it has ended: one that could not log in, whatever it thinks of its login, cannot be used."""
         if failure is FailureKind.AUTH:
             self._failed_with = self.checked
+            self._hope_at = asyncio.get_running_loop().time() + self._refused_seconds
+            self._refused_seconds = min(2 * self._refused_seconds, LONGEST_REFUSED_SECONDS)
+        elif failure is None:
+            self._refused_seconds = REFUSED_SECONDS
         if failure in (FailureKind.AUTH, FailureKind.SPAWN):
             self._again.set()
 
-    async def watch(self, replica: Replica) -> None:
+    async def watch(self, replica: Replica, login: Login) -> None:
         """Looks on, for ever, and tells people what they must do about it."""
+        try:
+            await self._watch(replica, login)
+        finally:
+            await login.end()
+
+    async def _watch(self, replica: Replica, login: Login) -> None:
         while True:
-            await self._tell(replica)
+            inviting = False
+            if self._login_needed:
+                inviting = login.begin(partial(self._require, replica), self._still_needed, self._again.set)
+            else:
+                await login.end()
+            await self._tell(replica, inviting=inviting)
             try:
                 async with asyncio.timeout(LOOK_SECONDS if self.fit else UNFIT_SECONDS):
                     await self._again.wait()
@@ -76,16 +100,32 @@ class Fitness:
                 pass
             self._again.clear()
             await self.look()
-            if self.problem is None and self.checked != self._failed_with:
+            hope = self.checked != self._failed_with or asyncio.get_running_loop().time() >= self._hope_at
+            if self.problem is None and hope:
                 self._failed_with = None
 
-    async def _tell(self, replica: Replica) -> None:
+    @property
+    def _login_needed(self) -> bool:
+        return isinstance(self.problem, LoginMissing) or self._failed_with is not None
+
+    async def _still_needed(self) -> bool:
+        await self.look()
+        return self.problem is not None or self.checked == self._failed_with
+
+    async def _require(self, replica: Replica, required: LoginRequired) -> None:
+        self._asked_for = True  # before it is said: cut off meanwhile, it may have been
+        try:
+            await replica.say(required)
+        except BusError:
+            self._asked_for = False
+            raise
+
+    async def _tell(self, replica: Replica, *, inviting: bool) -> None:
         provider, expires = self._driver.provider, self.checked.login_expires
         try:
-            if isinstance(self.problem, LoginMissing) or self._failed_with is not None:
-                if not self._asked_for:
-                    await replica.say(LoginRequired(provider=provider))
-                    self._asked_for = True
+            if self._login_needed:
+                if not self._asked_for and not inviting:
+                    await self._require(replica, LoginRequired(provider=provider))
             elif self.fit and self._asked_for:
                 await replica.join()
                 self._asked_for = False

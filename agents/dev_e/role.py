@@ -9,6 +9,7 @@ from agents.coders import program
 from agents.coders.coder import coder as coder_of
 from agents.coders.driver import Driver, LoginMissing
 from agents.dev_e.fitness import Fitness
+from agents.dev_e.login import Login
 from agents.dev_e.manner import PLAIN, Manner
 from agents.dev_e.run import ROLE
 from agents.dev_e.work import DevE
@@ -68,7 +69,8 @@ async def run_dev_e(
         def work(replica: Replica) -> runtime.Work:
             return DevE(bus, replica, workspace, driver, fitness, home=home, sandbox=sandbox, manner=manner).work
 
-        await runtime.run(bus, config, work, life, beside=[fitness.watch])
+        login = Login(bus, driver, home)
+        await runtime.run(bus, config, work, life, beside=[lambda replica: fitness.watch(replica, login)])
 
 
 def _configured(name: str, slots: int, coder: str) -> Driver:

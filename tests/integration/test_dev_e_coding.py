@@ -259,6 +259,23 @@ async def test_a_refused_login_is_asked_for_until_it_is_another(rig: Rig) -> Non
     assert len(coder.tasks) == 2
 
 
+@pytest.mark.usefixtures("impatient_looks")
+async def test_a_refused_login_that_cannot_become_another_is_tried_again_after_some_time(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fitness, "REFUSED_SECONDS", 0.1)
+    coder = Talkative(Result(failure=FailureKind.AUTH))
+    await rig.ask()
+    with patch.object(role, "coder_of", return_value=coder):
+        rig.start("talkative")
+        await rig.until(LoginRequired)
+        times = count(1)
+        await rig.until(AgentJoined, lambda _: next(times) == 2)
+        await rig.assign()
+        await rig.until(WorkFailed, lambda event: event.epoch == 2)
+    assert len(coder.tasks) == 2
+
+
 async def test_an_assignment_goes_back_while_the_coder_cannot_be_used(
     rig: Rig, coder: Talkative, replicas: Replicas
 ) -> None:
