@@ -50,6 +50,7 @@ async def test_without_money_nobody_is_asked() -> None:
 
         assert error.value.kind is ErrorKind.OVER_BUDGET
         assert r.server.asked == []
+        assert r.clock.slept == [], "it is not waited for"
 
 
 async def test_a_model_without_a_price_costs_nobody_knows_what() -> None:

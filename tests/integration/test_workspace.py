@@ -91,6 +91,14 @@ async def test_without_a_change_there_is_no_commit(project: Project, workspace: 
         assert await tree.diff_size() == DiffSize(files=0, lines=0)
 
 
+async def test_a_binary_file_is_a_file_without_lines(project: Project, workspace: Workspace) -> None:
+    async with workspace.checkout(SHOP, project.url, base="main", branch=BRANCH) as tree:
+        (tree.path / "logo.png").write_bytes(b"\x89PNG\0\n\n\n")
+        (tree.path / "total.py").write_text("a + b\n")
+        await tree.commit_all("Paint")
+        assert await tree.diff_size() == DiffSize(files=2, lines=2)
+
+
 async def test_what_the_coder_commits_by_itself_counts(project: Project, workspace: Workspace) -> None:
     async with workspace.checkout(SHOP, project.url, base="main", branch=BRANCH) as tree:
         coder = Git(tree.path, env=DEV.environment())
@@ -171,6 +179,17 @@ async def test_a_file_may_stay_as_the_merge_left_it_when_it_is_added(conflicted:
     tree = conflicted.tree
     await Git(tree.path).run("add", "README")
     assert await tree.unresolved() == ("total.py",)
+
+
+async def test_a_merge_that_keeps_all_of_ours_is_ended_too(conflicted: Conflicted, project: Project) -> None:
+    tree = conflicted.tree
+    (tree.path / "total.py").write_text("a * b\n")
+    await Git(tree.path).run("add", "--all")
+    assert await tree.unresolved() == ()
+    assert await tree.commit_all("Keep ours") == await tree.head()
+    assert await tree.has_base()
+    await tree.push()
+    assert await project.read(NEXT, "total.py") == "a * b"
 
 
 async def test_adding_a_file_with_markers_resolves_nothing(conflicted: Conflicted) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from agents.guard.secrets import Finding
 from agents.workspace import Workspace, Worktree
+from agents.workspace.worktree import TEXT_BYTES
 from machine.git import Git, Identity
 from schemas import RepoRef
 
@@ -99,6 +100,32 @@ async def test_one_commit_stands_on_what_was_pushed_before(project: Git, workspa
         assert await project.run("rev-parse", "main") == tree.base_sha
         parents = (await Git(tree.path).run("log", "-1", "--format=%P", head)).split()
         assert parents == [first, tree.base_sha]
+
+
+async def test_one_commit_does_not_claim_a_base_that_was_not_merged_in(project: Git, workspace: Workspace) -> None:
+    async with workspace.checkout(SHOP, str(project.directory), base="main", branch="rig/1/1-r-1") as tree:
+        await committed(tree, "ours\n")
+        first = await tree.push()
+    (project.directory / "new.py").write_text("theirs\n")
+    await project.run("add", "--all")
+    await project.run("commit", "--quiet", "--message=Meanwhile")
+    again = workspace.checkout(SHOP, str(project.directory), base="main", branch="rig/1/2-r-2", earlier=["rig/1/1-r-1"])
+    async with again as tree:
+        assert tree.conflicts == ("new.py",)
+        await Git(tree.path).run("merge", "--abort")
+        await committed(tree, "ours again\n")
+        head = await tree.squash("One change\n")
+        assert not await tree.has_base(), "else what others changed would count as taken back"
+        assert (await Git(tree.path).run("log", "-1", "--format=%P", head)).split() == [first]
+
+
+async def test_conventions_that_are_too_long_are_not_read(project: Git, workspace: Workspace) -> None:
+    for name, size in (("LONG.md", TEXT_BYTES + 1), ("FULL.md", TEXT_BYTES)):
+        (project.directory / name).write_text("x" * size)
+    await project.run("add", "--all")
+    await project.run("commit", "--quiet", "--message=Long")
+    async with workspace.checkout(SHOP, str(project.directory), base="main", branch="rig/1/1-r-1") as tree:
+        assert list(await tree.base_texts(("LONG.md", "FULL.md"))) == ["FULL.md"]
 
 
 async def test_what_the_machine_holds_is_found_as_well(project: Git, workspace: Workspace) -> None:

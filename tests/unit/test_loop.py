@@ -1,6 +1,7 @@
 """The loop: a model that calls tools comes to an answer or to a limit, whatever the tools do."""
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -180,7 +181,9 @@ async def test_a_tool_that_does_badly(does: Callable[[Arguments], Awaitable[obje
     assert len(text) < 1_200
 
 
-async def test_a_tool_that_will_not_be_cancelled_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_tool_that_will_not_be_cancelled_is_left_behind(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr("agents.loop.calling._GRACE_SECONDS", 0.01)
     over = asyncio.Event()
 
@@ -194,8 +197,24 @@ async def test_a_tool_that_will_not_be_cancelled_is_left_behind(monkeypatch: pyt
 
     model = ScriptedModel(reply("", wants("odd")), "Well.")
     turned = await converse(model, (AnyTool("odd", stubborn),), SYSTEM, "Try", limits=Limits(tool_seconds=0.01))
-    assert turned.answer == "Well."
     over.set()
+    assert turned.answer == "Well."
+    left = ["the tool odd does not end when it is told to, and is left behind"]
+    assert [record.getMessage() for record in caplog.records] == left
+
+
+async def test_what_a_stopped_tool_fails_with_is_nobodys_business(caplog: pytest.LogCaptureFixture) -> None:
+    async def sulks(_: Arguments) -> object:
+        try:
+            return await asyncio.Event().wait()
+        finally:
+            raise OSError("and now this")
+
+    model = ScriptedModel(reply("", wants("odd")), "Well.")
+    turned = await converse(model, (AnyTool("odd", sulks),), SYSTEM, "Try", limits=Limits(tool_seconds=0.01))
+    gc.collect()  # asyncio complains of an error that nobody has taken
+    assert "it took longer than 0.01 s" in turned.messages[-2].text
+    assert caplog.records == []
 
 
 async def test_a_risky_call_needs_a_persons_leave() -> None:
