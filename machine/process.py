@@ -134,6 +134,8 @@ async def run(
 ) -> Outcome:
     """Run `argv` to its end or to a limit; when this returns or raises, its process group is gone.
 
+    (Or it was killed BURY_SECONDS ago and the kernel lets it not go: then that is in the log, and the exit code is -9.)
+
     `stdin` is what the program reads there, or the descriptor of an open file. `on_output` sees every piece of output
     as it comes, in the event loop: it must be quick. What it raises stops the program and is raised here. With
     `on_errors` standard error goes there, and is kept apart.

@@ -82,6 +82,8 @@ async def test_who_is_told_where_logs_it_in_and_work_is_taken_again(rig: Rig, op
     _, asked = await rig.until(LoginRequired)
     assert asked == LoginRequired(provider="codex", url=URL, code="ABCD-EFGHI")
     assert not rig.life.is_ready
+    home = rig.tmp_path / "agents" / "dev-e-1" / ".coders" / "codex"
+    assert marks.bearers(program.MARK, f"{home}:"), "were the replica killed now, the next one would end it"
     (operator / "person").touch()
     await joined_again(rig, "dev-e-1")
     assert await required(rig, "dev-e-1") == [asked], "people are told once"
