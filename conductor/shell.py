@@ -121,7 +121,7 @@ class Conductor:
             self._counter.read_on()
             return
         evolve(self._state, item.event, item.position)
-        self._counter.read_on()
+        self._counter.read_on(item.event.data)
         self._causes.hear(item.event)
         owner = owner_of(item.event)
         if owner is not None:

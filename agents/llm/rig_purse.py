@@ -24,6 +24,8 @@ GRACE_SECONDS: Final = 15.0
 ANSWER_SECONDS: Final = 5.0
 PAUSE_SECONDS: Final = 0.5
 TELLING_SECONDS: Final = 5.0
+AT_ONCE: Final = 1_000
+"""Calls that are given back with one request."""
 MOST_USD: Final = 1_000_000.0
 """Of what can be asked for."""
 
@@ -48,21 +50,22 @@ class BusPurse:
         self._cause = cause
         self._grace = GRACE_SECONDS if grace_seconds is None else grace_seconds
         self._under_way: dict[str, float] = {}
-        """What calls may still cost: the conductor does not know of them."""
+        """What calls may still cost: a conductor that did not allow them itself does not know of them."""
+        self._given_back: list[str] = []
+        """Calls that came to nothing: what is set aside for them nobody has been told yet."""
         self._unsaid: dict[str, ModelUsed] = {}
         self._said: int | None = None
         """The position of what was said last."""
         self._telling = asyncio.Lock()
 
     async def allow(self, call: str, amount_usd: float) -> str | None:
-        await self.tell()
+        await self._say()
         if self._unsaid:
             return "what models have cost so far cannot be told: the bus does not take it"
-        amount = sum(self._under_way.values()) + amount_usd
         self._under_way[call] = amount_usd
         why_not = "nobody was asked"
         try:
-            why_not = await self._ask(amount)
+            why_not = await self._ask(call, amount_usd)
         finally:
             if why_not is not None:
                 self.not_spent(call)
@@ -87,9 +90,20 @@ class BusPurse:
         )
 
     def not_spent(self, call: str) -> None:
-        self._under_way.pop(call, None)
+        if self._under_way.pop(call, None):  # for nothing nothing is set aside
+            self._given_back.append(call)
 
     async def tell(self) -> None:
+        await self._say()
+        if self._given_back:
+            wanted = self._request()
+            try:
+                await self._bus.services.ask(CONDUCTOR, ALLOWANCE, wanted, Allowance, timeout_seconds=ANSWER_SECONDS)
+            except BusError as error:
+                log.info("what is set aside for calls that came to nothing stays so for a while: %s", error)
+            self._given_back = [each for each in self._given_back if each not in wanted.given_back]
+
+    async def _say(self) -> None:
         async with self._telling:
             while self._unsaid:  # others may have spent something meanwhile
                 call, used = next(iter(self._unsaid.items()))
@@ -102,10 +116,20 @@ class BusPurse:
                     return
                 del self._unsaid[call]
 
-    async def _ask(self, amount_usd: float) -> str | None:
+    def _request(self, call: str | None = None, amount_usd: float = 0.0) -> AllowanceRequest:
+        return AllowanceRequest(
+            role=self._role,
+            amount_usd=min(amount_usd, MOST_USD),
+            issue=self._issue,
+            call=call,
+            beside={other: min(usd, MOST_USD) for other, usd in self._under_way.items() if other != call and usd},
+            given_back=tuple(self._given_back[:AT_ONCE]),
+            wait_for=self._said,
+        )
+
+    async def _ask(self, call: str, amount_usd: float) -> str | None:
         """Raises nothing: whoever cannot be asked has not allowed it."""
-        amount = min(amount_usd, MOST_USD)
-        wanted = AllowanceRequest(role=self._role, amount_usd=amount, issue=self._issue, wait_for=self._said)
+        wanted = self._request(call, amount_usd)
         until = asyncio.get_running_loop().time() + self._grace
         while True:
             try:
@@ -118,7 +142,11 @@ class BusPurse:
             except BusError as error:
                 return f"no conductor can be asked: {error}"
             else:
-                return None if answer.granted else _no_room(answer, amount_usd)
+                self._given_back = [each for each in self._given_back if each not in wanted.given_back]
+                if answer.granted:
+                    return None
+                self._under_way.pop(call, None)  # nothing is set aside
+                return _no_room(answer, amount_usd)
             await asyncio.sleep(PAUSE_SECONDS)
 
 

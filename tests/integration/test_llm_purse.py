@@ -109,6 +109,21 @@ async def test_calls_under_way_at_once_do_not_spend_the_same_money(connect: Conn
         assert await purse.allow("c-4", 2.0) is None
 
 
+async def test_nor_do_the_calls_of_several_agents_and_what_came_to_nothing_is_given_back(
+    connect: Connect, bus: Bus
+) -> None:
+    async with conducted(connect, day_usd=5.0):
+        one, other = (BusPurse(bus, agent=name, role=name) for name in (NAME, "architect-e"))
+        assert await one.allow("c-1", 3.0) is None
+        assert await other.allow("c-2", 3.0) == (
+            "the budget day has no room for $3.0000: $3.00 of $5.00 is spent or set aside"
+        )
+        assert await other.allow("c-3", 2.0) is None
+        one.not_spent("c-1")
+        await one.tell()
+        assert await other.allow("c-4", 3.0) is None
+
+
 async def test_a_conductor_that_stands_by_is_asked_again_and_told_what_it_must_have_read(
     connect: Connect, bus: Bus
 ) -> None:
@@ -131,8 +146,9 @@ async def test_a_conductor_that_stands_by_is_asked_again_and_told_what_it_must_h
     [said] = await bus.log.history([everything_about(AgentRef(NAME))])
     assert isinstance(said.event.data, ModelUsed)
     assert said.event.data.issue == issue
-    assert asked[0] == AllowanceRequest(role="agent", amount_usd=0.5, issue=issue)
-    assert asked[1] == asked[2] == AllowanceRequest(role="agent", amount_usd=1e6, issue=issue, wait_for=said.position)
+    assert asked[0] == AllowanceRequest(role="agent", amount_usd=0.5, issue=issue, call="c-1")
+    again = AllowanceRequest(role="agent", amount_usd=1e6, issue=issue, call="c-2", wait_for=said.position)
+    assert asked[1] == asked[2] == again
 
 
 async def test_without_a_conductor_nothing_is_spent(bus: Bus) -> None:
