@@ -193,15 +193,21 @@ def found_characters(names: Sequence[str]) -> dict[str, Path]:
     from agents.character.roles import RUN_BY
 
     shelf, found, problems = Shelf(own_characters()), dict[str, Path](), list[str]()
+    listening = set[str]()
     for name in names:
         try:
             file = shelf.find(name).absolute()
-            character = shelf.load(str(file)).name
-            found[character] = file
-            if character in RUN_BY:
-                problems.append(f"{name} is a role of the rig, and no agent like others: {RUN_BY[character]}")
+            character = shelf.load(str(file))
+            found[character.name] = file
+            if character.webhooks:
+                listening.add(character.name)
+            if character.name in RUN_BY:
+                problems.append(f"{name} is a role of the rig, and no agent like others: {RUN_BY[character.name]}")
         except Invalid as error:
             problems += [f"{name}: {problem}" for problem in error.problems]
+    if len(listening) > 1 and os.environ.get("RIG_AGENT_HTTP"):
+        apart = "run each but one by `rig run agent`, with RIG_CHARACTER and an address of its own"
+        problems.append(f"{' and '.join(sorted(listening))} have webhooks, and RIG_AGENT_HTTP is one address: {apart}")
     if problems:
         raise BadInput.of("--agent", problems)
     return found

@@ -220,11 +220,12 @@ def _of_coders() -> dict[str, str]:
 
 
 def of_character(name: str, file: Path) -> dict[str, str]:
-    """Who an agent is, and the secrets that it names and no other."""
-    wanted = {f"RIG_SECRET_{secret}{end}" for secret in secrets_of(load(file)) for end in ("", "_FILE")}
+    """Who an agent is, the secrets that it names and no other, and where its webhooks come in, if it has any."""
+    character = load(file)
+    wanted = {f"RIG_SECRET_{secret}{end}" for secret in secrets_of(character) for end in ("", "_FILE")}
     told = {"RIG_CHARACTER": str(file), "RIG_AGENT": name}
-    http = {key: os.environ[key] for key in ("RIG_AGENT_HTTP",) if key in os.environ}
-    return told | http | {key: os.environ[key] for key in wanted if key in os.environ}
+    wanted |= {"RIG_AGENT_HTTP"} if character.webhooks else set[str]()
+    return told | {key: os.environ[key] for key in wanted if key in os.environ}
 
 
 def roles_of(

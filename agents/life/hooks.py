@@ -44,10 +44,11 @@ async def receiving(bus: Bus, watched: Watched, secrets: Secrets, *, address: st
         hooks = watched.current.webhooks if agent == watched.current.name else ()
         hook = next((each for each in hooks if each.name == name), None)
         secret = "" if hook is None else secrets.values.get(hook.secret, "")
-        if hook is None or not proves(secret, headers, body):
+        now = bus.connection.now()
+        if hook is None or not proves(secret, headers, body, now):
             return web.Response(status=401)
         text = printable(body.decode("utf-8", "replace"))
-        data, said = woken(agent, WokenBy.WEBHOOK, delivery_key(name, headers, body, bus.connection.now()), text=text)
+        data, said = woken(agent, WokenBy.WEBHOOK, delivery_key(name, headers, body, now), text=text)
         try:
             draft = Draft(about=AgentRef(agent), data=data)
             await bus.log.publish(draft, said, timeout_seconds=STORE_SECONDS)

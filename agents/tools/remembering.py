@@ -4,6 +4,7 @@ Which scopes those are is the runtime's word: a model names them by a label (`ri
 what it was told by one person into what is known of another. What is written says by whose word, and when it expires.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -113,6 +114,8 @@ class Remember:
         self._bus = bus
         self._scopes = scopes
         self._embed = embed
+        self._times: Counter[tuple[str, str, str]] = Counter()
+        """How often it has written what."""
         self.spec = _spec(
             OwnTool.REMEMBER,
             "Remembers something that is worth knowing later; what has that title is replaced. Never a secret.",
@@ -144,9 +147,11 @@ class Remember:
             text=text + said_by,
             expires_at=None if keep is None else now + keep,
         )
-        # Within one run the same title may be written twice, each time with another text.
-        key = f"{scopes.key}:{sha256(text.encode()).hexdigest()[:12]}"
         scope = scopes.readable[label]
+        # Within one run the same may be written, forgotten and written again: each is another word.
+        what = sha256(text.encode()).hexdigest()[:12]
+        self._times[scope, title, what] += 1
+        key = f"{scopes.key}:{what}:{self._times[scope, title, what]}"
         if not await write(self._bus, scope, memory, key=key, cause=scopes.cause, embed=self._embed):
             return ToolResult("it could not be stored", error=True)
         until = "" if memory.expires_at is None else f" until {memory.expires_at:%Y-%m-%d}"
@@ -162,6 +167,8 @@ class Forget:
     def __init__(self, bus: Bus, scopes: Scopes) -> None:
         self._bus = bus
         self._scopes = scopes
+        self._times: Counter[tuple[str, str]] = Counter()
+        """How often it has forgotten what."""
         self.spec = _spec(
             OwnTool.FORGET,
             "Forgets a memory, by the name that search_memory tells.",
@@ -177,10 +184,10 @@ class Forget:
         name, scope = one_line(str(arguments["name"]), 300), scopes.readable[label]
         event = MemoryForgotten(memory=name, by=scopes.agent)
         draft = Draft(about=MemoryRef(scope), data=event, cause=scopes.cause)
+        self._times[scope, name] += 1
+        key = f"{scopes.key}:{self._times[scope, name]}"
         try:
-            await self._bus.log.publish(
-                draft, event_id(self._bus.log.actor, "memory", scopes.key, "forgotten", scope, name)
-            )
+            await self._bus.log.publish(draft, event_id(self._bus.log.actor, "memory", key, "forgotten", scope, name))
         except BusError as error:
             return ToolResult(f"it could not be said: {error}", error=True)
         return ToolResult(f"forgotten: {name!r}, if it was there")

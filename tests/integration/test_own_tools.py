@@ -136,6 +136,17 @@ async def test_a_fact_says_by_whose_word_and_until_when_and_is_forgotten(connect
     assert said[2].data == MemoryForgotten(memory="Likes tea", by="conductor-e")
 
 
+async def test_what_was_forgotten_is_remembered_again_and_forgotten_again(connect: Connect) -> None:
+    agent = await connect(Actor.AGENT, "agent/conductor-e")
+    write, forget = Remember(agent, SCOPES), Forget(agent, SCOPES)
+    for _ in range(2):
+        done = await write.call({"where": "person", "title": "Likes tea", "text": "Green."})
+        assert done.text.startswith("remembered")
+        assert not (await forget.call({"where": "person", "name": "Likes tea"})).error
+    said = [each.event.data for each in await agent.log.history(["rig.memory.>"])]
+    assert [type(each) for each in said] == [MemoryWritten, MemoryForgotten] * 2
+
+
 async def answered(person: Bus, author: str, text: str, *, number: int, thread: str | None = None) -> None:
     """Waits for the next question, then says something."""
     async with person.log.follow([f"rig.chat.terminal.*.agent.{MessageSent.name()}"]) as reader:

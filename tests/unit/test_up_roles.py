@@ -1,11 +1,14 @@
 """What each role of `rig up` is told of where it was started."""
 
+import json
 from pathlib import Path
 from typing import cast
 
 import pytest
 
 from bridges.github.config import GitHubConfig
+from bridges.terminal import BadInput
+from deploy.agents import found_characters
 from deploy.embedded.servers import Servers
 from deploy.home import Home
 from deploy.up import roles_of
@@ -45,6 +48,24 @@ def test_the_logins_of_coders_are_for_who_runs_them_alone(
     holders = {role.name: sorted(name for name, value in role.env.items() if value == "a secret") for role in roles}
     own = ["ANTHROPIC_API_KEY", "OPENAI_API_KEY"]
     assert {name: held for name, held in holders.items() if held} == {"dev-e-1": own, "dev-e-2": own}
+
+
+def test_who_has_webhooks_is_told_where_they_come_in_and_two_cannot_be_told_the_same(
+    tmp_path: Path, servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hook = {"name": "pager", "secret": "PAGER", "text": "Look."}
+    for name, hooks in (("ann-e", [hook]), ("bob-e", []), ("cy-e", [hook])):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "character.json").write_text(json.dumps({"name": name, "webhooks": hooks}))
+    monkeypatch.setenv("RIG_CHARACTERS", str(tmp_path))
+    monkeypatch.setenv("RIG_AGENT_HTTP", "127.0.0.1:8090")
+    found = found_characters(["ann-e", "bob-e"])
+    told = {role.name: role.env for role in roles_of(Home(tmp_path), servers, [], {}, None, characters=found)}
+    assert [name for name, env in told.items() if "RIG_AGENT_HTTP" in env] == ["ann-e"]
+    with pytest.raises(BadInput, match="ann-e and cy-e have webhooks, and RIG_AGENT_HTTP is one address"):
+        found_characters(["ann-e", "cy-e"])
+    monkeypatch.delenv("RIG_AGENT_HTTP")
+    assert len(found_characters(["ann-e", "cy-e"])) == 2
 
 
 def test_who_reviews_is_told_of_the_models_and_nobody_else_is(
