@@ -111,8 +111,23 @@ def test_an_hour_that_is_skipped_comes_at_its_end_and_once() -> None:
     assert local("30 2 * * *", BERLIN, "2026-03-28T00:00", 3) == ["03-28 02:30 +1", "03-29 03:00 +2", "03-30 02:30 +2"]
 
 
+def test_two_times_of_an_hour_that_is_skipped_are_one() -> None:
+    assert local("0,30 2 * * *", BERLIN, "2026-03-29T00:00", 3) == [
+        "03-29 03:00 +2",
+        "03-30 02:00 +2",
+        "03-30 02:30 +2",
+    ]
+
+
 def test_an_hour_that_comes_twice_counts_once_where_it_is_named() -> None:
     assert local("30 2 * * *", BERLIN, "2026-10-24T00:00", 3) == ["10-24 02:30 +2", "10-25 02:30 +2", "10-26 02:30 +1"]
+
+
+def test_in_an_hour_that_comes_twice_nothing_is_due_that_was_before() -> None:
+    second = datetime(
+        2026, 10, 25, 1, 5, tzinfo=UTC
+    )  # 02:05 for the second time; the library begins at 02:30, the first
+    assert some("30 2 * * *", BERLIN, second, 1) == [datetime(2026, 10, 26, 1, 30, tzinfo=UTC)]
 
 
 def test_what_comes_every_so_many_minutes_goes_by_the_time_that_passes() -> None:
