@@ -16,12 +16,15 @@ from schemas.errors import BadReference
 from schemas.fields import Line, Priority
 from schemas.fleet import is_pause_scope
 from schemas.refs import IssueRef, RepoRef
-from schemas.words import printable
 
 __all__ = ["OFFERS_MAX", "Offer", "Offered", "check_offer", "spelt_offer"]
 
 OFFERS_MAX: Final = 4
 """Of one answer."""
+_UNSEEN: Final = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+"""What shows as nothing, though Unicode counts it as printable: fillers, and selectors of variants."""
 _PLAIN: Final = re.compile(r"[\w@%+=:,./-][\w@%+=:,./#-]*", re.ASCII)
 
 
@@ -55,7 +58,7 @@ def check_offer(offer: Offer) -> IssueRef | RepoRef | None:
     wanted = 2 if offer.command in (Offered.PRIORITY, Offered.ANSWER) else 1
     if len(offer.arguments) != wanted:
         raise BadReference(f"{offer.command} takes {wanted} argument{'s' if wanted > 1 else ''}, not {1 + len(more)}")
-    if any(said.startswith("-") or said != printable(said) for said in offer.arguments):
+    if any(said.startswith("-") or not said.isprintable() or _UNSEEN.search(said) for said in offer.arguments):
         raise BadReference("an argument begins with a dash, or holds characters that cannot be seen")
     if offer.command is Offered.PRIORITY and more[0] not in set(Priority):
         raise BadReference(f"{more[0]!r} is no priority: write one of {', '.join(Priority)}")

@@ -1,7 +1,8 @@
 """`rig chat NAME`: talk with an agent, without any chat platform. What is said and answered stands in the log.
 
 Whoever holds the agent answers, on whichever machine. A line is a message; an end of input ends it. Commands that it
-offers are shown; who sits at the terminal is asked about each, and nobody else is: no line of a pipe agrees to one.
+offers are shown; who sits at the terminal is asked about each, and nobody else is: no line of a pipe agrees to one, and
+nobody agrees to what goes into a file or a pipe, where they may not see it.
 """
 
 import asyncio
@@ -91,11 +92,16 @@ def with_(
                 continue
             say([printable(answer.answer), ""])
             for shown in answer.offers:
-                _offer(context, chat, answer, shown, ask=message is None and sys.stdin.isatty())
+                _offer(context, chat, answer, shown, ask=message is None and _somebody_looks())
 
 
 def _lines() -> "list[str] | _Typed":
     return _Typed() if sys.stdin.isatty() else sys.stdin.read().splitlines()
+
+
+def _somebody_looks() -> bool:
+    """Whether who types here sees what is shown."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
 
 
 class _Typed:

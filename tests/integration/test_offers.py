@@ -97,8 +97,8 @@ async def wished(bus: Bus) -> list[tuple[str, object]]:
     return [(each.event.actor, each.event.data) for each in said if isinstance(each.event.data, WISHES)]
 
 
-def typing(nats: NatsServer) -> AbstractAsyncContextManager[Screen]:
-    arguments = [sys.executable, "-m", "tests.support.terminal", "chat", ANN]
+def typing(nats: NatsServer, *before: str) -> AbstractAsyncContextManager[Screen]:
+    arguments = [*before, sys.executable, "-m", "tests.support.terminal", "chat", ANN]
     return at_a_terminal(arguments, reaching(nats, Actor.CLI))
 
 
@@ -175,6 +175,21 @@ async def test_a_yes_gives_the_command_in_the_name_of_who_says_it(
             ("priority", (str(ISSUE), "high"), person()),
         ]
         assert (await rested(watch, 2))[1].detail == "Again?"
+
+
+async def test_nobody_is_asked_who_may_not_see_what_is_shown(
+    connect: Connect, tmp_path: Path, nats: NatsServer
+) -> None:
+    watch = await connect(Actor.CLI)
+    script = (offers("stop", str(ISSUE)), says("Shall I?"), says("Well."))
+    piped = ("sh", "-c", '"$@" | cat', "sh")
+    async with agent_that(connect, tmp_path, *script), typing(nats, *piped) as screen:
+        await screen.until("> ")
+        screen.type("Make it end.")
+        assert "do it?" not in await screen.until("It offers: rig issue stop acme/web#42")
+        screen.type("yes")
+        await screen.until("Well.")
+        assert await wished(watch) == []
 
 
 async def test_the_model_is_told_what_cannot_be_offered(connect: Connect) -> None:

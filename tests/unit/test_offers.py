@@ -6,6 +6,8 @@ import pytest
 from bridges.terminal.offered import sound
 from schemas import BadReference, IssueRef, MessageSent, Offer, Offered, RepoRef, check_offer, spelt_offer, summary
 
+UNSEEN = "\u200b\u00ad\u034f\u115f\u17b4\u180b\u2800\u3164\ufe0f\uffa0\ue000\U000e0080\U000e0101"
+
 
 def offer(command: str, *arguments: str) -> Offer:
     return msgspec.convert({"command": command, "arguments": arguments}, Offer)
@@ -37,7 +39,7 @@ def test_what_is_offered_is_spelt_as_it_is_typed(made: Offer, about: object, lin
         (offer("retry", "a/b#1", "now"), "retry takes 1 argument, not 2"),
         (offer("answer", "a/b#1"), "answer takes 2 arguments, not 1"),
         (offer("answer", "a/b#1", "--json"), "begins with a dash"),
-        (offer("answer", "a/b#1", "y\u200bes"), "cannot be seen"),
+        *((offer("answer", "a/b#1", f"y{unseen}es"), "cannot be seen") for unseen in UNSEEN),
         (offer("priority", "a/b#1", "urgent"), "'urgent' is no priority: write one of critical"),
         (offer("pause", "web"), "'web' cannot be paused"),
         (offer("pause", "repository:a/b"), "cannot be paused"),
