@@ -3,6 +3,9 @@
 `IssueAssigned` opens an epoch and ends every older one. `WorkStarted` of the open epoch claims it, and a later claim
 takes it over (its predecessor is presumed dead). The owner's `WorkPushed` or `WorkFailed` closes the epoch;
 `IssueUnassigned`, `Stopped` and `IssueWithdrawn` end it. What a non-owner says is recorded and ignored.
+
+An agent that is not the owner acknowledges the assignment and frees its slot, unless another run holds the same epoch:
+that one still works on the assignment, so it is put back and not acknowledged, and comes again if that run dies.
 """
 
 from msgspec import Struct
