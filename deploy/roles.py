@@ -203,15 +203,20 @@ async def _review_e(bus: Bus, life: Lifecycle, settings: Settings) -> None:
         raise Misconfigured("no model is configured")
     try:
         character = Shelf((settings.characters,)).load(Role.REVIEW_E)
+        reviewers, learners = (  # each with what it knows of the models: no verdict is to suffer from learning
+            by_gateways(
+                bus, settings.gateways, character.llm, agent=settings.agent, limit_usd=character.budget.cost_usd
+            )
+            for _ in range(2)
+        )
         await run_review_e(
             bus,
             life,
             name=settings.agent,
             slots=settings.slots,
             data_dir=settings.home.agents,
-            models=by_gateways(
-                bus, settings.gateways, character.llm, agent=settings.agent, limit_usd=character.budget.cost_usd
-            ),
+            models=reviewers,
+            learners=learners,
             provider=next(iter(settings.gateways.providers), "gateway"),
             identity=identity_of(character, name=settings.reviewer, own_models=settings.reviewer_own),
             disk_bytes=settings.disk_bytes,

@@ -36,6 +36,7 @@ async def run_review_e(
     slots: int,
     data_dir: Path,
     models: Models,
+    learners: Models,
     provider: str,
     identity: Identity,
     disk_bytes: int | None = None,
@@ -43,11 +44,12 @@ async def run_review_e(
 ) -> None:
     """Is the replica `name` until `life.stop`; its workspace is `data_dir/<name>`.
 
+    `learners` say what was learned: what is known of them, and that they are in trouble, is nothing to a review.
     Raises WorkspaceInUse when the replica runs already, and what runtime.run raises.
     """
     who = GitIdentity("rig review-e", f"{name}@rig.invalid")  # it commits nothing
     async with Workspace.taken(data_dir / name, who, quota_bytes=disk_bytes) as workspace:
-        learning = Learning(bus, models, keep=identity.keep) if identity.learn else None
+        learning = Learning(bus, learners, keep=identity.keep) if identity.learn else None
         await runtime.run(
             bus,
             AgentConfig(name=name, role=ROLE, slots=slots, provider=provider),
@@ -72,9 +74,9 @@ def identity_of(character: Character, *, name: str, own_models: tuple[str, ...] 
 
 
 def by_gateways(bus: Bus, gateways: Gateways, llm: LlmConfig, *, agent: str, limit_usd: float | None = None) -> Models:
-    """The operator's models, paid for by the issue that is reviewed; what is known of them is known to all reviews.
+    """The operator's models, paid for by the issue that is reviewed; what is known of them is known to all calls.
 
-    One review may use `limit_usd`, and what is learned of it so much again; None: whatever the rig grants.
+    What is done for one issue at a time may use `limit_usd`; None: whatever the rig grants.
     """
     standing = Standing()
 

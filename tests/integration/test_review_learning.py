@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from agents.llm.capped import CappedPurse
 from agents.llm.messages import TaskKind
@@ -20,7 +21,7 @@ from schemas import (
     ReviewPassed,
     ReviewWanted,
 )
-from tests.support.models import TestPurse, hangs, says
+from tests.support.models import TestPurse, fails, hangs, says
 from tests.support.reviews import ISSUE, MODEL, Desk, answer, desk, finding
 from tests.support.shop import git
 
@@ -89,6 +90,25 @@ async def test_no_verdict_waits_for_what_is_learned_or_is_lost_by_it(it: Desk) -
     said = [(await it.verdict(request)).event.data for request in requests]
     assert all(isinstance(each, ReviewPassed) for each in said), "while the model still thinks of the first"
     assert await it.bus.log.history(["rig.memory.>"]) == []
+
+
+async def test_what_goes_wrong_with_learning_is_nothing_to_a_review(it: Desk) -> None:
+    """By a process as the rig runs it: a model that learns no more for an hour is asked for a verdict all the same."""
+    refused = asyncio.Event()
+
+    async def too_many(request: web.Request, body: dict) -> web.StreamResponse:
+        refused.set()
+        return await fails(429, {"message": "too many"}, {"Retry-After": "3600"})(request, body)
+
+    it.model.does[MODEL] = [says(answer("pass")), too_many, says(answer("pass"))]
+    await it.serve()
+    await it.grant()
+    first = await it.ask(await it.work())
+    async with it.process():
+        said = [(await it.verdict(first)).event.data]
+        await refused.wait()
+        said.append((await it.verdict(await it.ask(await it.work("c\n", number=2), number=2))).event.data)
+    assert [type(each) for each in said] == [ReviewPassed] * 2, said
 
 
 async def test_of_what_strangers_send_nothing_is_learned(it: Desk) -> None:

@@ -134,6 +134,7 @@ class Desk:
             slots=slots,
             data_dir=self.tmp_path / "agents",
             models=models,
+            learners=models,
             provider="lab",
             identity=identity or Identity(),
             pauses=(0.0, 0.0),
