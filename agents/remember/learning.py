@@ -34,12 +34,12 @@ async def learn(
 ) -> tuple[str, ...]:
     """Says what was of use and what is to be remembered in a scope; the names of that. Never raises for want of a bus.
 
-    A lesson with the title of an earlier one takes its place.
+    A lesson with the title of an earlier one takes its place, also of one beside it.
     """
     for number in learned.used:
         one = found[number - 1]
         await say(bus, one.scope, MemoryUsed(memory=one.memory), key, "used", one.scope, one.memory, cause=cause)
-    names: list[str] = []
+    by_title: dict[str, MemoryWritten] = {}
     for lesson in learned.lessons[:LESSONS]:
         title = one_line(lesson.title, TITLE_CHARACTERS)
         if not title.strip():
@@ -47,7 +47,7 @@ async def learn(
         if holds_secret(f"{lesson.title}\n{lesson.text}"):
             log.warning("%s is not remembered: it holds a credential", key)
             continue
-        written = MemoryWritten(
+        by_title[title] = MemoryWritten(
             memory=title,
             kind=lesson.kind,
             title=title,
@@ -57,9 +57,13 @@ async def learn(
             expires_at=expires_at,
             about=about,
         )
-        if await write(bus, scope, written, key=key, cause=cause, embed=embed):
-            names.append(title)
-    return tuple(names)
+    return tuple(
+        [
+            title
+            for title, written in by_title.items()
+            if await write(bus, scope, written, key=key, cause=cause, embed=embed)
+        ]
+    )
 
 
 def holds_secret(text: str) -> bool:

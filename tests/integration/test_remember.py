@@ -83,6 +83,21 @@ async def test_said_again_it_is_said_once(connect: Connect) -> None:
     assert isinstance(said.event.data, MemoryWritten)
 
 
+async def test_of_two_lessons_of_one_title_the_last_is_learned(connect: Connect) -> None:
+    worker = await connect(Actor.DEV_E)
+    lessons = (
+        Lesson(title="Totals", text="They are in euros."),
+        Lesson(title="The tests need node"),
+        Lesson(title=" Totals\n", text="No: they are in cents."),
+    )
+    learned = await learn(worker, Learned(lessons=lessons), (), scope="rig", key="r-1", embed=embed)
+    assert learned == ("Totals", "The tests need node")
+    said = [each.event.data for each in await worker.log.history(["rig.memory.>"])]
+    texts = [each.text for each in said if isinstance(each, MemoryWritten)]
+    assert texts == ["No: they are in cents.", ""]
+    assert len([each for each in said if isinstance(each, MemoryEmbedded)]) == 2
+
+
 async def test_a_credential_is_not_learned(connect: Connect) -> None:
     worker = await connect(Actor.DEV_E)
     token = "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"
