@@ -91,36 +91,47 @@ def _listed(found: list[Listed]) -> Iterator[str]:
 def check(who: Who) -> None:
     """Is it right? All that is wrong with it, at once; where models are configured, whether it can have those it names.
 
-    No model is asked anything: who provides them says which there are.
+    So are the secrets of its webhooks, where they are set. No model is asked anything: who provides them says which
+    there are.
     """
     with reported():
         from agents.character import Shelf
 
         try:
             character = Shelf(own_characters()).load(who)
-            notes = asyncio.run(_models(character))
+            notes, wrong = asyncio.run(_models(character))
+            if problems := [*_secrets(character), *wrong]:
+                raise Invalid(character.name, problems)
         except Invalid as error:
             raise BadInput.of(who, error.problems) from None
         say([f"{character.name} is right", *notes])
 
 
-async def _models(character: "Character") -> list[str]:
-    """What cannot be known of its models here. Raises Invalid where it can have none, or not those that it names."""
+def _secrets(character: "Character") -> Iterator[str]:
+    """What is wrong with those of its webhooks that are set here. Raises Invalid where one cannot be read."""
+    from agents.life.webhooks import problems
+    from agents.tools.secrets import read
+
+    variables = {f"RIG_SECRET_{hook.secret}{end}" for hook in character.webhooks for end in ("", "_FILE")}
+    known = read({key: os.environ[key] for key in variables if key in os.environ})
+    yield from problems(character.webhooks, known.values)
+
+
+async def _models(character: "Character") -> tuple[list[str], list[str]]:
+    """What cannot be known of its models here, and what is wrong: that it can have none, or not those that it names."""
     from agents.character.roles import CODED
     from agents.llm.chain import problems
     from agents.llm.look import judge
     from deploy.settings import gateways_in
 
     if character.name == CODED:
-        return []
+        return [], []
     gateways = gateways_in(os.environ)
     if gateways is None:
-        return ["its models were not judged: none are configured here (RIG_GATEWAY_URL, or RIG_GATEWAYS)"]
+        return ["its models were not judged: none are configured here (RIG_GATEWAY_URL, or RIG_GATEWAYS)"], []
     judged = await judge(gateways, character.llm.models)
     wrong = dict.fromkeys((*problems(gateways, character.llm), *judged.problems))
-    if wrong:
-        raise Invalid("llm", [f"llm: {each}" for each in wrong])
-    return [f"not judged: {printable(each)}" for each in judged.unknown]
+    return [f"not judged: {printable(each)}" for each in judged.unknown], [f"llm: {each}" for each in wrong]
 
 
 def explain(who: Who) -> None:

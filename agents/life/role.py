@@ -10,6 +10,7 @@ from agents.character.roles import RUN_BY
 from agents.life.hooks import receiving
 from agents.life.life import live
 from agents.life.mind import GatewayMind
+from agents.life.webhooks import problems as secret_problems
 from agents.llm.chain import problems
 from agents.llm.config import Gateways
 from agents.tools.secrets import Secrets
@@ -40,6 +41,7 @@ async def run_agent(
         if character.name in RUN_BY:
             yield f"{character.name} is a role of the rig, and no agent like others: {RUN_BY[character.name]}"
         yield from problems(gateways, character.llm)
+        yield from secret_problems(character.webhooks, secrets.values)
         if character.webhooks and http is None and only is None:
             yield "it has webhooks: say where they come in, RIG_AGENT_HTTP=HOST:PORT"
 

@@ -9,14 +9,16 @@ The first proves the delivery's id and its time with the body: what somebody has
 and counts for five minutes. GitHub's way proves the body alone, so that is all that such a delivery is known by, for an
 hour. With a bearer it is known by its `Idempotency-Key`, `X-GitHub-Delivery` or `Webhook-Id`, else by its body and the
 hour: an alarm that says the same words each day is another each day. A body is told to the agent as a quotation.
+
+A signature of the first kind counts under a secret of its own form alone, `whsec_` and Base64: under any other GitHub's
+way signs with the same key, and a recorded id, time and body would be a body that it signs.
 Source: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 """
 
 import base64
-import binascii
 import hmac
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Annotated, Final
@@ -26,12 +28,15 @@ from msgspec import Meta, Struct
 from schemas.fields import Text
 from schemas.refs import Name
 
-__all__ = ["BODY_MAX", "Webhook", "delivery_key", "proves"]
+__all__ = ["BODY_MAX", "Webhook", "delivery_key", "problems", "proves"]
 
 BODY_MAX: Final = 60_000
 """Characters that an event can hold, with what it is told besides."""
 TOLERANCE: Final = timedelta(minutes=5)
 """By so much a sender's clock may differ, either way: as Standard Webhooks' own libraries have it."""
+_PREFIX: Final = "whsec_"
+_KEY_BYTES: Final = 24
+"""As Standard Webhooks has it; the key of a shorter one, or none, could be guessed."""
 _SIGNED: Final = "webhook-signature"
 _OF_BODY: Final = "x-hub-signature-256"
 _IDS: Final = ("idempotency-key", "x-github-delivery", "webhook-id")
@@ -49,6 +54,15 @@ class Webhook(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Whoever calls must know it."""
     text: Text
     """What it is told to do; the body is told to it, too."""
+
+
+def problems(hooks: Iterable[Webhook], values: Mapping[str, str]) -> Iterator[str]:
+    """What is wrong with the secrets of hooks, `values` being those that are known, by name. Shows none of them."""
+    for name in dict.fromkeys(hook.secret for hook in hooks):
+        value = values.get(name, "")
+        if value.startswith(_PREFIX) and not _key(value):
+            wanted = f"the Base64 of {_KEY_BYTES} bytes or more"
+            yield f"RIG_SECRET_{name} begins with {_PREFIX}, and is not {wanted} behind it"
 
 
 def proves(secret: str, headers: Mapping[str, str], body: bytes, now: datetime) -> bool:
@@ -82,12 +96,19 @@ def _standard(secret: str, headers: Mapping[str, str], body: bytes, now: datetim
         return False
     if abs(now.timestamp() - int(said)) > TOLERANCE.total_seconds():
         return False
-    key = secret.encode()
-    if secret.startswith("whsec_"):
-        try:
-            key = base64.b64decode(secret.removeprefix("whsec_") + "==")
-        except binascii.Error:
-            return False
+    key = _key(secret)
+    if not key:
+        return False
     proof = base64.b64encode(hmac.new(key, f"{known_as}.{said}.".encode() + body, sha256).digest())
     given = headers[_SIGNED].encode(errors="surrogateescape").split(b" ")
     return any(hmac.compare_digest(b"v1," + proof, each) for each in given)
+
+
+def _key(secret: str) -> bytes:
+    """Of Standard Webhooks; empty where the secret is none of theirs."""
+    prefix, text = secret[: len(_PREFIX)], secret[len(_PREFIX) :]
+    try:
+        key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except ValueError:
+        return b""
+    return key if prefix == _PREFIX and len(key) >= _KEY_BYTES else b""
