@@ -42,6 +42,7 @@ class Wakes:
         """Its schedules, as the log has them, and when each began: nobody has missed what was due before that."""
         self.scheduled = ""
         """Id of the event that says so."""
+        self._position = 0
 
     @property
     def open(self) -> tuple[Wake, ...]:
@@ -53,7 +54,10 @@ class Wakes:
         return run in self._known
 
     def apply(self, recorded: Recorded) -> None:
-        """Folds the next event about the agent."""
+        """Folds the next event about the agent. Read again, one that was folded changes nothing."""
+        if recorded.position <= self._position:
+            return
+        self._position = recorded.position
         match recorded.event.data:
             case AgentWoken(run=run, by=by, key=key, due=due, text=text):
                 if by is WokenBy.SCHEDULE and due is not None:

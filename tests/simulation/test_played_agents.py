@@ -17,7 +17,7 @@ from agents.life.clock import Firing
 from agents.life.schedule import LATE, Missed, Schedule, dues
 from bus.testing import InMemoryBus, run
 from bus.topology import AGENT_TIMERS
-from schemas import AgentRested, AgentScheduled, RestOutcome
+from schemas import AgentRef, AgentRested, AgentScheduled, Draft, RestOutcome, WokenBy, woken
 from tests.support.awake import ANN
 from tests.support.played import LEASE_SECONDS, STANDBY_SECONDS, Played, seldom
 
@@ -195,6 +195,51 @@ def test_a_schedule_that_is_edited_while_nobody_is_there_has_missed_nothing(tmp_
         assert ("gone", at("2026-03-04T09:00")) not in later
         begun = [each for each in said if isinstance(each, AgentScheduled)]
         assert [sorted(each.name for each in one.schedules) for one in begun] == [["gone", "sweep"], ["new", "sweep"]]
+
+    run(play())
+
+
+def test_a_log_that_is_read_again_takes_no_schedule_back_to_when_it_was_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half way through it says what was in force then: what was due meanwhile is not missed."""
+    monkeypatch.setattr("agents.character.reload.EVERY_SECONDS", 600.0)
+    every = {**SWEEP, "cron": "0 * * * *"}
+
+    async def play() -> None:
+        played = Played(InMemoryBus(epoch=at("2026-03-02")), tmp_path, Random(1))  # noqa: S311 - a test's
+        await played.open([every])
+        process = await played.start()
+        for schedules in ([], [every], [{**every, "text": "Sweep well."}]):
+            await played.later(hours=5, minutes=20)
+            played.edit(schedules)
+        await played.later(hours=1, minutes=30)
+        await process.stop()
+        before, behind = range(1, 6), range(11, 18)  # from 5:20 to 10:40 it had none
+        assert [due.hour for _, due in await played.due()] == [*before, *behind]
+        begun = [each for each in await played.log() if isinstance(each.event.data, AgentScheduled)]
+        assert len(begun) == 3, "who had other words for the same times has no other schedule"
+
+    run(play())
+
+
+def test_in_a_log_from_before_schedules_were_facts_none_was_missed(tmp_path: Path) -> None:
+    """Nobody knows how long it has had them: the next due time is the first."""
+
+    async def play() -> None:
+        played = Played(InMemoryBus(epoch=at("2026-03-02")), tmp_path, Random(1))  # noqa: S311 - a test's
+        schedules = [{**SWEEP, "name": missed.value, "missed": missed.value} for missed in Missed]
+        await played.open(schedules)
+        about = AgentRef(ANN)
+        for missed in Missed:
+            data, said = woken(ANN, WokenBy.SCHEDULE, missed.value, due=at("2026-03-01T09:00"))
+            await played.root.log.publish(Draft(about=about, data=data), said)
+        await played.later(days=30, hours=8)
+        process = await played.start()
+        await played.later(hours=2)
+        await process.stop()
+        new = {each for each in await played.due() if each[1] != at("2026-03-01T09:00")}
+        assert new == {(missed.value, at("2026-04-01T09:00")) for missed in Missed}
 
     run(play())
 
