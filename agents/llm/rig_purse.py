@@ -57,19 +57,23 @@ class BusPurse:
         self._said: int | None = None
         """The position of what was said last."""
         self._telling = asyncio.Lock()
+        self._asking = asyncio.Lock()
+        """One call after another: what is asked for and may be refused takes nothing from the others."""
 
     async def allow(self, call: str, amount_usd: float) -> str | None:
-        await self._say()
-        if self._unsaid:
-            return "what models have cost so far cannot be told: the bus does not take it"
-        self._under_way[call] = amount_usd
-        why_not = "nobody was asked"
-        try:
-            why_not = await self._ask(call, amount_usd)
-        finally:
-            if why_not is not None:
-                self.not_spent(call)
-        return why_not
+        until = asyncio.get_running_loop().time() + self._grace
+        async with self._asking:
+            await self._say()
+            if self._unsaid:
+                return "what models have cost so far cannot be told: the bus does not take it"
+            self._under_way[call] = amount_usd
+            why_not = "nobody was asked"
+            try:
+                why_not = await self._ask(call, amount_usd, until)
+            finally:
+                if why_not is not None:
+                    self.not_spent(call)
+            return why_not
 
     def spent(self, spent: Spent) -> None:
         self._under_way.pop(spent.call, None)
@@ -127,10 +131,9 @@ class BusPurse:
             wait_for=self._said,
         )
 
-    async def _ask(self, call: str, amount_usd: float) -> str | None:
-        """Raises nothing: whoever cannot be asked has not allowed it."""
+    async def _ask(self, call: str, amount_usd: float, until: float) -> str | None:
+        """Raises nothing: whoever cannot be asked has not allowed it. `until`: so long one is waited for."""
         wanted = self._request(call, amount_usd)
-        until = asyncio.get_running_loop().time() + self._grace
         while True:
             try:
                 answer = await self._bus.services.ask(

@@ -16,9 +16,9 @@ class AllowanceRequest(Struct, frozen=True, kw_only=True):
     """Asks whether every budget that the call counts against has room for it. Refused by a conductor that stands by.
 
     What is granted is set aside, in the memory of the conductor that answers, until it reads the call's ModelUsed, or
-    the call is given back, or ten minutes have passed. Of several conductors each knows what it granted itself, and
-    what askers tell with `beside`: so one asker's calls never spend the same money, and those of several may pass a
-    budget by what the other conductors have granted meanwhile. Whoever asks for one call after another says what the
+    the call is given back to it, or ten minutes have passed. Of several conductors each knows what it granted itself,
+    and what askers tell with `beside`: so one asker's calls never spend the same money, and those of several may pass
+    a budget by what the other conductors have granted meanwhile. Whoever asks for one call after another says what the
     last one used first, and asks with `wait_for`.
     """
 

@@ -109,6 +109,16 @@ async def test_calls_under_way_at_once_do_not_spend_the_same_money(connect: Conn
         assert await purse.allow("c-4", 2.0) is None
 
 
+async def test_of_two_calls_at_once_one_has_the_room_and_the_other_leaves_nothing_behind(
+    connect: Connect, bus: Bus
+) -> None:
+    async with conducted(connect, day_usd=5.0):
+        purse, other = BusPurse(bus, agent=NAME, role="agent"), BusPurse(bus, agent=NAME, role="agent")
+        answers = await asyncio.gather(*(purse.allow(f"c-{number}", 3.0) for number in range(3)))
+        assert [answer is None for answer in answers] == [True, False, False]
+        assert await other.allow("c-4", 2.0) is None, "nothing is set aside for what was refused"
+
+
 async def test_nor_do_the_calls_of_several_agents_and_what_came_to_nothing_is_given_back(
     connect: Connect, bus: Bus
 ) -> None:
