@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeAlias
 
 from agents.llm.messages import Embeddings, ModelError
-from bus import Bus, BusError
+from bus import Bus, BusError, DuplicateMismatch
 from schemas import Draft, MemoryRef, event_id
 from schemas.event import MemoryEvent
 
@@ -21,10 +21,13 @@ log = logging.getLogger(__name__)
 
 
 async def say(bus: Bus, scope: str, event: MemoryEvent, *parts: str, cause: str | None = None) -> bool:
+    """Whether it is said; what was said before stands as it was, also when its expiry or its vector is another now."""
     draft = Draft(about=MemoryRef(scope), data=event, cause=cause)
     said = event_id(bus.log.actor, "memory", *parts)
     try:
         await bus.log.publish(draft, said, timeout_seconds=SAYING_SECONDS)
+    except DuplicateMismatch:
+        log.info("%s of %s was said before, and stands as it was", event.name(), scope)
     except BusError as error:
         log.warning("%s of %s is not said: %s", event.name(), scope, error)
         return False

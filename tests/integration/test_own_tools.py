@@ -147,6 +147,15 @@ async def test_what_was_forgotten_is_remembered_again_and_forgotten_again(connec
     assert [type(each) for each in said] == [MemoryWritten, MemoryForgotten] * 2
 
 
+async def test_what_who_died_over_it_has_remembered_is_remembered_by_who_comes_next(connect: Connect) -> None:
+    """Their clocks differ, and so does when it expires."""
+    agent = await connect(Actor.AGENT, "agent/conductor-e")
+    for _ in range(2):
+        done = await Remember(agent, SCOPES).call({"where": "person", "title": "Likes tea", "text": "Green."})
+        assert done.text.startswith("remembered")
+    assert len(await agent.log.history(["rig.memory.>"])) == 1
+
+
 async def answered(person: Bus, author: str, text: str, *, number: int, thread: str | None = None) -> None:
     """Waits for the next question, then says something."""
     async with person.log.follow([f"rig.chat.terminal.*.agent.{MessageSent.name()}"]) as reader:
